@@ -1,0 +1,27 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/filter.smk"
+include: "rules/depth.smk"
+include: "rules/embed.smk"
+include: "rules/index.smk"
+include: "rules/bin.smk"
+include: "rules/novelty.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+include: "rules/simulate.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        get_final_output,

@@ -1,0 +1,55 @@
+"""The configuration: checked against its schema, all faults at once, with the nearest known key named."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from workflow_lib.errors import Fault, FaultsError
+
+
+def validate_config(config: dict, schema_path: str | Path, *, source: str = "configuration") -> None:
+    """Check `config` against a JSON schema (YAML file).
+
+    Raises
+    ------
+    FaultsError
+        with every fault: where in the configuration, what stands there, what was expected.
+    """
+    import yaml
+    from jsonschema import Draft202012Validator
+
+    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
+    faults = [fault for error in errors for fault in _faults(error, source)]
+    if faults:
+        raise FaultsError(faults)
+
+
+def _faults(error, source: str) -> list[Fault]:
+    where = ".".join(map(str, error.absolute_path))
+    if error.validator != "additionalProperties":
+        described = error.schema.get("description")
+        expected = error.message.split(" is ", 1)[-1] if not described else f"{_expected(error)} ({described})"
+        return [Fault(source, None, where or "top level", error.instance, expected)]
+    known = sorted(error.schema.get("properties", {}))
+    faults = []
+    for key in sorted(set(error.instance) - set(known)):
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}"
+        faults.append(Fault(source, None, where or "top level", key, f"a known key; {hint}"))
+    return faults
+
+
+def _expected(error) -> str:
+    value = error.validator_value
+    words = {
+        "type": "type {}",
+        "enum": "one of {}",
+        "minimum": "at least {}",
+        "maximum": "at most {}",
+        "exclusiveMinimum": "more than {}",
+        "exclusiveMaximum": "less than {}",
+    }
+    shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return words.get(error.validator, f"{error.validator} {{}}").format(shown)

@@ -1,0 +1,70 @@
+"""Errors a user can act on: what was found, what was expected, where, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class NovabinError(Exception):
+    """Base of every error that novabin raises on purpose; its text is meant for the user."""
+
+
+class InputError(NovabinError, ValueError):
+    """A user's file or value cannot be used.
+
+    Parameters
+    ----------
+    message : what was found and what was expected.
+    path : the file at fault, if there is one.
+    line : 1-based line in that file, if known.
+    remedy : what to do next.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | Path | None = None,
+        line: int | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.message, self.path, self.line, self.remedy = message, path, line, remedy
+        where = ""
+        if path is not None:
+            where = f"{path}, line {line}: " if line is not None else f"{path}: "
+        super().__init__(f"{where}{message}" + (f"\n  To mend it: {remedy}" if remedy else ""))
+
+
+class ToolError(NovabinError, RuntimeError):
+    """An external tool is missing or failed."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault of a table or configuration: where it is, what stands there, what was expected."""
+
+    path: str
+    line: int | None
+    column: str | None
+    value: object
+    expected: str
+
+    def __str__(self) -> str:
+        where = self.path
+        if self.line is not None:
+            where += f", line {self.line}"
+        if self.column is not None:
+            where += f", {self.column}"
+        return f"{where}: found {self.value!r}; expected {self.expected}"
+
+
+class FaultsError(InputError):
+    """All faults of one or several tables, shown together."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = list(faults)
+        n = len(self.faults)
+        lines = "\n".join(f"  - {fault}" for fault in self.faults)
+        super().__init__(f"{n} fault{'s' if n != 1 else ''} in the input tables or configuration:\n{lines}")

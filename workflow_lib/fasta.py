@@ -1,0 +1,159 @@
+"""Fast, strict FASTA reading (plain, gzip or bgzip; LF or CRLF) and deterministic writing."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from isal import igzip
+
+from workflow_lib.errors import InputError
+from workflow_lib.files import atomic_gzip
+
+GZIP_MAGIC = b"\x1f\x8b"
+_BLOCK = 1 << 22  # bytes read at a time
+_LINE_WIDTH = 80
+IUPAC = b"ACGTUNRYSWKMBDHV"
+# Lower case to upper, RNA's U to T; what is no nucleotide code stays and is reported.
+_NORMALISE = bytes.maketrans(b"acgtunryswkmbdhvU", b"ACGTTNRYSWKMBDHVT")
+_BLANKS = b"\r\n \t"
+_VALID = IUPAC.replace(b"U", b"")
+
+
+class Record(NamedTuple):
+    """One FASTA record: name up to the first blank, upper-case sequence, 1-based line of its header."""
+
+    name: str
+    sequence: bytes
+    line: int
+
+
+def open_input(path: str | Path) -> BinaryIO:
+    """Open a plain or gzip file (told by its first bytes, not its name) for reading bytes."""
+    try:
+        handle = open(path, "rb")
+    except FileNotFoundError as error:
+        raise InputError("no such file", path=path, remedy="correct the path in the table that names it") from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
+    magic = handle.read(2)
+    handle.seek(0)
+    return igzip.IGzipFile(fileobj=handle, mode="rb") if magic == GZIP_MAGIC else handle
+
+
+def _blocks(path: str | Path) -> Iterator[bytes]:
+    with open_input(path) as handle:
+        while True:
+            try:
+                block = handle.read(_BLOCK)
+            except (EOFError, zlib.error, igzip.BadGzipFile, igzip.isal_zlib.IsalError) as error:
+                raise InputError(
+                    f"the gzip data end early or are damaged ({error})",
+                    path=path,
+                    remedy="copy or download the file again; `gzip -t FILE` tells whether it is whole",
+                ) from error
+            if not block:
+                return
+            yield block
+
+
+def _raw_records(path: str | Path) -> Iterator[tuple[bytes, int]]:
+    """Yield (record text without its '>', line of the header)."""
+    pending, line, at_start = b"", 1, True
+    for block in _blocks(path):
+        pending += block
+        if at_start:
+            stripped = pending.lstrip(b"\r\n")
+            if not stripped:
+                continue
+            line += pending[: len(pending) - len(stripped)].count(b"\n")
+            pending, at_start = stripped, False
+            _check_first_byte(pending, path, line)
+        start = 0
+        while (end := pending.find(b"\n>", start)) >= 0:
+            text = pending[start + 1 : end + 1]
+            yield text, line
+            line += text.count(b"\n")
+            start = end + 1
+        pending = pending[start:]
+    if not at_start:
+        yield pending[1:], line
+
+
+def _check_first_byte(text: bytes, path: str | Path, line: int) -> None:
+    if text[:1] == b"@":
+        raise InputError(
+            "this looks like FASTQ (it begins with '@'), FASTA was expected",
+            path=path,
+            line=line,
+            remedy="name the assembled contigs here; reads belong into the libraries table",
+        )
+    if text[:1] != b">":
+        raise InputError(
+            f"found {text[:20]!r}, expected a FASTA header that begins with '>'",
+            path=path,
+            line=line,
+            remedy="give a FASTA file (plain, .gz or .bgz)",
+        )
+
+
+def _bad_character(text: bytes, header_line: int, path: str | Path) -> InputError:
+    for offset, row in enumerate(text.split(b"\n")[1:], start=1):
+        bad = row.translate(_NORMALISE, _BLANKS).translate(None, _VALID)
+        if bad:
+            return InputError(
+                f"found {chr(bad[0])!r} in a sequence, expected nucleotide codes ({IUPAC.decode()})",
+                path=path,
+                line=header_line + offset,
+                remedy="remove gaps, protein sequences and other characters",
+            )
+    raise AssertionError("no bad character found")
+
+
+def read_fasta(path: str | Path) -> Iterator[Record]:
+    """Yield the records of a FASTA file.
+
+    Sequences come in upper case, U as T, blanks and line ends removed; IUPAC codes stay. An empty file yields nothing;
+    an empty record yields an empty sequence. Memory is bounded by the longest record.
+
+    Raises
+    ------
+    InputError
+        with file and line: missing file, FASTQ or other text, a nameless record, a character that is no nucleotide
+        code, truncated or damaged gzip data.
+    """
+    for text, line in _raw_records(path):
+        header, _, body = text.partition(b"\n")
+        fields = header.split(None, 1)
+        if not fields or header[:1].isspace():
+            raise InputError("a record without a name", path=path, line=line, remedy="give every record a unique name")
+        sequence = body.translate(_NORMALISE, _BLANKS)
+        if sequence.translate(None, _VALID):
+            raise _bad_character(text, line, path)
+        yield Record(fields[0].decode("utf-8", "replace"), sequence, line)
+
+
+def write_fasta(path: str | Path, records: Iterable[tuple[str, bytes]]) -> int:
+    """Write (name, sequence) pairs as gzip FASTA, 80 columns, atomically; return how many were written."""
+    count = 0
+    with atomic_gzip(path) as handle:
+        for name, sequence in records:
+            handle.write(format_record(name, sequence))
+            count += 1
+    return count
+
+
+def format_record(name: str, sequence: bytes) -> bytes:
+    """One record as FASTA text, 80 columns a line."""
+    rows = [sequence[i : i + _LINE_WIDTH] for i in range(0, len(sequence), _LINE_WIDTH)]
+    return b">" + name.encode() + b"\n" + b"".join(row + b"\n" for row in rows)
+
+
+_COMPLEMENT = bytes.maketrans(b"ACGTRYSWKMBDHVN", b"TGCAYRSWMKVHDBN")
+
+
+def reverse_complement(sequence: bytes) -> bytes:
+    """Reverse complement of an upper-case sequence, IUPAC codes included."""
+    return sequence.translate(_COMPLEMENT)[::-1]

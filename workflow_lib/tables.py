@@ -1,0 +1,197 @@
+"""The three input tables: samples, libraries, reference. Every fault is collected and shown, none is guessed away."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_lib.errors import Fault, FaultsError, InputError
+from workflow_lib.taxonomy import parse_taxonomy
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME_RULE = "a name of letters, digits, '.', '_' and '-' that begins with a letter or digit (it becomes a file name)"
+PLATFORMS = ("ont", "hifi")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A row of samples.tsv: one assembly to bin. `group` defaults to the sample's own name."""
+
+    name: str
+    contigs: str
+    group: str
+    truth: str | None
+
+
+@dataclass(frozen=True)
+class Library:
+    """A row of libraries.tsv: one source of depth for every sample of its group.
+
+    `kind` is one of paired, single, long, bam, depth; the path fields that it needs are set, the others None.
+    """
+
+    name: str
+    group: str
+    kind: str
+    reads_1: str | None = None
+    reads_2: str | None = None
+    long_reads: str | None = None
+    platform: str | None = None
+    bam: str | None = None
+    depth: str | None = None
+
+
+@dataclass(frozen=True)
+class Genome:
+    """A row of reference.tsv; `taxonomy` maps ranks (domain ... species) to names, empty ranks left out."""
+
+    name: str
+    fasta: str
+    taxonomy: dict[str, str]
+
+
+class _Table:
+    """Rows of a tab-separated file as dicts with their line numbers, and the faults found in them."""
+
+    def __init__(self, path: str | Path, required: tuple[str, ...], optional: tuple[str, ...], check_files: bool):
+        self.path, self.check_files, self.faults = str(path), check_files, []
+        self.rows: list[tuple[int, dict[str, str]]] = []
+        lines = _read_lines(path)
+        header_line = next((number for number, text in lines if text.strip()), None)
+        if header_line is None:
+            self._fault(1, None, "", f"a header line with {', '.join(required)}")
+            return
+        columns = [column.strip() for column in dict(lines)[header_line].split("\t")]
+        if self._check_header(columns, header_line, required, optional):
+            for number, text in lines:
+                if number > header_line and text.strip():
+                    self._add_row(number, columns, [field.strip() for field in text.split("\t")])
+
+    def _fault(self, line: int, column: str | None, value: object, expected: str) -> None:
+        self.faults.append(Fault(self.path, line, f"column {column}" if column else None, value, expected))
+
+    def _check_header(self, columns, line, required, optional) -> bool:
+        known = required + optional
+        for column in columns:
+            if column not in known:
+                near = difflib.get_close_matches(column, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}"
+                self._fault(line, column, column, f"a known column; {hint}")
+            elif columns.count(column) > 1:
+                self._fault(line, column, column, "each column once")
+        for column in required:
+            if column not in columns:
+                separator = " (columns are separated by tabs)" if len(columns) == 1 else ""
+                self._fault(line, column, None, f"a column {column!r} in the header{separator}")
+        return not self.faults
+
+    def _add_row(self, line: int, columns: list[str], fields: list[str]) -> None:
+        if len(fields) > len(columns):
+            self._fault(line, None, "\t".join(fields), f"{len(columns)} fields, found {len(fields)}")
+            return
+        fields += [""] * (len(columns) - len(fields))
+        self.rows.append((line, dict(zip(columns, fields, strict=True))))
+
+    def name(self, line: int, row: dict, column: str, seen: dict[str, int] | None = None) -> str:
+        """A checked name; with `seen`, one that no earlier row has."""
+        value = row.get(column, "")
+        if not NAME_PATTERN.fullmatch(value):
+            self._fault(line, column, value, _NAME_RULE)
+        elif seen is not None and value in seen:
+            self._fault(line, column, value, f"a name used once; line {seen[value]} has it already")
+        elif seen is not None:
+            seen[value] = line
+        return value
+
+    def file(self, line: int, row: dict, column: str, *, required: bool = False) -> str | None:
+        """A checked path, or None where the field is empty."""
+        value = row.get(column, "")
+        if not value:
+            if required:
+                self._fault(line, column, value, "the path of a file")
+            return None
+        if self.check_files and not Path(value).is_file():
+            self._fault(line, column, value, f"an existing file (relative paths start at {Path.cwd()})")
+        return value
+
+    def finish(self) -> None:
+        if self.faults:
+            raise FaultsError(self.faults)
+
+
+def _read_lines(path: str | Path) -> list[tuple[int, str]]:
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError("no such table", path=path, remedy="correct its path in config.yaml") from error
+    except (UnicodeDecodeError, IsADirectoryError, PermissionError) as error:
+        raise InputError(f"not a readable text table ({error})", path=path, remedy="save it as tab-separated text") from error
+    return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if not line.startswith("#")]
+
+
+def load_samples(path: str | Path, *, check_files: bool = True) -> dict[str, Sample]:
+    """Read samples.tsv (columns sample, contigs; optional group, truth) into name -> Sample, in file order."""
+    table = _Table(path, ("sample", "contigs"), ("group", "truth"), check_files)
+    samples, seen = {}, {}
+    for line, row in table.rows:
+        name = table.name(line, row, "sample", seen)
+        group = table.name(line, row, "group") if row.get("group") else name
+        contigs = table.file(line, row, "contigs", required=True)
+        samples[name] = Sample(name, contigs or "", group, table.file(line, row, "truth"))
+    if not table.rows and not table.faults:
+        table._fault(1, None, "no rows", "at least one sample")
+    table.finish()
+    return samples
+
+
+def load_libraries(path: str | Path, *, groups: set[str], check_files: bool = True) -> dict[str, Library]:
+    """Read libraries.tsv into name -> Library; each group must be one of `groups` (those of the samples)."""
+    sources = ("reads_1", "reads_2", "long_reads", "platform", "bam", "depth")
+    table = _Table(path, ("library", "group"), sources, check_files)
+    libraries, seen = {}, {}
+    for line, row in table.rows:
+        name = table.name(line, row, "library", seen)
+        group = table.name(line, row, "group")
+        if NAME_PATTERN.fullmatch(group) and group not in groups:
+            table._fault(line, "group", group, f"a group (or sample) of the samples table: {', '.join(sorted(groups)[:8])}")
+        libraries[name] = _library(table, line, row, name, group)
+    table.finish()
+    return libraries
+
+
+def _library(table: _Table, line: int, row: dict, name: str, group: str) -> Library:
+    given = [column for column in ("reads_1", "long_reads", "bam", "depth") if row.get(column)]
+    if len(given) != 1 or (row.get("reads_2") and given != ["reads_1"]):
+        found = [column for column in ("reads_1", "reads_2", "long_reads", "bam", "depth") if row.get(column)]
+        expected = "exactly one source: reads_1 + reads_2 (paired), reads_1 (single), long_reads, bam or depth"
+        table._fault(line, None, ", ".join(found) or "no source of depth", expected)
+        return Library(name, group, "depth")
+    platform = row.get("platform") or None
+    if given == ["long_reads"] and platform not in PLATFORMS:
+        table._fault(line, "platform", platform, f"one of {', '.join(PLATFORMS)} for long reads")
+    elif given != ["long_reads"] and platform:
+        table._fault(line, "platform", platform, "nothing: only long reads have a platform")
+    paths = {column: table.file(line, row, column) for column in ("reads_1", "reads_2", "long_reads", "bam", "depth")}
+    kinds = {"reads_1": "paired" if paths["reads_2"] else "single", "long_reads": "long"}
+    return Library(name, group, kinds.get(given[0], given[0]), platform=platform, **paths)
+
+
+def load_reference(path: str | Path, *, check_files: bool = True) -> dict[str, Genome]:
+    """Read reference.tsv (columns genome_id, fasta, taxonomy) into name -> Genome, in file order."""
+    table = _Table(path, ("genome_id", "fasta"), ("taxonomy",), check_files)
+    genomes, seen = {}, {}
+    for line, row in table.rows:
+        name = table.name(line, row, "genome_id", seen)
+        fasta = table.file(line, row, "fasta", required=True)
+        try:
+            taxonomy = parse_taxonomy(row.get("taxonomy", ""))
+        except ValueError as error:
+            table._fault(line, "taxonomy", row["taxonomy"], str(error))
+            taxonomy = {}
+        genomes[name] = Genome(name, fasta or "", taxonomy)
+    if not table.rows and not table.faults:
+        table._fault(1, None, "no rows", "at least one reference genome")
+    table.finish()
+    return genomes
