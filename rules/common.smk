@@ -3,9 +3,9 @@ import os
 import sys
 
 sys.path.insert(0, workflow.basedir)
-os.environ["PYTHONPATH"] = f"{workflow.basedir}:{os.environ.get('PYTHONPATH', '')}".rstrip(
-    ":"
-)
+# Scripts of jobs import workflow_lib too, also inside a conda environment.
+search_path = [workflow.basedir, *filter(None, [os.getenv("PYTHONPATH")])]
+os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from snakemake.exceptions import WorkflowError
 
@@ -19,16 +19,12 @@ def load_inputs():
     """Check the configuration and load the three tables; jobs do not look for the files again."""
     check_files = workflow.is_main_process
     try:
-        validate_config(
-            config, f"{workflow.basedir}/config/schemas/config.schema.yaml"
-        )
+        validate_config(config, f"{workflow.basedir}/config/schemas/config.schema.yaml")
         samples = load_samples(config["samples"], check_files=check_files)
         groups = {sample.group for sample in samples.values()}
         libraries = {}
         if config["libraries"]:
-            libraries = load_libraries(
-                config["libraries"], groups=groups, check_files=check_files
-            )
+            libraries = load_libraries(config["libraries"], groups=groups, check_files=check_files)
         reference = {}
         if config["reference"]:
             reference = load_reference(config["reference"], check_files=check_files)
@@ -51,6 +47,84 @@ wildcard_constraints:
 def get_libraries(sample):
     """Names of the libraries that are counted on a sample: all of its group."""
     return GROUPS.get(SAMPLES[sample].group, [])
+
+
+def get_short_read_libraries(sample):
+    """Names of the libraries of short reads that are counted on a sample: those that fastp reports on."""
+    return [name for name in get_libraries(sample) if LIBRARIES[name].kind in ("paired", "single")]
+
+
+def get_library_pattern(*kinds):
+    """A pattern of the names of the libraries of these kinds; where there are none it matches nothing."""
+    names = [re.escape(library.name) for library in LIBRARIES.values() if library.kind in kinds]
+    return "|".join(names) or "(?!)"
+
+
+def get_reads(wildcards):
+    """The read files of a library as the user gave them: one, or the two of a pair."""
+    library = LIBRARIES[wildcards.library]
+    return [path for path in (library.reads_1, library.reads_2, library.long_reads) if path]
+
+
+def get_filtlong_thresholds():
+    """Options of filtlong; it measures quality in percent of correct bases and refuses to keep 100 percent."""
+    long_reads = config["filter"]["long_reads"]
+    accuracy = 100 * (1 - 10 ** (-long_reads["min_mean_quality"] / 10))
+    thresholds = f"--min_length {long_reads['min_length']} --min_mean_q {accuracy:.4f}"
+    if long_reads["keep_percent"] < 100:
+        thresholds += f" --keep_percent {long_reads['keep_percent']}"
+    return thresholds
+
+
+def get_filtered_reads(wildcards):
+    """The filtered short reads of a library: one file, or the two of a pair."""
+    names = ("reads_1", "reads_2") if LIBRARIES[wildcards.library].kind == "paired" else ("reads",)
+    return [f"<results>/reads/{{library}}/{name}.fastq.gz" for name in names]
+
+
+def get_bam_output(path):
+    """A BAM file or its index: temporary unless the configuration keeps it."""
+    return path if config["depth"]["keep_bam"] else temp(path)
+
+
+def get_depth_source(wildcards):
+    """What the depth of a library on a sample is taken from: the mapped reads, or the user's BAM, CRAM or table."""
+    library = LIBRARIES[wildcards.library]
+    if library.kind == "depth":
+        return {"depth": library.depth}
+    if library.kind == "bam":
+        # CRAM cannot be read without the assembly.
+        return {"bam": library.bam, "assembly": SAMPLES[wildcards.sample].contigs}
+    bam = "<results>/depth/{sample}/{library}.bam"
+    return {"bam": bam, "bam_index": f"{bam}.bai"}
+
+
+def get_mapping_memory(wildcards, input, attempt):
+    """`mem_mb` of mapping: minimap2's index grows with the contigs (about 4 bp a byte of gzip), not with the reads."""
+    return int((4000 + 80 * os.path.getsize(input.contigs) / 1e6) * attempt)
+
+
+def get_sort_memory(wildcards, threads, resources):
+    """MB a thread of `samtools sort`: a quarter of the job's memory, shared by its threads."""
+    return max(64, int(resources.mem_mb / 4 / get_sort_threads(wildcards, threads)))
+
+
+def get_sort_threads(wildcards, threads):
+    """Threads of `samtools sort`: a quarter of the job's, at least one; minimap2, which feeds it, has the others."""
+    return max(1, threads // 4)
+
+
+def get_truth(wildcards):
+    """The truth table of a sample; a sample without one cannot be evaluated."""
+    truth = SAMPLES[wildcards.sample].truth
+    if truth is None:
+        raise WorkflowError(f"sample {wildcards.sample} has no truth in {config['samples']}: name one to evaluate it")
+    return truth
+
+
+def get_gpus():
+    """GPUs that embedding takes: one if the configuration asks for a GPU; `--resources gpu=0` takes it back."""
+    return int(config["embed"]["device"].startswith("cuda"))
 
 
 def get_memory(base_mb, per_input_mb):
@@ -81,8 +155,6 @@ def get_final_output(wildcards):
     if REFERENCE:
         paths += [f"<results>/novelty/{sample}/bins.tsv" for sample in SAMPLES]
     paths += [
-        f"<results>/evaluation/{sample.name}/metrics.tsv"
-        for sample in SAMPLES.values()
-        if sample.truth
+        f"<results>/evaluation/{sample.name}/metrics.tsv" for sample in SAMPLES.values() if sample.truth
     ]
     return paths + ["<results>/report/report.html"]

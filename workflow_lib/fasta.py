@@ -33,7 +33,7 @@ class Record(NamedTuple):
 def open_input(path: str | Path) -> BinaryIO:
     """Open a plain or gzip file (told by its first bytes, not its name) for reading bytes."""
     try:
-        handle = open(path, "rb")
+        handle = open(path, "rb")  # noqa: SIM115 -- the caller closes it
     except FileNotFoundError as error:
         raise InputError("no such file", path=path, remedy="correct the path in the table that names it") from error
     except (PermissionError, IsADirectoryError) as error:
@@ -43,7 +43,8 @@ def open_input(path: str | Path) -> BinaryIO:
     return igzip.IGzipFile(fileobj=handle, mode="rb") if magic == GZIP_MAGIC else handle
 
 
-def _blocks(path: str | Path) -> Iterator[bytes]:
+def read_blocks(path: str | Path) -> Iterator[bytes]:
+    """Yield the bytes of a plain or gzip file in blocks of at most 4 MiB; damaged gzip data raise InputError."""
     with open_input(path) as handle:
         while True:
             try:
@@ -62,7 +63,7 @@ def _blocks(path: str | Path) -> Iterator[bytes]:
 def _raw_records(path: str | Path) -> Iterator[tuple[bytes, int]]:
     """Yield (record text without its '>', line of the header)."""
     pending, line, at_start = b"", 1, True
-    for block in _blocks(path):
+    for block in read_blocks(path):
         pending += block
         if at_start:
             stripped = pending.lstrip(b"\r\n")

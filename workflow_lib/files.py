@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 from isal import igzip
 
@@ -26,7 +27,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays, so that libraries that choose a format by the name keep working.
-    temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
+    # No process id: two machines, or two containers, can write to one folder under the same one.
+    temporary = path.with_name(f".{uuid4().hex[:12]}.tmp.{path.name}")
     try:
         yield temporary
         if temporary.is_file():
@@ -34,7 +36,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                 os.fsync(handle.fileno())
         elif path.is_dir():
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
+    except OSError as error:
+        # A failed write does not know its file, or knows the temporary name only.
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -45,18 +52,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def atomic_open(path: str | Path, mode: str = "w") -> Iterator:
     """Open `path` for writing ("w" text UTF-8, "wb" bytes); it appears whole when the block ends, or not at all."""
-    with atomic_path(path) as temporary:
-        with open(temporary, mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else "\n") as handle:
-            yield handle
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    with atomic_path(path) as temporary, open(temporary, mode, **text) as handle:
+        yield handle
 
 
 @contextmanager
 def atomic_gzip(path: str | Path) -> Iterator[BinaryIO]:
     """Open a gzip file for writing bytes: the same content gives the same bytes (no time, no name in the header)."""
-    with atomic_path(path) as temporary:
-        with open(temporary, "wb") as raw:
-            with igzip.IGzipFile(filename="", fileobj=raw, mode="wb", compresslevel=GZIP_LEVEL, mtime=0) as handle:
-                yield handle
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "wb") as raw,
+        igzip.IGzipFile(filename="", fileobj=raw, mode="wb", compresslevel=GZIP_LEVEL, mtime=0) as handle,
+    ):
+        yield handle
 
 
 def sha256_file(path: str | Path) -> str:

@@ -18,6 +18,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file grew over the size limit of this account",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
 }
@@ -34,7 +35,7 @@ def configure_logging(log_file: str | Path | None) -> None:
 
 
 def run_script(main: Callable, snakemake) -> None:
-    """Run a rule's `main(snakemake)` with its log and thread count; end with status 1 and one clear message on error."""
+    """Run a rule's `main(snakemake)` with its log and threads; an error ends it with status 1 and a clear message."""
     # Set before numpy, faiss and torch are loaded: their thread pools read these once.
     os.environ.update({name: str(snakemake.threads) for name in _THREAD_VARIABLES})
     configure_logging(snakemake.log[0] if snakemake.log else None)

@@ -34,10 +34,12 @@ def read_manifest(folder: str | Path, *, verify: bool = True) -> dict:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError("no manifest: this folder was never finished", path=path, remedy=remedy) from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not a JSON file ({error})", path=path, remedy=remedy) from error
+    if not isinstance(content, dict) or not isinstance(content.get("checksums"), dict):
+        raise InputError("not a manifest: it names no checksums", path=path, remedy=remedy)
     if verify:
-        for name, expected in content.get("checksums", {}).items():
+        for name, expected in content["checksums"].items():
             _verify_checksum(path.parent / name, expected, remedy)
     return content
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow_lib.errors import InputError
-from workflow_lib.files import atomic_open, atomic_path, sha256_lines
+from workflow_lib.files import atomic_open, sha256_lines
 from workflow_lib.manifest import read_manifest, write_manifest
 
 VECTORS_NAME, NAMES_NAME = "vectors.npy", "contigs.txt"
@@ -52,8 +52,7 @@ def write_store(folder: str | Path, store: EmbeddingStore, *, extra_files: list[
     """Write the store to `folder`; the manifest comes last and holds the checksums (`extra_files` too)."""
     folder = Path(folder)
     (folder / "manifest.json").unlink(missing_ok=True)
-    with atomic_path(folder / VECTORS_NAME) as temporary:
-        np.save(temporary, np.ascontiguousarray(store.vectors))
+    _write_array(folder / VECTORS_NAME, np.ascontiguousarray(store.vectors))
     with atomic_open(folder / NAMES_NAME) as handle:
         handle.writelines(f"{name}\n" for name in store.names)
     content = dict(
@@ -63,6 +62,13 @@ def write_store(folder: str | Path, store: EmbeddingStore, *, extra_files: list[
         names_sha256=sha256_lines(store.names),
     )
     write_manifest(folder, content, checksums=[VECTORS_NAME, NAMES_NAME, *extra_files])
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    """As `np.save`, which writes through C's buffers and so loses the error of a disk that fills up at the end."""
+    with atomic_open(path, "wb") as handle:
+        np.lib.format.write_array_header_1_0(handle, np.lib.format.header_data_from_array_1_0(array))
+        handle.write(array.reshape(-1).view(np.uint8))
 
 
 def read_store(folder: str | Path, *, mmap: bool = False, verify: bool = True) -> EmbeddingStore:
@@ -75,9 +81,15 @@ def read_store(folder: str | Path, *, mmap: bool = False, verify: bool = True) -
     """
     folder = Path(folder)
     manifest = read_manifest(folder, verify=verify)
-    vectors = np.load(folder / VECTORS_NAME, mmap_mode="r" if mmap else None)
-    names = (folder / NAMES_NAME).read_text(encoding="utf-8").splitlines()
-    store = EmbeddingStore(vectors, names, manifest)
+    remedy = f"delete {folder} and run again"
+    try:
+        vectors = np.load(folder / VECTORS_NAME, mmap_mode="r" if mmap else None)
+        # Not splitlines: it also splits at characters that may stand in a name.
+        names = (folder / NAMES_NAME).read_text(encoding="utf-8").split("\n")[:-1]
+    except FileNotFoundError as error:
+        raise InputError("missing, though there is a manifest", path=error.filename, remedy=remedy) from error
+    except (ValueError, EOFError) as error:
+        raise InputError(f"the vectors or names are damaged ({error})", path=folder, remedy=remedy) from error
     if manifest.get("names_sha256") != sha256_lines(names):
-        raise InputError("the names do not match the manifest", path=folder / NAMES_NAME, remedy=f"delete {folder}")
-    return store
+        raise InputError("the names do not match the manifest", path=folder / NAMES_NAME, remedy=remedy)
+    return EmbeddingStore(vectors, names, manifest)

@@ -61,7 +61,7 @@ class _Table:
         lines = _read_lines(path)
         header_line = next((number for number, text in lines if text.strip()), None)
         if header_line is None:
-            self._fault(1, None, "", f"a header line with {', '.join(required)}")
+            self.add_fault(1, None, "", f"a header line with {', '.join(required)}")
             return
         columns = [column.strip() for column in dict(lines)[header_line].split("\t")]
         if self._check_header(columns, header_line, required, optional):
@@ -69,7 +69,7 @@ class _Table:
                 if number > header_line and text.strip():
                     self._add_row(number, columns, [field.strip() for field in text.split("\t")])
 
-    def _fault(self, line: int, column: str | None, value: object, expected: str) -> None:
+    def add_fault(self, line: int, column: str | None, value: object, expected: str) -> None:
         self.faults.append(Fault(self.path, line, f"column {column}" if column else None, value, expected))
 
     def _check_header(self, columns, line, required, optional) -> bool:
@@ -78,18 +78,18 @@ class _Table:
             if column not in known:
                 near = difflib.get_close_matches(column, known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}"
-                self._fault(line, column, column, f"a known column; {hint}")
+                self.add_fault(line, column, column, f"a known column; {hint}")
             elif columns.count(column) > 1:
-                self._fault(line, column, column, "each column once")
+                self.add_fault(line, column, column, "each column once")
         for column in required:
             if column not in columns:
                 separator = " (columns are separated by tabs)" if len(columns) == 1 else ""
-                self._fault(line, column, None, f"a column {column!r} in the header{separator}")
+                self.add_fault(line, column, None, f"a column {column!r} in the header{separator}")
         return not self.faults
 
     def _add_row(self, line: int, columns: list[str], fields: list[str]) -> None:
         if len(fields) > len(columns):
-            self._fault(line, None, "\t".join(fields), f"{len(columns)} fields, found {len(fields)}")
+            self.add_fault(line, None, "\t".join(fields), f"{len(columns)} fields, found {len(fields)}")
             return
         fields += [""] * (len(columns) - len(fields))
         self.rows.append((line, dict(zip(columns, fields, strict=True))))
@@ -98,9 +98,9 @@ class _Table:
         """A checked name; with `seen`, one that no earlier row has."""
         value = row.get(column, "")
         if not NAME_PATTERN.fullmatch(value):
-            self._fault(line, column, value, _NAME_RULE)
+            self.add_fault(line, column, value, _NAME_RULE)
         elif seen is not None and value in seen:
-            self._fault(line, column, value, f"a name used once; line {seen[value]} has it already")
+            self.add_fault(line, column, value, f"a name used once; line {seen[value]} has it already")
         elif seen is not None:
             seen[value] = line
         return value
@@ -110,10 +110,10 @@ class _Table:
         value = row.get(column, "")
         if not value:
             if required:
-                self._fault(line, column, value, "the path of a file")
+                self.add_fault(line, column, value, "the path of a file")
             return None
         if self.check_files and not Path(value).is_file():
-            self._fault(line, column, value, f"an existing file (relative paths start at {Path.cwd()})")
+            self.add_fault(line, column, value, f"an existing file (relative paths start at {Path.cwd()})")
         return value
 
     def finish(self) -> None:
@@ -127,7 +127,8 @@ def _read_lines(path: str | Path) -> list[tuple[int, str]]:
     except FileNotFoundError as error:
         raise InputError("no such table", path=path, remedy="correct its path in config.yaml") from error
     except (UnicodeDecodeError, IsADirectoryError, PermissionError) as error:
-        raise InputError(f"not a readable text table ({error})", path=path, remedy="save it as tab-separated text") from error
+        remedy = "save it as tab-separated text"
+        raise InputError(f"not a readable text table ({error})", path=path, remedy=remedy) from error
     return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if not line.startswith("#")]
 
 
@@ -141,7 +142,7 @@ def load_samples(path: str | Path, *, check_files: bool = True) -> dict[str, Sam
         contigs = table.file(line, row, "contigs", required=True)
         samples[name] = Sample(name, contigs or "", group, table.file(line, row, "truth"))
     if not table.rows and not table.faults:
-        table._fault(1, None, "no rows", "at least one sample")
+        table.add_fault(1, None, "no rows", "at least one sample")
     table.finish()
     return samples
 
@@ -155,7 +156,8 @@ def load_libraries(path: str | Path, *, groups: set[str], check_files: bool = Tr
         name = table.name(line, row, "library", seen)
         group = table.name(line, row, "group")
         if NAME_PATTERN.fullmatch(group) and group not in groups:
-            table._fault(line, "group", group, f"a group (or sample) of the samples table: {', '.join(sorted(groups)[:8])}")
+            known = ", ".join(sorted(groups)[:8])
+            table.add_fault(line, "group", group, f"a group (or sample) of the samples table: {known}")
         libraries[name] = _library(table, line, row, name, group)
     table.finish()
     return libraries
@@ -166,13 +168,13 @@ def _library(table: _Table, line: int, row: dict, name: str, group: str) -> Libr
     if len(given) != 1 or (row.get("reads_2") and given != ["reads_1"]):
         found = [column for column in ("reads_1", "reads_2", "long_reads", "bam", "depth") if row.get(column)]
         expected = "exactly one source: reads_1 + reads_2 (paired), reads_1 (single), long_reads, bam or depth"
-        table._fault(line, None, ", ".join(found) or "no source of depth", expected)
+        table.add_fault(line, None, ", ".join(found) or "no source of depth", expected)
         return Library(name, group, "depth")
     platform = row.get("platform") or None
     if given == ["long_reads"] and platform not in PLATFORMS:
-        table._fault(line, "platform", platform, f"one of {', '.join(PLATFORMS)} for long reads")
+        table.add_fault(line, "platform", platform, f"one of {', '.join(PLATFORMS)} for long reads")
     elif given != ["long_reads"] and platform:
-        table._fault(line, "platform", platform, "nothing: only long reads have a platform")
+        table.add_fault(line, "platform", platform, "nothing: only long reads have a platform")
     paths = {column: table.file(line, row, column) for column in ("reads_1", "reads_2", "long_reads", "bam", "depth")}
     kinds = {"reads_1": "paired" if paths["reads_2"] else "single", "long_reads": "long"}
     return Library(name, group, kinds.get(given[0], given[0]), platform=platform, **paths)
@@ -188,10 +190,10 @@ def load_reference(path: str | Path, *, check_files: bool = True) -> dict[str, G
         try:
             taxonomy = parse_taxonomy(row.get("taxonomy", ""))
         except ValueError as error:
-            table._fault(line, "taxonomy", row["taxonomy"], str(error))
+            table.add_fault(line, "taxonomy", row["taxonomy"], str(error))
             taxonomy = {}
         genomes[name] = Genome(name, fasta or "", taxonomy)
     if not table.rows and not table.faults:
-        table._fault(1, None, "no rows", "at least one reference genome")
+        table.add_fault(1, None, "no rows", "at least one reference genome")
     table.finish()
     return genomes

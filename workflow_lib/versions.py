@@ -14,8 +14,9 @@ _PACKAGE = Path(__file__).parent
 def stage_version(stage: str) -> str:
     """Twelve hex digits that change when the code of a stage, or library code that it imports, changes.
 
-    The syntax tree is hashed, so that comments and layout do not count. Rules carry it in `params`: Snakemake then
-    reruns the stage after an update of the library, which it would not notice otherwise.
+    Of Python code the syntax tree is hashed, so that comments and layout do not count; of other files in the stage's
+    folder (templates, weights) the bytes. Rules carry it in `params`: Snakemake then reruns the stage after an update
+    of the library, which it would not notice otherwise.
     """
     folder = _PACKAGE / stage
     if not folder.is_dir():
@@ -26,10 +27,11 @@ def stage_version(stage: str) -> str:
         if path not in seen:
             seen.add(path)
             pending.extend(_imported_files(path))
+    data = {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")}
     digest = hashlib.sha256()
-    for path in sorted(seen):
+    for path in sorted(seen | data):
         digest.update(path.relative_to(_PACKAGE).as_posix().encode())
-        digest.update(_syntax(path))
+        digest.update(_syntax(path) if path.suffix == ".py" else path.read_bytes())
     return digest.hexdigest()[:12]
 
 

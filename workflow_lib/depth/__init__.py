@@ -1,0 +1,1 @@
+"""Depth of coverage: mean and variance a contig and library, from alignments or from tables."""

@@ -1,0 +1,24 @@
+"""Call contigs and bins of a sample novel, known or neither."""
+
+from pathlib import Path
+
+from workflow_lib.log import run_script
+
+
+def main(snakemake) -> None:
+    from workflow_lib.novelty import Settings, call_sample
+
+    given, params = snakemake.input, snakemake.params
+    call_sample(
+        Path(given.store).parent,
+        given.contig2bin,
+        given.status,
+        Path(given.index).parent,
+        settings=Settings(alpha=params.alpha, min_length=params.min_length, min_calibration=params.min_calibration),
+        contigs_path=snakemake.output.contigs,
+        bins_path=snakemake.output.bins,
+    )
+
+
+if "snakemake" in globals():
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,36 @@
+"""Embed the windows and calibration pieces of the reference genomes."""
+
+from pathlib import Path
+
+from workflow_lib.log import run_script
+
+
+def main(snakemake) -> None:
+    from workflow_lib.embed import load_embedder
+    from workflow_lib.index.reference import embed_reference, length_strata, write_reference
+    from workflow_lib.tables import load_reference
+
+    params = snakemake.params
+    folder = Path(snakemake.output.manifest).parents[1]
+    embedder = load_embedder(
+        params.model,
+        # A rule that asks for a GPU gets none under `--resources gpu=0`: the user's word for the CPU.
+        device=params.device if snakemake.resources.gpu else "cpu",
+        both_strands=params.both_strands,
+        threads=snakemake.threads,
+    )
+    windows, pieces = embed_reference(
+        embedder,
+        load_reference(snakemake.input.table).values(),
+        window=params.window,
+        strata=length_strata(params.min_length),
+        pieces=params.pieces,
+        seed=params.seed,
+        shard_folder=folder.parents[1] / "embeddings" / ".shards",  # as those of the samples: addressed by key
+        shard_mbp=params.shard_mbp,
+    )
+    write_reference(folder, windows, pieces)
+
+
+if "snakemake" in globals():
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,18 @@
+"""Write the report: all samples on one self-contained HTML page."""
+
+from workflow_lib.log import run_script
+
+
+def main(snakemake) -> None:
+    from workflow_lib.report import write_report
+
+    write_report(
+        snakemake.output.page,
+        snakemake.input.summaries,
+        title=snakemake.params.title,
+        configuration=snakemake.params.configuration,
+    )
+
+
+if "snakemake" in globals():
+    run_script(main, snakemake)  # noqa: F821

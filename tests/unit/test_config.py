@@ -1,0 +1,60 @@
+"""The configuration: the shipped file is valid, documented key by key, and faults are shown all at once."""
+
+import copy
+
+import pytest
+import yaml
+
+from workflow_lib.config import validate_config
+from workflow_lib.errors import FaultsError
+
+
+@pytest.fixture
+def schema(root):
+    return root / "config/schemas/config.schema.yaml"
+
+
+@pytest.fixture
+def config(root):
+    return yaml.safe_load((root / "config/config.yaml").read_text())
+
+
+def keys(tree: dict, prefix: str = "") -> list[str]:
+    found = []
+    for key, value in tree.items():
+        found += keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
+    return found
+
+
+def test_shipped_configuration_is_valid(config, schema):
+    validate_config(config, schema)
+
+
+def test_every_key_is_commented_in_the_file_and_explained_in_the_readme(root, config):
+    readme = (root / "config/README.md").read_text()
+    assert [key for key in keys(config) if f"`{key}`" not in readme] == []
+
+
+def test_schema_requires_every_shipped_key(config, schema):
+    for path in keys(config):
+        broken = copy.deepcopy(config)
+        *parents, last = path.split(".")
+        section = broken
+        for parent in parents:
+            section = section[parent]
+        del section[last]
+        with pytest.raises(FaultsError):
+            validate_config(broken, schema)
+
+
+def test_faults_come_together_and_name_the_nearest_key(config, schema):
+    config["filter"]["min_lenght"] = 1000
+    config["bin"]["min_bin_size"] = 0
+    config["novelty"]["alpha"] = "ten percent"
+    with pytest.raises(FaultsError) as raised:
+        validate_config(config, schema)
+    text = str(raised.value)
+    assert len(raised.value.faults) == 3
+    assert "did you mean 'min_length'?" in text
+    assert "bin.min_bin_size: found 0; expected at least 1" in text
+    assert "novelty.alpha: found 'ten percent'; expected type number" in text

@@ -1,0 +1,92 @@
+"""Contig-to-bin tables as they come: TSV with or without a header, MaxBin's blanks, CRLF, gzip, CAMI bioboxes."""
+
+import gzip
+
+import pytest
+
+from workflow_lib.contig2bin import read_contig2bin, write_bioboxes, write_contig2bin
+from workflow_lib.errors import InputError
+
+EXPECTED = {"c1": "bin.1", "c2": "bin.2"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "c1\tbin.1\nc2\tbin.2\n",
+        "contig\tbin\nc1\tbin.1\nc2\tbin.2\n",
+        "SequenceID\tgenome\nc1\tbin.1\nc2\tbin.2",
+        "c1 \t bin.1\nc2 \t bin.2\n",
+        "c1\tbin.1\r\nc2\tbin.2\r\n",
+        "\ufeffcontig\tbin\nc1\tbin.1\nc2\tbin.2\n",
+        "c1\tbin.1\t1500\t0.9\nc2\tbin.2\t99\t\n",
+        "c1 a description\tbin.1\nc2 flag=1\tbin.2\n",
+        "\nc1\tbin.1\n\n  \nc2\tbin.2\n\n",
+        "c1\tbin.1\nc2\tbin.2\nc1\tbin.1\n",
+        "@Version:0.9.1\n@SampleID:s\n\n@@SEQUENCEID\tBINID\nc1\tbin.1\nc2\tbin.2\n",
+        "@Version:0.9.1\n@SampleID:s\n@@BINID\tLENGTH\tSEQUENCEID\nbin.1\t10\tc1\nbin.2\t20\tc2\n",
+        "@Version:0.9.0\n@SampleID:s\n@@SEQUENCEID\tBINID\t_LENGTH\r\nc1\tbin.1\t10\r\nc2\tbin.2\t20\r\n",
+    ],
+    ids=["plain", "header", "other header", "maxbin blanks", "crlf", "byte order mark", "further columns",
+         "descriptions", "empty lines", "row twice", "bioboxes", "bioboxes columns", "bioboxes crlf"],
+)  # fmt: skip
+@pytest.mark.parametrize("packed", [False, True], ids=["text", "gzip"])
+def test_every_shape_reads_the_same(tmp_path, text, packed):
+    path = tmp_path / "table"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    assert read_contig2bin(path) == EXPECTED
+
+
+@pytest.mark.parametrize("text", ["", "contig\tbin\n", "@Version:0.9.1\n@SampleID:s\n\n@@SEQUENCEID\tBINID\n"])
+def test_no_rows_are_no_assignments(tmp_path, text):
+    path = tmp_path / "table"
+    path.write_text(text)
+    assert read_contig2bin(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("c1\tbin.1\nc1\tbin.2\n", 2, "'c1' stands in 'bin.2' and in 'bin.1'"),
+        ("c1\tbin.1\nc2 bin.2\n", 2, "separated by a tab"),
+        ("contig\tbin\nc1\t\n", 2, "expected a contig and a bin"),
+        ("contig\tbin\n\tbin.1\n", 2, "expected a contig and a bin"),
+        ("@Version:0.9.1\n@SampleID:s\n@@SEQUENCEID\tTAXID\nc1\t9606\n", 3, "expected SEQUENCEID and BINID"),
+    ],
+    ids=["two bins", "no tab", "no bin", "no contig", "no BINID"],
+)
+def test_faults_name_file_and_line(tmp_path, text, line, words):
+    path = tmp_path / "table"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        read_contig2bin(path)
+    assert f"{path}, line {line}: " in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.tsv: no such file"):
+        read_contig2bin(tmp_path / "absent.tsv")
+
+
+def test_truncated_gzip_is_an_error(tmp_path):
+    packed = gzip.compress("".join(f"c{number}\tbin.{number % 97}\n" for number in range(1000)).encode())
+    (tmp_path / "cut.tsv.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(InputError, match=r"cut\.tsv\.gz: the gzip data end early"):
+        read_contig2bin(tmp_path / "cut.tsv.gz")
+
+
+def test_what_is_written_reads_the_same(tmp_path):
+    write_contig2bin(tmp_path / "c2b.tsv", EXPECTED)
+    assert (tmp_path / "c2b.tsv").read_bytes() == b"contig\tbin\nc1\tbin.1\nc2\tbin.2\n"
+    assert read_contig2bin(tmp_path / "c2b.tsv") == EXPECTED
+    write_bioboxes(tmp_path / "s.binning", EXPECTED, sample="s")
+    assert (tmp_path / "s.binning").read_text() == (
+        "@Version:0.9.1\n@SampleID:s\n\n@@SEQUENCEID\tBINID\nc1\tbin.1\nc2\tbin.2\n"
+    )
+    assert read_contig2bin(tmp_path / "s.binning") == EXPECTED
+
+
+def test_lengths_make_a_gold_standard(tmp_path):
+    write_bioboxes(tmp_path / "gold", EXPECTED, sample="s", lengths={"c2": 20, "c1": 10})
+    assert (tmp_path / "gold").read_text().splitlines()[-2:] == ["c1\tbin.1\t10", "c2\tbin.2\t20"]
+    assert read_contig2bin(tmp_path / "gold") == EXPECTED

@@ -1,0 +1,65 @@
+"""Atomic writing: a file is whole or absent, whatever happens; the same content gives the same bytes."""
+
+import errno
+import gzip
+import time
+
+import pytest
+
+from workflow_lib.files import atomic_gzip, atomic_open, atomic_path, sha256_file
+
+
+def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "table.tsv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_open(path) as handle:
+        handle.write("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["table.tsv"]
+
+
+def test_failed_folder_leaves_the_old_one(tmp_path):
+    path = tmp_path / "folder"
+    with atomic_path(path) as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_text("1")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.mkdir()
+        raise RuntimeError
+    assert (path / "a").read_text() == "1"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_folder_replaces_folder(tmp_path):
+    path = tmp_path / "folder"
+    for name in ("first", "second"):
+        with atomic_path(path) as temporary:
+            temporary.mkdir()
+            (temporary / name).write_text(name)
+    assert [entry.name for entry in path.iterdir()] == ["second"]
+
+
+def test_parent_folder_is_made(tmp_path):
+    with atomic_open(tmp_path / "a/b/c.txt") as handle:
+        handle.write("x\n")
+    assert (tmp_path / "a/b/c.txt").read_bytes() == b"x\n"
+
+
+def test_gzip_bytes_do_not_depend_on_name_or_time(tmp_path):
+    digests = []
+    for name in ("one.gz", "two.gz"):
+        with atomic_gzip(tmp_path / name) as handle:
+            handle.write(b"ACGT" * 1000)
+        digests.append(sha256_file(tmp_path / name))
+        time.sleep(1.1)  # gzip headers hold seconds
+    assert digests[0] == digests[1]
+    assert gzip.decompress((tmp_path / "one.gz").read_bytes()) == b"ACGT" * 1000
+
+
+def test_failed_write_names_the_final_file(tmp_path):
+    path = tmp_path / "table.tsv"
+    with pytest.raises(OSError, match="No space") as raised, atomic_open(path) as handle:
+        handle.write("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert raised.value.filename == str(path)

@@ -1,0 +1,122 @@
+"""The input tables: what is read, and that every fault is shown with file, line, column, value and expectation."""
+
+import pytest
+
+from workflow_lib.errors import FaultsError, InputError
+from workflow_lib.tables import load_libraries, load_reference, load_samples
+
+
+@pytest.fixture
+def fasta(tmp_path):
+    path = tmp_path / "contigs.fa"
+    path.write_text(">a\nACGT\n")
+    return path
+
+
+def write(tmp_path, text: str):
+    path = tmp_path / "table.tsv"
+    path.write_bytes(text.encode())
+    return path
+
+
+def faults(load, path, **options) -> list[str]:
+    with pytest.raises(FaultsError) as raised:
+        load(path, **options)
+    return [str(fault) for fault in raised.value.faults]
+
+
+def test_samples_default_group_is_the_sample(tmp_path, fasta):
+    path = write(tmp_path, f"sample\tcontigs\tgroup\ns1\t{fasta}\t\ns2\t{fasta}\tgut\n")
+    samples = load_samples(path)
+    assert list(samples) == ["s1", "s2"]
+    assert (samples["s1"].group, samples["s2"].group) == ("s1", "gut")
+    assert samples["s1"].truth is None
+
+
+def test_crlf_bom_comments_blanks_and_short_rows_are_read(tmp_path, fasta):
+    text = f"\ufeff# comment\r\nsample\tcontigs\ttruth\r\n\r\n s1 \t{fasta}\r\n"
+    assert load_samples(write(tmp_path, text))["s1"].contigs == str(fasta)
+
+
+def test_all_faults_come_together_with_their_lines(tmp_path, fasta):
+    path = write(tmp_path, f"sample\tcontigs\ns1\t{fasta}\ns1\t{fasta}\nb c\t/no/such.fa\n../x\t\n")
+    found = faults(load_samples, path)
+    assert len(found) == 5
+    assert "line 3, column sample: found 's1'" in found[0]
+    assert "line 2 has it already" in found[0]
+    assert "line 4, column sample: found 'b c'" in found[1]
+    assert "line 4, column contigs: found '/no/such.fa'" in found[2]
+    assert "line 5, column sample" in found[3]
+    assert "line 5, column contigs" in found[4]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "a header line"),
+        ("sample,contigs\na,b\n", "separated by tabs"),
+        ("sample\tcontig\na\tb\n", "did you mean 'contigs'?"),
+        ("sample\tcontigs\tcontigs\n", "each column once"),
+        ("sample\tcontigs\n", "at least one sample"),
+        ("sample\tcontigs\na\tb\tc\n", "2 fields, found 3"),
+    ],
+)
+def test_header_and_shape_faults(tmp_path, text, expected):
+    assert expected in "\n".join(faults(load_samples, write(tmp_path, text), check_files=False))
+
+
+def test_missing_or_unreadable_table(tmp_path):
+    with pytest.raises(InputError, match="no such table"):
+        load_samples(tmp_path / "none.tsv")
+    path = tmp_path / "binary.tsv"
+    path.write_bytes(b"sample\tcontigs\n\xff\xfe\x00\n")
+    with pytest.raises(InputError, match="not a readable text table"):
+        load_samples(path)
+
+
+def test_library_kinds(tmp_path, fasta):
+    header = "library\tgroup\treads_1\treads_2\tlong_reads\tplatform\tbam\tdepth\n"
+    f = str(fasta)
+    rows = [
+        ["p", "g", f, f, "", "", "", ""],
+        ["s", "g", f, "", "", "", "", ""],
+        ["l", "g", "", "", f, "ont", "", ""],
+        ["b", "g", "", "", "", "", f, ""],
+        ["d", "g", "", "", "", "", "", f],
+    ]
+    path = write(tmp_path, header + "".join("\t".join(row) + "\n" for row in rows))
+    libraries = load_libraries(path, groups={"g"})
+    assert [library.kind for library in libraries.values()] == ["paired", "single", "long", "bam", "depth"]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("x\tg\t\t\t\t\t\t", "exactly one source"),
+        ("x\tg\tF\t\t\t\tF\t", "exactly one source"),
+        ("x\tg\t\tF\t\t\t\t", "exactly one source"),
+        ("x\tg\t\t\tF\tpacbio\t\t", "one of ont, hifi"),
+        ("x\tg\tF\t\t\tont\t\t", "only long reads have a platform"),
+        ("x\th\tF\t\t\t\t\t", "a group (or sample) of the samples table: g"),
+    ],
+)
+def test_library_faults(tmp_path, fasta, row, expected):
+    header = "library\tgroup\treads_1\treads_2\tlong_reads\tplatform\tbam\tdepth\n"
+    path = write(tmp_path, header + row.replace("F", str(fasta)) + "\n")
+    assert expected in faults(load_libraries, path, groups={"g"})[0]
+
+
+def test_reference_taxonomy(tmp_path, fasta):
+    lineage = "d__Bacteria;p__P;c__;o__;f__F;g__G;s__G one"
+    path = write(tmp_path, f"genome_id\tfasta\ttaxonomy\na\t{fasta}\t{lineage}\nb\t{fasta}\t\n")
+    genomes = load_reference(path)
+    assert genomes["a"].taxonomy == {
+        "domain": "Bacteria", "phylum": "P", "family": "F", "genus": "G", "species": "G one",
+    }  # fmt: skip
+    assert genomes["b"].taxonomy == {}
+
+
+@pytest.mark.parametrize("lineage", ["Bacteria", "d__A;d__B", "x__A"])
+def test_reference_taxonomy_faults(tmp_path, fasta, lineage):
+    path = write(tmp_path, f"genome_id\tfasta\ttaxonomy\na\t{fasta}\t{lineage}\n")
+    assert "column taxonomy" in faults(load_reference, path)[0]

@@ -1,0 +1,103 @@
+"""Mean and variance of depth along one contig, from alignments given as CIGAR arrays (compiled by numba)."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+# CIGAR operations by their BAM code (SAM specification, section 4.2).
+MATCH, INSERTION, DELETION, SKIP, EQUAL, DIFFERENT = 0, 1, 2, 3, 7, 8
+NO_NM = -1  # stands for an alignment without an NM tag
+BEYOND_END = -1  # returned where an alignment does not fit the contig
+
+
+@numba.njit(cache=True, nogil=True)
+def add_alignments(
+    change: np.ndarray,
+    length: int,
+    starts: np.ndarray,
+    nms: np.ndarray,
+    ends: np.ndarray,
+    operations: np.ndarray,
+    min_identity: float,
+) -> int:
+    """Add the alignments that reach `min_identity` to the changes of depth along a contig.
+
+    Depth rises over M, = and X operations only: a deleted base is not covered. Identity is the share of identical
+    bases among aligned, inserted and deleted ones, with NM - insertions - deletions mismatches; where NM is missing or
+    less than the gaps, X operations are the mismatches.
+
+    Parameters
+    ----------
+    change : int32 (length + 1,) or longer; depth of position i minus that of i - 1; changed in place.
+    length : of the contig, bp.
+    starts : int64 (a,) 0-based leftmost positions.
+    nms : int64 (a,) NM tags, NO_NM where missing.
+    ends : int64 (a,) row of `operations` after the last of each alignment.
+    operations : int64 (o, 2) operation code and length.
+    min_identity : share, 0 to 1.
+
+    Returns
+    -------
+    how many alignments were counted, or BEYOND_END.
+    """
+    counted, first = 0, 0
+    for i in range(starts.shape[0]):
+        aligned, inserted, deleted, different = 0, 0, 0, 0
+        position = starts[i]
+        for k in range(first, ends[i]):
+            operation, n = operations[k, 0], operations[k, 1]
+            if operation == MATCH or operation == EQUAL or operation == DIFFERENT:
+                aligned += n
+                position += n
+                if operation == DIFFERENT:
+                    different += n
+            elif operation == INSERTION:
+                inserted += n
+            elif operation == DELETION:
+                deleted += n
+                position += n
+            elif operation == SKIP:
+                position += n
+        if starts[i] < 0 or position > length:
+            return BEYOND_END
+        if nms[i] >= inserted + deleted:
+            different = nms[i] - inserted - deleted
+        if aligned > 0 and aligned - different >= min_identity * (aligned + inserted + deleted):
+            counted += 1
+            position = starts[i]
+            for k in range(first, ends[i]):
+                operation, n = operations[k, 0], operations[k, 1]
+                if operation == MATCH or operation == EQUAL or operation == DIFFERENT:
+                    change[position] += 1
+                    change[position + n] -= 1
+                    position += n
+                elif operation == DELETION or operation == SKIP:
+                    position += n
+        first = ends[i]
+    return counted
+
+
+@numba.njit(cache=True, nogil=True)
+def finish_contig(change: np.ndarray, length: int, edge: int) -> tuple[float, float]:
+    """Mean and sample variance of depth along a contig without its edges; `change` is 0 again afterwards.
+
+    `edge` bp at each end are left out where at least 2 bp remain. A single position has variance 0.
+    """
+    depth = 0
+    for i in range(length):
+        depth += change[i]
+        change[i] = depth
+    start, end = 0, length
+    if length > 2 * edge + 1:
+        start, end = edge, length - edge
+    total = 0
+    for i in range(start, end):
+        total += change[i]
+    n = end - start
+    mean = total / n if n > 0 else 0.0
+    squares = 0.0
+    for i in range(start, end):
+        squares += (change[i] - mean) ** 2
+    change[: length + 1] = 0
+    return mean, squares / (n - 1) if n > 1 else 0.0

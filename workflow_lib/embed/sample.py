@@ -1,0 +1,116 @@
+"""The embedding of a sample: the store of its contigs, and the halves that calibrate the binning threshold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from workflow_lib.embed.base import Embedder
+from workflow_lib.embed.shards import embed_records
+from workflow_lib.fasta import read_fasta
+from workflow_lib.files import atomic_path
+from workflow_lib.manifest import MANIFEST_NAME
+from workflow_lib.store import EmbeddingStore, write_store
+
+logger = logging.getLogger(__name__)
+
+PIECES_NAME = "pieces.npz"
+
+
+def embed_fasta(
+    embedder: Embedder,
+    fasta: str | Path,
+    folder: str | Path,
+    *,
+    shard_folder: str | Path,
+    shard_mbp: float,
+    n_pieces: int,
+    min_piece: int,
+) -> EmbeddingStore:
+    """Embed the contigs of a FASTA file and write their store; the manifest comes last.
+
+    Beside vectors.npy and contigs.txt, pieces.npz holds the first and second half of up to `n_pieces` contigs, spread
+    over the lengths: rows int64 (p,) into the store, lengths int64 (p,) bp of one half, vectors float32 (p, 2, dim).
+
+    Parameters
+    ----------
+    embedder, shard_folder, shard_mbp : as in `embed_records`.
+    fasta : plain or gzip FASTA.
+    folder : of the store; made anew.
+    n_pieces : contigs whose halves are embedded at most.
+    min_piece : bp that a half must have.
+
+    Raises
+    ------
+    InputError
+        when the FASTA file is at fault (see `fasta.read_fasta`).
+    """
+    folder = Path(folder)
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)
+    lengths: list[int] = []
+
+    def contigs() -> Iterator[tuple[str, bytes]]:
+        for record in read_fasta(fasta):
+            lengths.append(len(record.sequence))
+            yield record.name, record.sequence
+
+    names, vectors = embed_records(embedder, contigs(), shard_folder=shard_folder, shard_mbp=shard_mbp)
+    rows = choose_pieces(np.array(lengths, dtype=np.int64), n_pieces=n_pieces, min_piece=min_piece)
+    n_bp = sum(lengths[row] // 2 * 2 for row in rows)
+    _, halves = embed_records(
+        embedder, _halves(fasta, rows), shard_folder=shard_folder, shard_mbp=shard_mbp, total_bp=n_bp, kind="half"
+    )
+    _write_pieces(folder / PIECES_NAME, rows, np.array(lengths, dtype=np.int64), halves)
+    manifest = {
+        "embedder": embedder.name,
+        "fingerprint": embedder.fingerprint,
+        "total_bp": sum(lengths),
+        "n_zero_vectors": int((~vectors.any(axis=1)).sum()),
+    }
+    store = EmbeddingStore(vectors, names, manifest)
+    write_store(folder, store, extra_files=[PIECES_NAME])
+    return store
+
+
+def choose_pieces(lengths: np.ndarray, *, n_pieces: int, min_piece: int) -> np.ndarray:
+    """Rows of up to `n_pieces` sequences whose halves have `min_piece` bp, even over the ranks of length.
+
+    Parameters
+    ----------
+    lengths : int64 (n,) bp.
+
+    Returns
+    -------
+    int64 (p,), ascending.
+    """
+    eligible = np.flatnonzero(lengths // 2 >= max(min_piece, 1))
+    by_length = eligible[np.argsort(lengths[eligible], kind="stable")]
+    if len(by_length) > n_pieces:
+        ranks = np.linspace(0, len(by_length) - 1, n_pieces).round().astype(np.int64)
+        by_length = by_length[ranks]
+    return np.sort(by_length)
+
+
+def _halves(fasta: str | Path, rows: np.ndarray) -> Iterator[tuple[str, bytes]]:
+    """First and second half of the records of `rows`, in turn; the middle base of an odd length is left out."""
+    chosen = iter(rows.tolist())
+    wanted = next(chosen, None)
+    for row, record in enumerate(read_fasta(fasta)):
+        if wanted is None:
+            return
+        if row == wanted:
+            half = len(record.sequence) // 2
+            yield record.name, record.sequence[:half]
+            yield record.name, record.sequence[-half:]
+            wanted = next(chosen, None)
+
+
+def _write_pieces(path: Path, rows: np.ndarray, lengths: np.ndarray, halves: np.ndarray) -> None:
+    pairs = halves.reshape(len(rows), 2, halves.shape[1])
+    whole = pairs.any(axis=2).all(axis=1)  # a half of N only has no direction and calibrates nothing
+    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
+        np.savez(handle, rows=rows[whole], lengths=lengths[rows[whole]] // 2, vectors=pairs[whole])
+    logger.info("%d contigs embedded in halves too, to calibrate the threshold", int(whole.sum()))

@@ -1,0 +1,151 @@
+"""Windows of reference genomes: where they lie, what they are called, and the table that ties them to index rows."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from workflow_lib.errors import InputError
+from workflow_lib.files import atomic_open
+from workflow_lib.taxonomy import format_taxonomy, parse_taxonomy
+
+MIN_REMAINDER = 0.5  # share of a window from which the rest of a contig is a window of its own
+MIN_CONTIG = 0.25  # share of a window below which a whole contig is left out: its vector would be mostly noise
+MAX_N_FRACTION = 0.5  # share of N above which a window is left out
+_COLUMNS = ("row", "genome", "contig", "start", "end", "lineage")
+
+
+def cut_windows(length: int, window: int) -> list[tuple[int, int]]:
+    """Cut a contig of `length` bp into non-overlapping windows of `window` bp.
+
+    A rest of at least half a window is a window of its own; a shorter one is added to the last window. A contig shorter
+    than a window is one window if it has at least a quarter of one, else it gives none.
+
+    Returns
+    -------
+    (start, end) pairs in bp, 0-based, half-open; together they cover the contig or are none.
+    """
+    n_whole, rest = divmod(length, window)
+    if n_whole == 0:
+        return [(0, length)] if length and length >= MIN_CONTIG * window else []
+    starts = [i * window for i in range(n_whole)]
+    if rest >= MIN_REMAINDER * window:
+        starts.append(n_whole * window)
+    return list(zip(starts, [*starts[1:], length], strict=True))
+
+
+def mostly_n(sequence: bytes) -> bool:
+    """Whether more than half of a sequence is N (an empty one is)."""
+    return not sequence or sequence.count(b"N") > MAX_N_FRACTION * len(sequence)
+
+
+def format_window(genome: str, contig: str, start: int, end: int) -> str:
+    """Name of a window or piece, `genome|contig|start|end` (bp, 0-based, half-open)."""
+    return f"{genome}|{contig}|{start}|{end}"
+
+
+def parse_window(name: str) -> tuple[str, str, int, int]:
+    """The parts of a name that `format_window` made; a contig's own `|` are kept (no genome name has one)."""
+    genome, rest = name.split("|", 1)
+    contig, start, end = rest.rsplit("|", 2)
+    return genome, contig, int(start), int(end)
+
+
+@dataclass(frozen=True)
+class WindowTable:
+    """What the rows of an index are.
+
+    Attributes
+    ----------
+    genomes : G distinct genome names, in order of their first row.
+    lineages : taxonomy of each genome, rank -> name.
+    codes : int64 (n,), row -> position in `genomes`; ascending, so that the rows of a genome lie together.
+    contigs : n contig names.
+    starts, ends : int64 (n,), bp, 0-based, half-open.
+    """
+
+    genomes: list[str]
+    lineages: list[dict[str, str]]
+    codes: np.ndarray
+    contigs: list[str]
+    starts: np.ndarray
+    ends: np.ndarray
+
+    def __post_init__(self) -> None:
+        n = len(self.codes)
+        if not len(self.contigs) == len(self.starts) == len(self.ends) == n:
+            raise InputError(f"{n} rows but {len(self.contigs)} contigs, {len(self.starts)} starts")
+        if len(self.lineages) != len(self.genomes) or len(set(self.genomes)) != len(self.genomes):
+            raise InputError(f"{len(self.genomes)} genomes, expected distinct names with a lineage each")
+        if n and ((np.diff(self.codes) < 0).any() or np.unique(self.codes).size != len(self.genomes)):
+            raise InputError("the rows of a genome do not lie together, or a genome has no row")
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def genome_starts(self) -> np.ndarray:
+        """First row of every genome, int64 (G,)."""
+        return np.searchsorted(self.codes, np.arange(len(self.genomes)))
+
+    def lines(self) -> list[str]:
+        """The table's rows as tab-separated text, without the header."""
+        lineages = [format_taxonomy(lineage) for lineage in self.lineages]
+        return [
+            f"{row}\t{self.genomes[code]}\t{contig}\t{start}\t{end}\t{lineages[code]}"
+            for row, (code, contig, start, end) in enumerate(
+                zip(self.codes.tolist(), self.contigs, self.starts.tolist(), self.ends.tolist(), strict=True)
+            )
+        ]
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the rows; the identity of what the index finds."""
+        return hashlib.sha256("\n".join(self.lines()).encode()).hexdigest()
+
+
+def tabulate_windows(names: list[str], taxonomy: dict[str, dict[str, str]]) -> WindowTable:
+    """Make the table from window names, grouped by genome, and the taxonomy (genome -> rank -> name)."""
+    parts = [parse_window(name) for name in names]
+    genomes = list(dict.fromkeys(genome for genome, *_ in parts))
+    position = {genome: code for code, genome in enumerate(genomes)}
+    return WindowTable(
+        genomes=genomes,
+        lineages=[dict(taxonomy.get(genome, {})) for genome in genomes],
+        codes=np.array([position[genome] for genome, *_ in parts], dtype=np.int64),
+        contigs=[contig for _, contig, _, _ in parts],
+        starts=np.array([start for *_, start, _ in parts], dtype=np.int64),
+        ends=np.array([end for *_, end in parts], dtype=np.int64),
+    )
+
+
+def write_ids(path: str | Path, table: WindowTable) -> None:
+    """Write ids.tsv: row, genome, contig, start, end (bp, 0-based, half-open), lineage."""
+    with atomic_open(path) as handle:
+        handle.write("\t".join(_COLUMNS) + "\n")
+        handle.writelines(f"{line}\n" for line in table.lines())
+
+
+def read_ids(path: str | Path) -> WindowTable:
+    """Read ids.tsv.
+
+    Raises
+    ------
+    InputError
+        with file and line, when the columns or row numbers are not those of an index.
+    """
+    lines = Path(path).read_text(encoding="utf-8").split("\n")
+    if lines[0] != "\t".join(_COLUMNS):
+        raise InputError(f"header {lines[0]!r}, expected {_COLUMNS}", path=path, line=1)
+    names, taxonomy = [], {}
+    for row, line in enumerate(lines[1:-1]):
+        fields = line.split("\t")
+        if len(fields) != len(_COLUMNS) or fields[0] != str(row):
+            raise InputError(f"found {line!r}, expected row {row} with {len(_COLUMNS)} fields", path=path, line=row + 2)
+        _, genome, contig, start, end, lineage = fields
+        names.append(format_window(genome, contig, int(start), int(end)))
+        if genome not in taxonomy:
+            taxonomy[genome] = parse_taxonomy(lineage)
+    return tabulate_windows(names, taxonomy)

@@ -1,0 +1,247 @@
+"""Calibration: pieces of reference genomes searched in the index with their own genome, or taxon, left out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from workflow_lib.errors import InputError
+from workflow_lib.files import atomic_open
+from workflow_lib.index import SearchIndex
+from workflow_lib.index.base import to_chord
+from workflow_lib.index.windows import parse_window
+from workflow_lib.novelty.conformal import Calibration
+from workflow_lib.novelty.design import REFERENCE, TESTS, make_design
+from workflow_lib.novelty.scores import nearest_mean
+from workflow_lib.novelty.strata import Composition, count_levels, find_stratum
+from workflow_lib.store import EmbeddingStore
+
+logger = logging.getLogger(__name__)
+
+CALIBRATION_NAME = "calibration.npz"
+# Nearest genomes kept of a simulated bin, beyond k. Should the nearest of a mixture of strata not be among them, the
+# calibration score comes out larger: the safe side for novelty.
+_N_CANDIDATES = 8
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Everything the calls need of the calibration; T tests (`TESTS`), G genomes, S strata, L levels, C candidates.
+
+    Attributes
+    ----------
+    k : int64 (), genomes over which a score is the mean.
+    bounds : int64 (S + 1,), bp.
+    levels : int64 (L,), numbers of pieces of simulated bins.
+    units : int64 (T, G), see `Design`.
+    piece_genome, piece_stratum, piece_length : int64 (P,).
+    piece_scores : float64 (T, P), NaN where a piece does not calibrate a test.
+    means : float32 (G, d), unit rows: the mean direction of each genome's windows.
+    bin_products : float32 (T, G, S, L, C), inner products of the mean vector of the first `levels` pieces of a genome in a
+        stratum with the means of its candidate genomes; NaN where a genome has too few pieces or does not calibrate the
+        test; -inf where there are fewer candidates.
+    bin_norms : float32 (G, S x L, S x L), inner products of those mean vectors with each other.
+    spacing : float64 (G, S), mean `reference` score of a genome's pieces; NaN where there are none.
+    """
+
+    k: np.ndarray
+    bounds: np.ndarray
+    levels: np.ndarray
+    units: np.ndarray
+    piece_genome: np.ndarray
+    piece_stratum: np.ndarray
+    piece_length: np.ndarray
+    piece_scores: np.ndarray
+    means: np.ndarray
+    bin_products: np.ndarray
+    bin_norms: np.ndarray
+    spacing: np.ndarray
+
+    @property
+    def calibration_id(self) -> str:
+        """Twelve digits that tell this calibration from any other."""
+        digest = hashlib.sha256()
+        for field in fields(self):
+            array = np.ascontiguousarray(getattr(self, field.name))
+            digest.update(f"{field.name}{array.dtype.str}{array.shape}".encode() + array.tobytes())
+        return digest.hexdigest()[:12]
+
+    def pieces(self, test: str, stratum: int) -> Calibration:
+        """The calibration of a test for single contigs of a stratum."""
+        rows = self.piece_stratum == stratum
+        units = self.units[TESTS.index(test)][self.piece_genome[rows]]
+        return Calibration(self.piece_scores[TESTS.index(test)][rows], units)
+
+    def bin_scores(self, test: str, composition: Composition) -> np.ndarray:
+        """Scores, float64 (G,), of every genome's own pieces as a bin of the composition; NaN where there is none.
+
+        A bin's vector is the weighted sum of its strata's mean vectors, so that its products with the genomes' means are
+        weighted sums of the stored ones.
+        """
+        n_levels = len(self.levels)
+        weights = np.zeros((len(self.bounds) - 1) * n_levels)
+        for stratum, weight in composition.weights.items():
+            weights[stratum * n_levels + composition.levels[stratum]] = weight
+        used = np.flatnonzero(weights)
+        products = self.bin_products[TESTS.index(test)].reshape(len(self.means), len(weights), -1)[:, used]
+        similarities = np.einsum("gsc,s->gc", products, weights[used])
+        squares = np.einsum("gst,s,t->g", self.bin_norms[:, used][:, :, used], weights[used], weights[used])
+        # NaN where a piece is missing; a vector of no length, of opposite pieces, has no direction and no score.
+        norms = np.sqrt(np.where(squares > 0, squares, np.nan))
+        return nearest_mean(to_chord(similarities / norms[:, None]), int(self.k))
+
+    def bins(self, test: str, composition: Composition) -> Calibration:
+        """The calibration of a test for bins of a composition."""
+        return Calibration(self.bin_scores(test, composition), self.units[TESTS.index(test)])
+
+    def calibrated_strata(self, min_units: int) -> np.ndarray:
+        """bool (S,): strata in which at least `min_units` genomes calibrate the test `reference`."""
+        n_strata = len(self.bounds) - 1
+        return np.array([self.pieces(REFERENCE, s).n_units >= min_units for s in range(n_strata)], dtype=bool)
+
+
+def calibrate(
+    index: SearchIndex, means: np.ndarray, pieces: EmbeddingStore, *, k: int, n_pieces: int
+) -> CalibrationSet:
+    """Search the calibration pieces in the index, each with what its test leaves out left out.
+
+    Parameters
+    ----------
+    means : float32 (G, d) of `genome_means`, in the order of the index's genomes.
+    pieces : of `embed_reference`; the rows of a genome lie together; zero vectors are passed over.
+    k : distinct genomes whose mean distance is the score.
+    n_pieces : pieces a genome and stratum, the size of the largest simulated bin.
+
+    Memory: the pieces of one genome x G distances, and T x G x S x L x C + G x (S x L)^2 floats of simulated bins (5 MB
+    at 500 genomes, 110 MB at 10,000).
+    """
+    start = time.monotonic()
+    index.check_embedder(pieces.manifest)
+    table, bounds = index.table, np.array(pieces.manifest["strata"], dtype=np.int64)
+    position = {genome: code for code, genome in enumerate(table.genomes)}
+    parts = [parse_window(name) for name in pieces.names]
+    genomes = np.array([position.get(genome, -1) for genome, *_ in parts], dtype=np.int64)
+    lengths = np.array([end - begin for *_, begin, end in parts], dtype=np.int64)
+    rows = np.flatnonzero((genomes >= 0) & pieces.vectors.any(axis=1))
+    rows = rows[np.argsort(genomes[rows], kind="stable")]
+    work = _Work(index, means, k, bounds, count_levels(n_pieces), genomes[rows], lengths[rows])
+    for block in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(genomes[rows])) + 1):
+        if len(block):
+            work.add_genome(block, np.ascontiguousarray(pieces.vectors[rows[block]]))
+    result = work.result()
+    n_known = {test: len(np.unique(row[row >= 0])) for test, row in zip(TESTS, result.units, strict=True)}
+    logger.info(
+        "%d pieces of %d genomes (%d bp) searched in %.1f s; units a test: %s",
+        *(len(rows), len(np.unique(genomes[rows])), lengths[rows].sum(), time.monotonic() - start),
+        ", ".join(f"{test} {n}" for test, n in n_known.items()),
+    )
+    return result
+
+
+class _Work:
+    """The arrays of a `CalibrationSet` while they are filled, genome by genome."""
+
+    def __init__(self, index: SearchIndex, means: np.ndarray, k: int, bounds, levels, genomes, lengths) -> None:
+        self.index, self.means, self.design, self.k = index, means, make_design(index.table.lineages), k
+        self.bounds, self.levels, self.genomes, self.lengths = bounds, levels, genomes, lengths
+        n_genomes, n_strata = len(index.table.genomes), len(bounds) - 1
+        self.strata = find_stratum(lengths, bounds)
+        self.scores = np.full((len(TESTS), len(genomes)), np.nan)
+        self.n_candidates = min(_N_CANDIDATES + k, max(n_genomes - 1, 1))
+        shape = (len(TESTS), n_genomes, n_strata, len(levels), self.n_candidates)
+        self.products = np.full(shape, np.nan, dtype=np.float32)
+        self.norms = np.full((n_genomes, n_strata * len(levels), n_strata * len(levels)), np.nan, dtype=np.float32)
+        self.spacing = np.full((n_genomes, n_strata), np.nan)
+
+    def add_genome(self, rows: np.ndarray, vectors: np.ndarray) -> None:
+        """Fill in one genome, of which `rows` are the pieces."""
+        genome = int(self.genomes[rows[0]])
+        distances = np.concatenate([block for _, block in self.index.genome_distances(vectors)])
+        vectors_of_bins = self._mean_vectors(self.strata[rows], vectors)
+        self.norms[genome] = vectors_of_bins @ vectors_of_bins.T
+        for position, test in enumerate(TESTS):
+            if self.design.units[position, genome] < 0:
+                continue
+            allowed = np.flatnonzero(~self.design.excluded(test, genome))
+            if len(allowed) < min(self.k, distances.shape[1]):
+                continue  # a mean over fewer genomes than a query's would be too small
+            self.scores[position, rows] = nearest_mean(distances[:, allowed], self.k)
+            self._add_products(position, genome, vectors_of_bins, self.means[allowed])
+        for stratum in np.unique(self.strata[rows]):
+            self.spacing[genome, stratum] = self.scores[0, rows[self.strata[rows] == stratum]].mean()
+
+    def _mean_vectors(self, strata: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """float32 (S x L, d): means of the first pieces of each stratum; NaN where there are too few."""
+        means = np.full((len(self.bounds) - 1, len(self.levels), vectors.shape[1]), np.nan, dtype=np.float32)
+        for stratum in np.unique(strata):
+            own = vectors[strata == stratum]
+            for level, count in enumerate(self.levels):
+                if len(own) >= count:
+                    means[stratum, level] = own[:count].mean(axis=0)
+        return means.reshape(-1, vectors.shape[1])
+
+    def _add_products(self, test: int, genome: int, vectors: np.ndarray, allowed: np.ndarray) -> None:
+        products = vectors @ allowed.T
+        largest = np.nan_to_num(products, nan=-1).max(axis=0)
+        nearest = np.argsort(-largest, kind="stable")[: self.n_candidates]
+        padded = np.where(np.isnan(products[:, :1]), np.nan, np.full((len(vectors), self.n_candidates), -np.inf))
+        padded[:, : len(nearest)] = products[:, nearest]
+        self.products[test, genome] = padded.reshape(self.products.shape[2:])
+
+    def result(self) -> CalibrationSet:
+        return CalibrationSet(
+            k=np.array(self.k, dtype=np.int64),
+            bounds=self.bounds,
+            levels=np.array(self.levels, dtype=np.int64),
+            units=self.design.units,
+            piece_genome=self.genomes,
+            piece_stratum=self.strata,
+            piece_length=self.lengths,
+            piece_scores=self.scores,
+            means=self.means,
+            bin_products=self.products,
+            bin_norms=self.norms,
+            spacing=self.spacing,
+        )
+
+
+def genome_means(windows: EmbeddingStore, genomes: list[str]) -> np.ndarray:
+    """Mean direction of each genome's windows: float32 (G, d), unit rows, in the order of `genomes`."""
+    position = {genome: code for code, genome in enumerate(genomes)}
+    codes = np.array([position.get(parse_window(name)[0], -1) for name in windows.names], dtype=np.int64)
+    sums = np.zeros((len(genomes), windows.vectors.shape[1]))
+    np.add.at(sums, codes[codes >= 0], windows.vectors[codes >= 0])
+    # Two windows of opposite directions would have no mean; nothing real does, and a row of zeros is far from all.
+    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+def write_calibration(path: str | Path, calibration: CalibrationSet) -> None:
+    """Write the calibration as .npz, atomically; the same content gives the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{field.name: getattr(calibration, field.name) for field in fields(calibration)})
+    with atomic_open(path, "wb") as handle:
+        handle.write(buffer.getbuffer())
+
+
+def read_calibration(folder: str | Path, index: SearchIndex) -> CalibrationSet:
+    """Read the calibration of a loaded index from its folder; refuse one that belongs to another index."""
+    path = Path(folder) / CALIBRATION_NAME
+    remedy = "build and calibrate the index anew"
+    if CALIBRATION_NAME not in index.manifest.get("checksums", {}):
+        raise InputError("the index has no calibration", path=path, remedy=remedy)
+    with np.load(path, allow_pickle=False) as arrays:
+        missing = [field.name for field in fields(CalibrationSet) if field.name not in arrays]
+        if missing:
+            raise InputError(f"lacks {', '.join(missing)}", path=path, remedy=remedy)
+        calibration = CalibrationSet(**{field.name: arrays[field.name] for field in fields(CalibrationSet)})
+    if calibration.calibration_id != index.manifest.get("calibration_id"):
+        raise InputError("this calibration is not the one of the manifest beside it", path=path, remedy=remedy)
+    if calibration.units.shape != (len(TESTS), len(index.table.genomes)):
+        raise InputError(f"calibrates {calibration.units.shape[1]} genomes, the index has others", path=path)
+    return calibration

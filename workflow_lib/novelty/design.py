@@ -1,0 +1,92 @@
+"""Which genomes calibrate which test, what each leaves out, and what counts as one unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_lib.taxonomy import RANKS
+
+TEST_RANKS = tuple(reversed(RANKS))[:-1]  # species ... phylum; everything is known at the rank of domain
+REFERENCE, KNOWN = "reference", "known"
+TESTS = (REFERENCE, *TEST_RANKS, KNOWN)
+
+
+@dataclass(frozen=True)
+class Design:
+    """The calibration of every test over G genomes.
+
+    The null hypothesis of rank r is "the taxon of rank r of the query is in the index". A genome calibrates it when its
+    taxon of rank r stays in the index after its own taxon of the next lower rank in use is left out; what is left out
+    is the unit (species: the genome itself). `reference` leaves out the genome alone and needs no taxonomy. `known` is
+    the null hypothesis "the species of the query is not in the index", calibrated on species left out whose genus (the
+    next rank in use) stays: the new species that are hardest to tell from known ones.
+
+    Attributes
+    ----------
+    units : int64 (len(TESTS), G); unit of a genome, -1 where it does not calibrate the test.
+    """
+
+    units: np.ndarray
+    _codes: dict[str, np.ndarray]
+    _lower: dict[str, str | None]
+
+    def excluded(self, test: str, genome: int) -> np.ndarray:
+        """bool (G,): the genomes left out when `genome` calibrates `test`."""
+        return _excluded(self._codes, self._lower[test], genome, strict=test == KNOWN)
+
+
+def make_design(lineages: list[dict[str, str]]) -> Design:
+    """Work out the design from the taxonomy of the indexed genomes (rank -> name; missing ranks are unknown)."""
+    n = len(lineages)
+    codes = {rank: _encode([lineage.get(rank) for lineage in lineages]) for rank in TEST_RANKS}
+    in_use = [rank for rank in TEST_RANKS if (codes[rank] >= 0).any()]
+    lower: dict[str, str | None] = {REFERENCE: None, KNOWN: "species" if "species" in in_use else None}
+    units = np.full((len(TESTS), n), -1, dtype=np.int64)
+    if n > 1:
+        units[TESTS.index(REFERENCE)] = np.arange(n)
+    for position, rank in enumerate(in_use):
+        lower[rank] = in_use[position - 1] if position else None
+        units[TESTS.index(rank)] = _rank_units(codes, rank, lower[rank], strict=False)
+    if "species" in in_use:
+        above = in_use[1] if len(in_use) > 1 else None
+        units[TESTS.index(KNOWN)] = _rank_units(codes, above, "species", strict=True)
+    return Design(units, codes, lower)
+
+
+def _rank_units(codes: dict[str, np.ndarray], rank: str | None, lower: str | None, *, strict: bool) -> np.ndarray:
+    """int64 (G,) units: the genomes whose taxon of `rank` (None: any) has a member that is not left out."""
+    n = len(codes[TEST_RANKS[0]])
+    units = np.arange(n) if lower is None else codes[lower].copy()
+    for genome in np.flatnonzero(units >= 0):
+        same = np.ones(n, dtype=bool) if rank is None else codes[rank] == codes[rank][genome]
+        unranked = rank is not None and codes[rank][genome] < 0
+        if unranked or not (same & ~_excluded(codes, lower, genome, strict=strict)).any():
+            units[genome] = -1
+    return units
+
+
+def _excluded(codes: dict[str, np.ndarray], lower: str | None, genome: int, *, strict: bool) -> np.ndarray:
+    """Genomes of the same `lower` taxon; unless `strict`, also those that might be of it, for want of a name.
+
+    Leaving out too much makes calibration scores larger: novelty p-values err to the safe side. For the opposite test
+    the safe side is to leave out too little.
+    """
+    n = len(codes[TEST_RANKS[0]])
+    if lower is None:
+        return np.arange(n) == genome
+    same = codes[lower] == codes[lower][genome]
+    if strict:
+        return same
+    differs = np.zeros(n, dtype=bool)
+    for rank in TEST_RANKS[TEST_RANKS.index(lower) + 1 :]:
+        column = codes[rank]
+        differs |= (column >= 0) & (column[genome] >= 0) & (column != column[genome])
+    return same | ((codes[lower] < 0) & ~differs)
+
+
+def _encode(names: list[str | None]) -> np.ndarray:
+    """int64 codes of names in order of appearance; -1 for None."""
+    known: dict[str, int] = {}
+    return np.array([-1 if name is None else known.setdefault(name, len(known)) for name in names], dtype=np.int64)

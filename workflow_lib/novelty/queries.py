@@ -1,0 +1,210 @@
+"""Contigs and bins as queries: their scores, their p-values, and why some get none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_lib.index import SearchIndex
+from workflow_lib.index.base import to_chord
+from workflow_lib.novelty.calibrate import CalibrationSet
+from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls, decide
+from workflow_lib.novelty.conformal import Calibration
+from workflow_lib.novelty.design import KNOWN, REFERENCE, TESTS
+from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise
+from workflow_lib.novelty.strata import Composition, compose_bin, find_stratum, format_stratum, usable_stratum
+
+TOO_SHORT, NO_VECTOR, TOO_FEW = "too_short", "no_vector", "too_few_calibration_genomes"
+LONGER = "longer_than_calibrated"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How calls are made: FDR level, bp below which a query is abstained from, units below which a test is not made."""
+
+    alpha: float
+    min_length: int
+    min_calibration: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """One row a query; what the table of a level is made of.
+
+    Attributes
+    ----------
+    names : m queries. lengths : int64 (m,) bp. n_windows : int64 (m,) vectors searched.
+    strata : text (m). reasons : why there is no call, else empty. flags : sets of words.
+    neighbours, spacing : of the nearest genomes; NaN and -1 where nothing was searched.
+    """
+
+    names: list[str]
+    lengths: np.ndarray
+    n_windows: np.ndarray
+    strata: list[str]
+    reasons: list[str]
+    flags: list[set[str]]
+    neighbours: Neighbours
+    spacing: np.ndarray
+    calls: Calls
+
+
+def call_contigs(
+    index: SearchIndex,
+    calibration: CalibrationSet,
+    vectors: np.ndarray,
+    names: list[str],
+    lengths: np.ndarray,
+    settings: Settings,
+) -> Results:
+    """Test every contig.
+
+    Parameters
+    ----------
+    vectors : float32 (m, d), unit rows; a row of zeros is abstained from.
+    names : m contig names. lengths : int64 (m,) bp.
+
+    Memory: a block of the search, queries x genomes of a block, and a few numbers a contig.
+    """
+    searched = vectors.any(axis=1)
+    natural = find_stratum(lengths, calibration.bounds)
+    stratum = usable_stratum(natural, calibration.calibrated_strata(settings.min_calibration))
+    testable = searched & (lengths >= settings.min_length) & (stratum >= 0)
+    p, n_units = np.full((len(names), len(TESTS)), np.nan), np.zeros((len(names), len(TESTS)), dtype=np.int64)
+    taxa = margin_taxa(index.table.lineages)
+    found = find_neighbours(index, vectors[searched], k=int(calibration.k), taxa=taxa)
+    neighbours = _spread(found, searched)
+    longer = natural > stratum
+    for own in np.unique(stratum[testable]):
+        rows = testable & (stratum == own)
+        for column, test in enumerate(TESTS):
+            one = calibration.pieces(test, int(own))
+            n_units[rows, column] = one.n_units
+            if is_sufficient(one, settings):
+                tested = rows & ~longer if test == KNOWN else rows
+                p[tested, column] = p_value(test, one, neighbours.s1[tested])
+    calls = decide(p, n_units, alpha=settings.alpha)
+    rows = np.flatnonzero(testable)
+    spacing = np.full(len(names), np.nan)
+    spacing[rows] = calibration.spacing[neighbours.genome[rows], stratum[rows]]
+    return Results(
+        names=names,
+        lengths=lengths,
+        n_windows=searched.astype(np.int64),
+        strata=[format_stratum(s, calibration.bounds) if t else "" for s, t in zip(stratum, testable, strict=True)],
+        reasons=[
+            _reason(call, bool(length >= settings.min_length), bool(has_vector))
+            for call, length, has_vector in zip(calls.call, lengths, searched, strict=True)
+        ],
+        flags=_flags(calls, longer & testable),
+        neighbours=neighbours,
+        spacing=spacing,
+        calls=calls,
+    )
+
+
+def call_bins(
+    index: SearchIndex,
+    calibration: CalibrationSet,
+    bins: dict[str, np.ndarray],
+    vectors: np.ndarray,
+    names: list[str],
+    lengths: np.ndarray,
+    settings: Settings,
+) -> Results:
+    """Test every bin by one statistic.
+
+    A bin is the mean vector of its contigs: plain within a length stratum, strata weighted by their share of the bin's
+    length. Its score is the mean distance to the mean directions of the k nearest genomes. Of every calibration genome
+    the same is made with its own pieces, as many in each stratum (see `CalibrationSet.bin_scores`).
+
+    Parameters
+    ----------
+    bins : bin -> positions of its contigs in `vectors`, `names` and `lengths` (as of `call_contigs`).
+
+    Memory: one bin's contigs, and genomes x candidates of one test.
+    """
+    natural = find_stratum(lengths, calibration.bounds)
+    stratum = usable_stratum(natural, calibration.calibrated_strata(settings.min_calibration))
+    has_vector, long_enough = vectors.any(axis=1), lengths >= settings.min_length
+    stratum = np.where(has_vector & long_enough, stratum, -1)
+    levels, taxa = tuple(calibration.levels.tolist()), margin_taxa(index.table.lineages)
+    members_of = list(bins.values())
+    compositions = [compose_bin([names[i] for i in own], lengths[own], stratum[own], levels) for own in members_of]
+    longer = np.array([((natural > stratum) & (stratum >= 0))[own].any() for own in members_of], dtype=bool)
+    p, n_units = np.full((len(bins), len(TESTS)), np.nan), np.zeros((len(bins), len(TESTS)), dtype=np.int64)
+    found, spacing = [], np.full(len(bins), np.nan)
+    for row in (row for row, one in enumerate(compositions) if one.members):
+        distances = _bin_distances(calibration.means, compositions[row], vectors[members_of[row]])
+        found.append(summarise(distances, k=int(calibration.k), taxa=taxa))
+        spacing[row] = calibration.bin_scores(REFERENCE, compositions[row])[found[-1].genome[0]]
+        for column, test in enumerate(TESTS):
+            one = calibration.bins(test, compositions[row])
+            n_units[row, column] = one.n_units
+            if is_sufficient(one, settings) and not (test == KNOWN and longer[row]):
+                p[row, column] = p_value(test, one, found[-1].s1)[0]
+    calls = decide(p, n_units, alpha=settings.alpha)
+    neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
+    return Results(
+        names=list(bins),
+        lengths=np.array([lengths[own].sum() for own in members_of], dtype=np.int64),
+        n_windows=np.array([sum(map(len, one.members.values())) for one in compositions], dtype=np.int64),
+        strata=[_format_composition(one, calibration.bounds) for one in compositions],
+        reasons=[
+            _reason(call, bool(long_enough[own].any()), bool((has_vector & long_enough)[own].any()))
+            for call, own in zip(calls.call, members_of, strict=True)
+        ],
+        flags=_flags(calls, longer),
+        neighbours=neighbours,
+        spacing=spacing,
+        calls=calls,
+    )
+
+
+def is_sufficient(one: Calibration, settings: Settings) -> bool:
+    """Whether a calibration has units enough, and can reach the level at all."""
+    return one.n_units >= settings.min_calibration and one.smallest_p <= settings.alpha
+
+
+def p_value(test: str, one: Calibration, scores: np.ndarray) -> np.ndarray:
+    """p-values of scores: small scores speak against the null hypothesis of `known`, large ones against the others."""
+    return one.p_small(scores) if test == KNOWN else one.p_large(scores)
+
+
+def _bin_distances(means: np.ndarray, composition: Composition, vectors: np.ndarray) -> np.ndarray:
+    """float64 (1, G): distances of a bin's mean direction to those of the genomes."""
+    mixed = np.zeros(vectors.shape[1])
+    for stratum, members in composition.members.items():
+        mixed += composition.weights[stratum] * vectors[members].mean(axis=0)
+    norm = np.linalg.norm(mixed)
+    return to_chord(means @ mixed / max(norm, 1e-12))[None, :]
+
+
+def _format_composition(composition: Composition, bounds: np.ndarray) -> str:
+    """Contigs used of each stratum, e.g. `2500-4999:8;5000-9999:2`."""
+    return ";".join(f"{format_stratum(s, bounds)}:{len(members)}" for s, members in composition.members.items())
+
+
+def _reason(call: str, long_enough: bool, has_vector: bool) -> str:
+    if call != ABSTAIN:
+        return ""
+    if not long_enough:
+        return TOO_SHORT
+    return TOO_FEW if has_vector else NO_VECTOR
+
+
+def _flags(calls: Calls, longer: np.ndarray) -> list[set[str]]:
+    return [
+        {word for word, on in ((LONGER, is_longer), (CONFLICT, is_conflict)) if on}
+        for is_longer, is_conflict in zip(longer, calls.conflict, strict=True)
+    ]
+
+
+def _spread(found: Neighbours, rows: np.ndarray) -> Neighbours:
+    """Neighbours of the queries of `rows` (bool) as those of all queries: -1 and NaN elsewhere."""
+    values = {}
+    for name, column in vars(found).items():
+        values[name] = np.full(len(rows), -1 if name == "genome" else np.nan, dtype=column.dtype)
+        values[name][rows] = column
+    return Neighbours(**values)

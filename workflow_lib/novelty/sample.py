@@ -1,0 +1,134 @@
+"""The novelty stage of a sample: its store, its bins and the index in, two tables out."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from workflow_lib.contig2bin import read_contig2bin
+from workflow_lib.errors import InputError
+from workflow_lib.files import atomic_open
+from workflow_lib.index import SearchIndex, load_index
+from workflow_lib.novelty.calibrate import CalibrationSet, read_calibration
+from workflow_lib.novelty.design import KNOWN, REFERENCE, TEST_RANKS, TESTS
+from workflow_lib.novelty.queries import Results, Settings, call_bins, call_contigs
+from workflow_lib.store import read_store
+from workflow_lib.taxonomy import format_taxonomy
+
+logger = logging.getLogger(__name__)
+
+_P_TESTS = (*TEST_RANKS, REFERENCE)
+COLUMNS = (
+    *("query", "level", "length", "n_windows", "stratum", "n_cal", "call", "call_rank"),
+    *("nearest_taxon", "nearest_genome", "d1", "s1", "s2", "margin"),
+    *(f"p_{test}" for test in _P_TESTS),
+    *(f"q_{test}" for test in _P_TESTS),
+    *("p_known", "q_known", "abstain_reason", "flags", "index_id", "calibration_id", "alpha"),
+)
+
+
+def call_sample(
+    store_folder: str | Path,
+    contig2bin: str | Path,
+    status: str | Path,
+    index_folder: str | Path,
+    *,
+    settings: Settings,
+    contigs_path: str | Path,
+    bins_path: str | Path,
+) -> None:
+    """Call every kept contig and every bin of a sample, and write one table of each.
+
+    Parameters
+    ----------
+    store_folder : embeddings of the sample's kept contigs.
+    contig2bin : TSV contig, bin. status : status.tsv of the filter, for the lengths.
+    index_folder : a calibrated index, made with the store's embedder.
+
+    Raises
+    ------
+    InputError
+        when a file is damaged, the index is of another embedder, or contigs of the files are not the same.
+    """
+    start = time.monotonic()
+    index = load_index(index_folder)
+    calibration = read_calibration(index_folder, index)
+    store = read_store(store_folder, mmap=True)
+    index.check_embedder(store.manifest, path=Path(store_folder) / "manifest.json")
+    lengths_of = read_lengths(status)
+    store.check_names(list(lengths_of), str(status))
+    lengths = np.array(list(lengths_of.values()), dtype=np.int64)
+    rows = {name: row for row, name in enumerate(store.names)}
+    bins = group_bins(read_contig2bin(contig2bin), rows, path=contig2bin)
+    contigs = call_contigs(index, calibration, store.vectors, store.names, lengths, settings)
+    write_results(contigs_path, contigs, "contig", index, calibration, settings.alpha)
+    called = call_bins(index, calibration, bins, store.vectors, store.names, lengths, settings)
+    write_results(bins_path, called, "bin", index, calibration, settings.alpha)
+    for level, results in (("contigs", contigs), ("bins", called)):
+        counts = ", ".join(f"{call} {n}" for call, n in sorted(Counter(results.calls.call).items())) or "none"
+        n, n_bp = len(results.names), int(results.lengths.sum())
+        logger.info("%d %s (%d bp) at FDR %g: %s", n, level, n_bp, settings.alpha, counts)
+    logger.info("novelty: %.1f s", time.monotonic() - start)
+
+
+def read_lengths(status: str | Path) -> dict[str, int]:
+    """Names and lengths (bp) of the kept contigs of a status.tsv, in order."""
+    lines = Path(status).read_text(encoding="utf-8").splitlines()
+    header = lines[0].split("\t") if lines else []
+    columns = [header.index(name) for name in ("contig", "length", "status") if name in header]
+    if len(columns) != 3:
+        raise InputError(f"header {header}, expected contig, length, status", path=status, line=1)
+    rows = ([line.split("\t")[column] for column in columns] for line in lines[1:])
+    return {contig: int(length) for contig, length, state in rows if state == "kept"}
+
+
+def group_bins(assignments: dict[str, str], rows: dict[str, int], *, path: str | Path) -> dict[str, np.ndarray]:
+    """Rows of each bin's contigs, int64, bins in natural order (bin.2 before bin.10)."""
+    unknown = [contig for contig in assignments if contig not in rows]
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} contigs are not in the embeddings, the first is {unknown[0]!r}",
+            path=path,
+            remedy="both must come from the same contigs: delete the older of the two and run again",
+        )
+    bins: dict[str, list[int]] = {}
+    for contig, name in assignments.items():
+        bins.setdefault(name, []).append(rows[contig])
+    return {name: np.array(sorted(bins[name]), dtype=np.int64) for name in sorted(bins, key=_natural)}
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"([0-9]+)", name) if part]
+
+
+def write_results(
+    path: str | Path, results: Results, level: str, index: SearchIndex, calibration: CalibrationSet, alpha: float
+) -> None:
+    """Write the table of a level ("contig" or "bin"), a row a query; header only where there are none."""
+    lineages = [format_taxonomy(lineage) if lineage else "" for lineage in index.table.lineages]
+    ids = index.index_id, calibration.calibration_id, f"{alpha:.6g}"
+    near, calls = results.neighbours, results.calls
+    with atomic_open(path) as handle:
+        handle.write("\t".join(COLUMNS) + "\n")
+        for i, name in enumerate(results.names):
+            genome = int(near.genome[i])
+            s2 = near.s1[i] / results.spacing[i] if results.spacing[i] > 0 else np.nan
+            fields = [
+                *(name, level, str(results.lengths[i]), str(results.n_windows[i]), results.strata[i]),
+                *(str(calls.n_cal[i]), calls.call[i], calls.call_rank[i]),
+                *((lineages[genome], index.table.genomes[genome]) if genome >= 0 else ("", "")),
+                *map(_number, (near.d1[i], near.s1[i], s2, near.margin[i])),
+                *(_number(table[i, TESTS.index(test)]) for table in (calls.p, calls.q) for test in _P_TESTS),
+                *(_number(table[i, TESTS.index(KNOWN)]) for table in (calls.p, calls.q)),
+                *(results.reasons[i], ",".join(sorted(results.flags[i])), *ids),
+            ]
+            handle.write("\t".join(fields) + "\n")
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else ""

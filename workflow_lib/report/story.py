@@ -1,0 +1,157 @@
+"""A sample's story in short sentences, and the warnings that a reader must not miss."""
+
+from __future__ import annotations
+
+_KINDS = {
+    "paired": "paired reads",
+    "single": "single reads",
+    "long": "long reads",
+    "bam": "BAM",
+    "depth": "depth table",
+}
+_METHODS = {
+    "fixed": "fixed in the configuration",
+    "percentile": "a percentile of the similarities in a labelled set",
+    "label_free": "found without labels, from pieces of the sample's own contigs",
+}
+
+
+def count(n: int, noun: str) -> str:
+    """`n` with its noun, e.g. "1 contig", "12,345 contigs", "1 library", "2 libraries"."""
+    plural = noun if n == 1 else f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{n:,} {plural}"
+
+
+def base_pairs(n: int) -> str:
+    """Base pairs with a unit that keeps three digits: 950 bp, 12.5 kbp, 3.02 Mbp, 1.2 Gbp."""
+    for size, unit in ((1e9, "Gbp"), (1e6, "Mbp"), (1e3, "kbp")):
+        if n >= size:
+            return f"{n / size:.3g} {unit}" if n < 1000 * size else f"{n / size:,.0f} {unit}"
+    return f"{n} bp"
+
+
+def share(part: float, whole: float) -> str:
+    """A share in percent; a small but real one is never written as 0%, nor an incomplete one as 100%."""
+    if not whole:
+        return "0%"
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return "under 0.1%"
+    if 99.9 < percent < 100:
+        return "over 99.9%"
+    return f"{percent:.1f}%".replace(".0%", "%")
+
+
+def tell_story(summary: dict) -> list[str]:
+    """The sample's story, a sentence or two a step: contigs, bins, depth and threshold, novelty, truth."""
+    story = [_contigs(summary["counts"])]
+    if summary["counts"]["kept"]:
+        story += [_bins(summary["counts"]), _depth(summary["libraries"]), _threshold(summary["threshold"])]
+        story.append(_novelty(summary["novelty"]))
+    return [sentence for sentence in story if sentence]
+
+
+def _contigs(counts: dict) -> str:
+    if not counts["contigs"]:
+        return "The sample has no contigs."
+    return (
+        f"{count(counts['contigs'], 'contig')} of {base_pairs(counts['bp'])} came in; "
+        f"{counts['kept']:,} ({share(counts['kept_bp'], counts['bp'])} of the base pairs) passed the filter."
+    )
+
+
+def _bins(counts: dict) -> str:
+    if not counts["bins"]:
+        return "No bins were found."
+    return (
+        f"{count(counts['bins'], 'bin')} hold {count(counts['binned'], 'contig')} of {base_pairs(counts['binned_bp'])}: "
+        f"{share(counts['binned'], counts['kept'])} of the contigs that passed, "
+        f"{share(counts['binned_bp'], counts['kept_bp'])} of their base pairs."
+    ).replace("1 bin hold ", "1 bin holds ")
+
+
+def _depth(libraries: list[dict]) -> str:
+    if not libraries:
+        return "No library gives depth: contigs were binned by composition alone."
+    shown = [f"{library['name']} ({_KINDS.get(library['kind'], library['kind'])})" for library in libraries[:4]]
+    rest = f" and {len(libraries) - 4} more" if len(libraries) > 4 else ""
+    return f"Depth comes from {count(len(libraries), 'library')}: {', '.join(shown)}{rest}."
+
+
+def _threshold(threshold: dict) -> str:
+    if threshold["value"] is None:
+        return ""
+    method = _METHODS.get(threshold["method"], threshold["method"])
+    sentence = f"Contigs join a bin at a similarity of {threshold['value']:.3g} or more, {method}"
+    if threshold["share"] is not None:
+        return f"{sentence}; {share(threshold['share'], 1)} of the contigs have a neighbour that near."
+    return f"{sentence}."
+
+
+def _novelty(novelty: dict | None) -> str:
+    if novelty is None:
+        return ""
+    contigs, bins = novelty["counts"]["contigs"], novelty["counts"]["bins"]
+    level = f" at a false discovery rate of {share(novelty['alpha'], 1)}" if novelty["alpha"] is not None else ""
+    return (
+        f"Against the reference{level}, {count(bins['novel'], 'bin')} and {count(contigs['novel'], 'contig')} "
+        f"are novel; {count(bins['known'], 'bin')} and {count(contigs['known'], 'contig')} are known. "
+        f"For {count(bins['ambiguous'] + bins['no call'], 'bin')} and "
+        f"{count(contigs['ambiguous'] + contigs['no call'], 'contig')} the data do not decide."
+    )
+
+
+def find_warnings(summary: dict) -> list[str]:
+    """What is off or limits the result, most serious first; each says what it means and what to do."""
+    counts, threshold, warnings = summary["counts"], summary["threshold"], []
+    if not counts["contigs"]:
+        warnings.append("The contigs file is empty: there is nothing to bin. Check the assembly.")
+    elif not counts["kept"]:
+        warnings.append(
+            "No contig passed the filter, so there is nothing to bin. See the filter statuses below; "
+            "filter.min_length and filter.max_n_fraction decide."
+        )
+    elif not counts["bins"]:
+        reason = threshold["zero_reason"] or "no group of contigs is similar and large enough"
+        warnings.append(f"Zero bins: {reason.rstrip('.')}.")
+    elif counts["binned_bp"] < 0.2 * counts["kept_bp"]:
+        warnings.append(
+            f"Only {share(counts['binned_bp'], counts['kept_bp'])} of the base pairs that passed are in a bin. "
+            "The threshold may be too strict for this sample, or its genomes too fragmented."
+        )
+    if threshold["note"]:
+        warnings.append(f"Threshold: {threshold['note'].rstrip('.')}.")
+    if counts["kept"] and not summary["libraries"]:
+        warnings.append(
+            "Composition only: without libraries, close relatives share a bin more often. "
+            "Reads of several samples (config: libraries) separate them."
+        )
+    return warnings + _novelty_warnings(summary) + _read_warnings(summary)
+
+
+def _novelty_warnings(summary: dict) -> list[str]:
+    novelty = summary["novelty"]
+    if novelty is None:
+        return ["Novelty is off: no reference table is configured (config: reference)."]
+    total = sum(novelty["counts"]["contigs"].values())
+    if total and novelty["counts"]["contigs"]["no call"] > 0.5 * total:
+        main = f", mostly because: {novelty['abstain'][0][0]}" if novelty["abstain"] else ""
+        undecided = share(novelty["counts"]["contigs"]["no call"], total)
+        return [f"No novelty call is made for {undecided} of the contigs{main}."]
+    return []
+
+
+def _read_warnings(summary: dict) -> list[str]:
+    if summary["reads"] is None:
+        return []
+    keys = [column["key"] for column in summary["reads"]["columns"]]
+    warnings = []
+    for row in summary["reads"]["rows"]:
+        values = dict(zip(keys, row, strict=True))
+        if not values["reads_in"]:
+            warnings.append(f"Library {values['library']} has no reads.")
+        elif values["kept"] < 0.5:
+            warnings.append(
+                f"Library {values['library']}: only {share(values['kept'], 1)} of the reads passed the filter."
+            )
+    return warnings

@@ -1,0 +1,32 @@
+"""The similarity threshold of the binning, as binning.json tells it."""
+
+from __future__ import annotations
+
+from workflow_lib.report.inputs import number
+
+
+def threshold_summary(binning: dict) -> dict:
+    """What the page shows of binning.json.
+
+    Returns
+    -------
+    dict with method, value, share (of the contigs that the threshold can bin), note (a fallback or other remark),
+    zero_reason (why there are no bins), composition_only (bool or None), and histogram: {"edges", "same", "different"}
+    (similarities of two halves of a contig, and of different contigs), None where the method needs none.
+    """
+    threshold = binning.get("threshold", {})
+    return {
+        "method": threshold.get("method"),
+        "value": number(threshold.get("value")),
+        "share": number(threshold.get("can_bin_share")),
+        "note": threshold.get("note") or None,
+        "zero_reason": binning.get("reason") or None,
+        "histogram": _histogram(threshold.get("distribution") or {}),
+    }
+
+
+def _histogram(distribution: dict) -> dict | None:
+    edges, same, different = (distribution.get(key) for key in ("edges", "same", "different"))
+    if not edges or same is None or different is None or not (sum(same) or sum(different)):
+        return None
+    return {"edges": [number(edge, 5) for edge in edges], "same": same, "different": different}
