@@ -2,9 +2,9 @@
 
     python benchmarks/tnf_speed.py [--mbp 200] [--repeats 3]
 
-Makes random contigs of log-normal lengths, and prints the machine, the threads, and the best of the repeats: reading the
-file; embedding it in shards as the workflow does (read, hash, count, save); the same with all shards there. Wall time
-gives Mbp/s; CPU time of all threads is printed too, because other work on the machine disturbs it less.
+Makes random contigs of log-normal lengths, and prints the machine, the threads, and the best of the repeats: reading
+the file; embedding it in shards as the workflow does (read, hash, count, save); the same with all shards there. Wall
+time gives Mbp/s; CPU time of all threads is printed too, because other work on the machine disturbs it less.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ def snakemake(*arguments: str, results: Path, options: str) -> None:
     pathvars = {"results": results, "logs": DEMO / "logs", "benchmarks": DEMO / "benchmarks"}
     folders = ", ".join(f"{name}: {folder.as_posix()}" for name, folder in pathvars.items())
     command = [sys.executable, "-m", "snakemake", "--cores", os.environ.get("CORES", "all"), *arguments]
-    command += ["--scheduler", "greedy", "--rerun-incomplete", "--show-failed-logs", "--quiet", "host", "rules", "reason"]
-    command += [*options.split(), "--config", f"pathvars={{{folders}}}"]
+    command += ["--scheduler", "greedy", "--rerun-incomplete", "--show-failed-logs", *options.split()]
+    command += ["--quiet", "host", "rules", "reason", "--config", f"pathvars={{{folders}}}"]
     subprocess.run(command, cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
 
 

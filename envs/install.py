@@ -94,10 +94,11 @@ def run_pip(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def last_error(output: str) -> str:
-    """The last line in which pip says what went wrong."""
+    """The last line in which pip says what went wrong, and whether a connection failed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
-    return (errors or lines or ["no message"])[-1]
+    lost = "it cannot be reached; " if "connection broken by" in output else ""
+    return lost + (errors or lines or ["no message"])[-1]
 
 
 def resolve(python: Path, requirement: str, *options: str) -> list[tuple[str, str]]:

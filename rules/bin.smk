@@ -1,1 +1,65 @@
 # rules of the bin stage
+
+
+# Depth (where there is any) joins the embedding, a threshold is found, K-medoid makes the bins.
+rule bin_contigs:
+    input:
+        contigs="<results>/contigs/{sample}/contigs.fa.gz",
+        status="<results>/contigs/{sample}/status.tsv",
+        vectors="<results>/embeddings/{sample}/vectors.npy",
+        names="<results>/embeddings/{sample}/contigs.txt",
+        pieces="<results>/embeddings/{sample}/pieces.npz",
+        manifest="<results>/embeddings/{sample}/manifest.json",
+        depth=lambda wildcards: (
+            "<results>/depth/{sample}/depth.tsv" if get_libraries(wildcards.sample) else []
+        ),
+    output:
+        contig2bin="<results>/bins/{sample}/contig2bin.tsv",
+        bioboxes="<results>/bins/{sample}/{sample}.binning",
+        bins="<results>/bins/{sample}/bins.tsv",
+        contigs="<results>/bins/{sample}/contigs.tsv",
+        summary="<results>/bins/{sample}/binning.json",
+    log:
+        "<logs>/bin_contigs/{sample}.log",
+    benchmark:
+        "<benchmarks>/bin_contigs/{sample}.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 4
+    resources:
+        mem_mb=get_memory(1000, 8),
+        runtime=get_runtime(10, 120),
+    params:
+        version=stage_version("bin"),
+        threshold=config["bin"]["threshold"],
+        binning={key: value for key, value in config["bin"].items() if key != "threshold"},
+        # Of the labelled sequences that a percentile threshold needs.
+        embedder={
+            "name_or_folder": config["embed"]["model"],
+            "device": "cpu",
+            "both_strands": config["embed"]["both_strands"],
+        },
+    script:
+        "../scripts/bin_contigs.py"
+
+
+rule write_bins:
+    input:
+        contigs="<results>/contigs/{sample}/contigs.fa.gz",
+        contig2bin="<results>/bins/{sample}/contig2bin.tsv",
+    output:
+        fasta=directory("<results>/bins/{sample}/fasta"),
+    log:
+        "<logs>/write_bins/{sample}.log",
+    benchmark:
+        "<benchmarks>/write_bins/{sample}.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 1
+    resources:
+        mem_mb=get_memory(1200, 8),
+        runtime=get_runtime(10, 60),
+    params:
+        version=stage_version("bin"),
+    script:
+        "../scripts/write_bins.py"

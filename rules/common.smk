@@ -18,6 +18,9 @@ from workflow_lib.versions import stage_version
 def load_inputs():
     """Check the configuration and load the three tables; jobs do not look for the files again."""
     check_files = workflow.is_main_process
+    for key in ("libraries", "reference"):
+        if config.get(key) in ("", "null"):  # what `--config libraries=null` gives
+            config[key] = None
     try:
         validate_config(config, f"{workflow.basedir}/config/schemas/config.schema.yaml")
         samples = load_samples(config["samples"], check_files=check_files)
@@ -42,6 +45,7 @@ for library in LIBRARIES.values():
 wildcard_constraints:
     sample="|".join(map(re.escape, SAMPLES)),
     library="|".join(map(re.escape, LIBRARIES)) or "[^/]+",
+    reference="[^/]+",
 
 
 def get_libraries(sample):
@@ -99,19 +103,20 @@ def get_depth_source(wildcards):
     return {"bam": bam, "bam_index": f"{bam}.bai"}
 
 
+def get_depth_cut(wildcards):
+    """Which alignments of a library count; a user's BAM is judged by the length of its reads."""
+    cut = {key: config["depth"][key] for key in ("min_identity", "min_identity_long", "max_edge", "min_mapq")}
+    kind = LIBRARIES[wildcards.library].kind
+    if kind == "long":
+        cut["min_identity"] = cut.pop("min_identity_long")
+    elif kind != "bam":
+        del cut["min_identity_long"]
+    return cut
+
+
 def get_mapping_memory(wildcards, input, attempt):
     """`mem_mb` of mapping: minimap2's index grows with the contigs (about 4 bp a byte of gzip), not with the reads."""
-    return int((4000 + 80 * os.path.getsize(input.contigs) / 1e6) * attempt)
-
-
-def get_sort_memory(wildcards, threads, resources):
-    """MB a thread of `samtools sort`: a quarter of the job's memory, shared by its threads."""
-    return max(64, int(resources.mem_mb / 4 / get_sort_threads(wildcards, threads)))
-
-
-def get_sort_threads(wildcards, threads):
-    """Threads of `samtools sort`: a quarter of the job's, at least one; minimap2, which feeds it, has the others."""
-    return max(1, threads // 4)
+    return int((4000 + 80 * os.path.getsize(input.reference) / 1e6) * attempt)
 
 
 def get_truth(wildcards):

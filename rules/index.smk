@@ -24,7 +24,7 @@ rule embed_reference:
         runtime=get_runtime(15, 60),
         gpu=get_gpus(),
     params:
-        version=stage_version("index"),
+        version=[stage_version("index"), stage_version("embed")],
         model=config["embed"]["model"],
         both_strands=config["embed"]["both_strands"],
         device=config["embed"]["device"],

@@ -25,7 +25,7 @@ rule call_novelty:
         mem_mb=get_memory(1500, 3),
         runtime=get_runtime(10, 60),
     params:
-        version=stage_version("novelty"),
+        version=[stage_version("novelty"), stage_version("index")],
         alpha=config["novelty"]["alpha"],
         min_length=config["novelty"]["min_length"],
         min_calibration=config["novelty"]["min_calibration"],

@@ -28,6 +28,9 @@ def validate_config(config: dict, schema_path: str | Path, *, source: str = "con
 
 def _faults(error, source: str) -> list[Fault]:
     where = ".".join(map(str, error.absolute_path))
+    if error.validator == "required":  # one error a missing key, named in the message only
+        key = error.message.split("'")[1]
+        return [Fault(source, None, where or "top level", sorted(error.instance), f"a key {key!r}")]
     if error.validator != "additionalProperties":
         described = error.schema.get("description")
         expected = error.message.split(" is ", 1)[-1] if not described else f"{_expected(error)} ({described})"

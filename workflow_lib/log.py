@@ -32,6 +32,7 @@ def configure_logging(log_file: str | Path | None) -> None:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log_file, mode="w", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format=_FORMAT, datefmt="%H:%M:%S", handlers=handlers, force=True)
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells at INFO which builds it does not have
 
 
 def run_script(main: Callable, snakemake) -> None:

@@ -43,7 +43,7 @@ def test_schema_requires_every_shipped_key(config, schema):
         for parent in parents:
             section = section[parent]
         del section[last]
-        with pytest.raises(FaultsError):
+        with pytest.raises(FaultsError, match=f"expected a key '{last}'"):
             validate_config(broken, schema)
 
 

@@ -90,3 +90,11 @@ def test_lengths_make_a_gold_standard(tmp_path):
     write_bioboxes(tmp_path / "gold", EXPECTED, sample="s", lengths={"c2": 20, "c1": 10})
     assert (tmp_path / "gold").read_text().splitlines()[-2:] == ["c1\tbin.1\t10", "c2\tbin.2\t20"]
     assert read_contig2bin(tmp_path / "gold") == EXPECTED
+
+
+@pytest.mark.shared
+def test_a_published_maxbin_table(shared):
+    path = shared / "metagenomes/infant_gut_N5/maxbin2.tsv"
+    assignments = read_contig2bin(path)
+    assert len(assignments) == len(path.read_text().splitlines())
+    assert not [word for pair in assignments.items() for word in pair if word != word.strip()]

@@ -136,6 +136,12 @@ class TestTorch:
         with pytest.raises(install.InstallError, match="No matching distribution found for torch"):
             install.choose_torch(PYTHON, gpu=False, cpu_options=())
 
+    def test_index_that_cannot_be_reached_is_told_from_one_without_torch(self, index, monkeypatch):
+        monkeypatch.delenv("PIP_NO_INDEX")
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # the port "discard": nothing listens
+        with pytest.raises(install.InstallError, match="it cannot be reached"):
+            install.resolve(PYTHON, "torch", "--retries", "1", "--timeout", "1")
+
 
 @pytest.fixture(scope="module")
 def venv(tmp_path_factory):

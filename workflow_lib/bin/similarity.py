@@ -79,12 +79,17 @@ class ThresholdedSimilarity:
             columns = members[start : start + BLOCK_ROWS]
             step = min(_BLOCK_SIZE // len(columns), _VECTOR_ROWS)
             parts = self._over_rows(
-                rows, step, len(columns), lambda part, columns=columns: self._kept(part, columns).sum(1, dtype=np.float64)
+                rows,
+                step,
+                len(columns),
+                lambda part, columns=columns: self._kept(part, columns).sum(1, dtype=np.float64),
             )
             sums += np.concatenate(parts) if parts else 0.0
         return sums
 
-    def any_neighbour(self, rows: np.ndarray, others: np.ndarray, admitted: Callable[[slice], np.ndarray]) -> np.ndarray:
+    def any_neighbour(
+        self, rows: np.ndarray, others: np.ndarray, admitted: Callable[[slice], np.ndarray]
+    ) -> np.ndarray:
         """Whether each row has a kept similarity to one of `others`: bool (n_rows,).
 
         `admitted(columns)` gives a bool (n_rows, n_columns) of the pairs that may count, for a slice of `others`.
@@ -96,6 +101,12 @@ class ThresholdedSimilarity:
             if allowed.any():
                 found |= (self._mask(rows, others[columns])[1] & allowed).any(axis=1)
         return found
+
+    def neighbour_counts(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Number of `others` within the threshold of each row: int64 (n_rows,)."""
+        parts = [others[start : start + _VECTOR_ROWS] for start in range(0, len(others), _VECTOR_ROWS)]
+        counts = self._map(lambda part: np.count_nonzero(self._mask(rows, part)[1], axis=1), parts)
+        return sum(counts, np.zeros(len(rows), dtype=np.int64))
 
     def near(self, rows: np.ndarray, medoid: np.ndarray) -> np.ndarray:
         """Whether the similarity of each row to one vector reaches the threshold: bool (n_rows,)."""

@@ -1,0 +1,191 @@
+"""The similarity threshold: fixed, a percentile of labelled sequences, or found from the sample's own contigs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from workflow_lib.bin.metric import MIN_PIECES, Pieces
+from workflow_lib.errors import InputError
+from workflow_lib.fasta import IUPAC, open_input
+
+logger = logging.getLogger(__name__)
+
+_MAX_PAIRS = 400_000  # random pairs of different contigs that stand for all
+_HIGHEST = 1 - 1e-4  # copies of one sequence must pass in spite of rounding
+_LOOSEST, _STRICTEST = 0.05, 0.8  # shares of halves of one contig that the threshold may part
+_PURITY_EXPONENT = 4  # weight of the purity of the pairs that pass against their number
+_HISTOGRAM_BINS = 60
+_NEIGHBOUR_CONTIGS = 1000  # contigs whose neighbours the fallback looks at, at most
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and where it comes from.
+
+    Attributes
+    ----------
+    method : "fixed", "percentile", "label_free" or "neighbours" (the fallback of label_free).
+    value : similarity.
+    note : what a reader must know of it: a fallback, what happens to depth; else None.
+    distribution : "edges", "same", "different": histograms of the similarity of two halves of a contig and of
+        different contigs, for the report; empty where there are none.
+    """
+
+    method: str
+    value: float
+    note: str | None = None
+    distribution: dict[str, list] = field(default_factory=dict)
+
+
+def class_center_percentiles(embeddings: np.ndarray, labels: Sequence, percentiles: Sequence[float]) -> np.ndarray:
+    """Percentiles of the similarity of sequences to the centre of their class.
+
+    The centre is the plain mean of a class (not re-normalised), the similarity the inner product with it. The p-th
+    percentile is the value at position int(p / 100 n) of all n similarities in ascending order, nothing interpolated.
+
+    Parameters
+    ----------
+    embeddings : float (n, d), unit rows.
+    labels : n labels of any kind that can be sorted.
+    percentiles : each at least 0 and less than 100.
+
+    Returns
+    -------
+    float64 (number of percentiles,).
+
+    Raises
+    ------
+    InputError
+        when there is no sequence, the labels are of another number, or a percentile is out of range.
+
+    Notes
+    -----
+    As in the published evaluation of DNABERT-S (Zhou et al. 2024, section 5), which takes the 70th.
+    """
+    embeddings, labels = np.asarray(embeddings, dtype=np.float32), np.asarray(labels)
+    if embeddings.ndim != 2 or not len(embeddings) or labels.shape != (len(embeddings),):
+        raise InputError(
+            f"embeddings {embeddings.shape}, labels {labels.shape}; expected (n, d) and (n,), n at least 1"
+        )
+    for percentile in percentiles:
+        if not 0 <= percentile < 100:
+            raise InputError(f"found percentile {percentile}, expected at least 0 and less than 100")
+    similarity = np.empty(len(embeddings))
+    _, classes = np.unique(labels, return_inverse=True)
+    order = np.argsort(classes, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1):
+        centre = embeddings[members].mean(axis=0, dtype=np.float64).astype(np.float32)
+        similarity[members] = np.einsum("ij,j->i", embeddings[members], centre)
+    similarity.sort()
+    return np.array([similarity[int(percentile / 100 * len(similarity))] for percentile in percentiles])
+
+
+def read_labelled(path: str | Path) -> tuple[list[str], list[str]]:
+    """Read sequences and labels from a TSV (sequence, label; a header is allowed; gzip allowed).
+
+    Raises
+    ------
+    InputError
+        with file and line: fewer than two columns, an empty field, characters that are no nucleotide codes; no rows.
+    """
+    sequences, labels = [], []
+    alphabet = set(IUPAC.decode())
+    with open_input(path) as handle:
+        for number, row in enumerate(handle.read().decode("utf-8-sig", "replace").splitlines(), start=1):
+            if not row.strip():
+                continue
+            fields = [field.strip() for field in row.split("\t")]
+            is_sequence = bool(fields[0]) and set(fields[0].upper()) <= alphabet
+            if number == 1 and not is_sequence:
+                continue
+            if len(fields) < 2 or not is_sequence or not fields[1]:
+                raise InputError(
+                    f"found {row[:40]!r}, expected a nucleotide sequence and a label separated by a tab",
+                    path=path,
+                    line=number,
+                    remedy="give one sequence a line: sequence, tab, label (species)",
+                )
+            sequences.append(fields[0].upper())
+            labels.append(fields[1])
+    if not sequences:
+        raise InputError("no labelled sequences, expected one a line: sequence, tab, label", path=path)
+    return sequences, labels
+
+
+def label_free(vectors: np.ndarray, pieces: Pieces, *, min_bin_size: int = 10, seed: int = 1) -> Threshold:
+    """Find the threshold from halves of the sample's own contigs.
+
+    The two halves of a contig are of one genome; a pair of these contigs is so with an unknown probability. S(t) is the
+    share of pairs of halves, D(t) of pairs of different contigs, whose similarity is at least t. S/D is proportional to
+    the share of pairs of one genome among those that pass: it rises with t as long as there are others to keep out,
+    while S falls. The threshold is the t that makes (S/D)^4 S largest, where S is between 95% and 20%.
+
+    Halves are half as long as the contigs and so less alike, but neighbours in the genome and so more alike: the two
+    about cancel. In a sample of one genome S/D falls from the start, and the loosest threshold is taken.
+
+    Parameters
+    ----------
+    vectors : float32 (n, d) unit rows, what is binned.
+    pieces : both halves of contigs in the same space.
+    min_bin_size : contigs of a bin, for the fallback.
+    seed : of the random pairs.
+
+    Returns
+    -------
+    The threshold. With fewer than `MIN_PIECES` pieces, or fewer than two contigs, the method is "neighbours": the
+    median similarity of a contig to its k-th nearest other one, k the smallest size of a bin, and `note` says why.
+    """
+    rows = np.flatnonzero(vectors.any(axis=1))
+    if len(pieces) < MIN_PIECES or len(rows) < 2:
+        return _from_neighbours(vectors[rows], len(pieces), min_bin_size)
+    same = np.sort(np.einsum("ij,ij->i", pieces.vectors[:, 0], pieces.vectors[:, 1]).astype(np.float64))
+    different = np.sort(_random_pairs(vectors, pieces.rows, np.random.default_rng(seed)))
+    candidates = np.quantile(same, np.linspace(_LOOSEST, _STRICTEST, 201))
+    passing_same = 1 - np.searchsorted(same, candidates) / len(same)
+    passing_different = 1 - np.searchsorted(different, candidates) / len(different)
+    purity = passing_same / (passing_different + 1 / len(different))
+    value = candidates[np.argmax(purity**_PURITY_EXPONENT * passing_same)]
+    return Threshold("label_free", float(min(value, _HIGHEST)), distribution=_histograms(same, different))
+
+
+def _random_pairs(vectors: np.ndarray, rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Similarities of random pairs of different rows: float64."""
+    n_pairs = min(_MAX_PAIRS, len(rows) * (len(rows) - 1) // 2 * 4)
+    first = generator.integers(len(rows), size=n_pairs)
+    second = (first + generator.integers(1, len(rows), size=n_pairs)) % len(rows)
+    similarity = np.empty(n_pairs)
+    for start in range(0, n_pairs, 8192):
+        part = slice(start, start + 8192)
+        similarity[part] = np.einsum("ij,ij->i", vectors[rows[first[part]]], vectors[rows[second[part]]])
+    return similarity
+
+
+def _histograms(same: np.ndarray, different: np.ndarray) -> dict[str, list]:
+    lowest = np.floor(10 * min(same[0], different[0])) / 10
+    edges = np.linspace(lowest, 1.0, _HISTOGRAM_BINS + 1)
+    counts = [np.histogram(values.clip(lowest, 1.0), edges)[0].tolist() for values in (same, different)]
+    return {"edges": edges.round(6).tolist(), "same": counts[0], "different": counts[1]}
+
+
+def _from_neighbours(vectors: np.ndarray, n_pieces: int, min_bin_size: int) -> Threshold:
+    n = len(vectors)
+    note = (
+        f"only {n_pieces} contigs are long enough to be cut into two halves (at least {MIN_PIECES} are needed), so the "
+        "threshold is the median similarity of a contig to its k-th nearest other one, k the smallest bin"
+    )
+    logger.warning("%s", note)
+    if n < 2:
+        return Threshold("neighbours", _HIGHEST, note)
+    k = min(max(min_bin_size - 1, 1), n - 1)
+    chosen = np.unique(np.linspace(0, n - 1, min(n, _NEIGHBOUR_CONTIGS)).astype(np.int64))
+    kth = np.empty(len(chosen))
+    for at, row in enumerate(chosen):
+        similarity = np.einsum("ij,j->i", vectors, vectors[row])
+        similarity[row] = -np.inf
+        kth[at] = np.partition(similarity, n - k)[n - k]
+    return Threshold("neighbours", float(min(np.median(kth), _HIGHEST)), note)

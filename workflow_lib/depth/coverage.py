@@ -47,7 +47,7 @@ def add_alignments(
         position = starts[i]
         for k in range(first, ends[i]):
             operation, n = operations[k, 0], operations[k, 1]
-            if operation == MATCH or operation == EQUAL or operation == DIFFERENT:
+            if operation in (MATCH, EQUAL, DIFFERENT):
                 aligned += n
                 position += n
                 if operation == DIFFERENT:
@@ -63,16 +63,17 @@ def add_alignments(
             return BEYOND_END
         if nms[i] >= inserted + deleted:
             different = nms[i] - inserted - deleted
-        if aligned > 0 and aligned - different >= min_identity * (aligned + inserted + deleted):
+        # The quotient, not the product: 97 of 100 must reach 0.97.
+        if aligned > 0 and (aligned - different) / (aligned + inserted + deleted) >= min_identity:
             counted += 1
             position = starts[i]
             for k in range(first, ends[i]):
                 operation, n = operations[k, 0], operations[k, 1]
-                if operation == MATCH or operation == EQUAL or operation == DIFFERENT:
+                if operation in (MATCH, EQUAL, DIFFERENT):
                     change[position] += 1
                     change[position + n] -= 1
                     position += n
-                elif operation == DELETION or operation == SKIP:
+                elif operation in (DELETION, SKIP):
                     position += n
         first = ends[i]
     return counted

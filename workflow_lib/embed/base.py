@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+_BLOCK_ROWS = 4096  # held in float64 at a time
+
 
 @runtime_checkable
 class Embedder(Protocol):
@@ -61,6 +63,11 @@ def as_bytes(sequences: Sequence[str | bytes]) -> list[bytes]:
 
 def unit_rows(vectors: np.ndarray, *, no_length: float = 0.0) -> np.ndarray:
     """Scale the rows of float (n, d) to length 1, as float32; rows no longer than `no_length` become zeros."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    kept = lengths > no_length
-    return np.where(kept, vectors / np.where(kept, lengths, 1.0), 0.0).astype(np.float32)
+    scaled = np.zeros(vectors.shape, dtype=np.float32)
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        block = vectors[start : start + _BLOCK_ROWS].astype(np.float64)
+        lengths = np.linalg.norm(block, axis=1, keepdims=True)
+        np.divide(
+            block, lengths, out=scaled[start : start + _BLOCK_ROWS], where=lengths > no_length, casting="same_kind"
+        )
+    return scaled

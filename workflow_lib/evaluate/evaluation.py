@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from csv import QUOTE_NONE
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,9 +65,9 @@ class Evaluation:
     def write(self, *, metrics: str | Path, bins: str | Path, genomes: str | Path) -> None:
         """Write the three tables as TSV: 6 significant digits, counts in full, what is not defined left empty."""
         for frame, path in ((self.metrics, metrics), (self.bins, bins), (self.genomes, genomes)):
-            text = frame.apply(lambda column: column.map(_format) if column.dtype == np.float64 else column)
             with atomic_open(path) as handle:
-                text.to_csv(handle, sep="\t", index=False, lineterminator="\n")
+                handle.write("\t".join(frame.columns) + "\n")
+                handle.writelines("\t".join(map(_format, row)) + "\n" for row in frame.itertuples(index=False))
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def evaluate_files(*, contig2bin: str | Path, truth: str | Path, status: str | P
     InputError
         as `read_contig2bin` and `evaluate_binning`, with the file.
     """
-    table = pd.read_csv(status, sep="\t", dtype={"contig": str, "length": np.int64}, keep_default_na=False)
+    table = pd.read_csv(
+        status, sep="\t", dtype={"contig": str, "length": np.int64}, keep_default_na=False, quoting=QUOTE_NONE
+    )
     # A name that occurs twice stands for its kept record, else for the first.
     table = table.assign(kept=table["status"] == "kept").sort_values("kept", ascending=False, kind="stable")
     table = table.drop_duplicates("contig").sort_index()
@@ -213,7 +216,7 @@ def _encode(
     genome_codes = {name: code for code, name in enumerate(genome_names)}
     bins = np.fromiter((bin_codes.get(assignments.get(contig), UNBINNED) for contig in lengths), np.int64, len(lengths))
     genomes = np.fromiter((genome_codes[truth[c]] for c in lengths if c in truth), np.int64, int(named.sum()))
-    kept = lengths if kept is None else kept
+    kept = lengths if kept is None else set(kept)
     is_kept = np.fromiter((contig in kept for contig in lengths), bool, len(lengths))
     return _Contigs(
         lengths=bp[named], bins=bins[named], genomes=genomes, kept=is_kept[named], bin_names=bin_names,
@@ -319,7 +322,9 @@ def _f1(completeness: np.ndarray, purity: np.ndarray) -> np.ndarray:
     return np.divide(2 * completeness * purity, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
-def _format(value: float) -> str:
+def _format(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
     if np.isnan(value):
         return ""
     return str(int(value)) if value == int(value) else f"{value:.{_SIGNIFICANT}g}"

@@ -16,7 +16,7 @@ def align_bins(table: Contingency) -> np.ndarray:
     Returns
     -------
     int64 (n_genomes,), the row of the pair chosen; -1 for a genome without one. The optimum of the Hungarian method,
-    found on the sparse table; among optima the one with the largest sum of F1, where the published code takes any.
+    found on the sparse table; among optima an arbitrary but fixed one, as in the published code.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -29,8 +29,7 @@ def align_bins(table: Contingency) -> np.ndarray:
     everyone = np.arange(table.n_genomes)
     rows = np.concatenate([table.genomes, everyone])
     columns = np.concatenate([table.bins, table.n_bins + everyone])
-    ties = 0.5 * pair_f1(table, np.arange(len(table.bins))) / table.n_genomes  # in sum below one contig
-    weights = np.concatenate([table.contigs + 1.0 + ties, np.ones(table.n_genomes)])
+    weights = np.concatenate([table.contigs + 1.0, np.ones(table.n_genomes)])
     matrix = csr_array((weights, (rows, columns)), shape=(table.n_genomes, table.n_bins + table.n_genomes))
     genomes, bins = min_weight_full_bipartite_matching(matrix, maximize=True)
     real = bins < table.n_bins
@@ -40,16 +39,15 @@ def align_bins(table: Contingency) -> np.ndarray:
     return chosen
 
 
-def pair_f1(table: Contingency, rows: np.ndarray) -> np.ndarray:
-    """F1 of pairs by contig: twice the shared contigs over the genome's contigs plus the bin's; float64 as `rows`."""
-    of_both = table.genome_contigs[table.genomes[rows]] + table.bin_contigs[table.bins[rows]]
-    return 2 * table.contigs[rows] / of_both
-
-
 def species_f1(table: Contingency, aligned: np.ndarray) -> np.ndarray:
-    """F1 of each genome by contig with its aligned bin, float64 (n_genomes,); 0 without one, NaN without contigs."""
+    """F1 of each genome by contig with its aligned bin, float64 (n_genomes,); 0 without one, NaN without contigs.
+
+    Twice the shared contigs over the genome's contigs plus the bin's contigs.
+    """
+    found = aligned >= 0
+    rows = aligned[found]
     f1 = np.where(table.genome_contigs > 0, 0.0, np.nan)
-    f1[aligned >= 0] = pair_f1(table, aligned[aligned >= 0])
+    f1[found] = 2 * table.contigs[rows] / (table.genome_contigs[found] + table.bin_contigs[table.bins[rows]])
     return f1
 
 

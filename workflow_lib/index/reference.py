@@ -27,7 +27,8 @@ _N_TRIES = 5  # places tried for a piece before it is given up as N-rich
 
 def length_strata(min_length: int) -> tuple[int, ...]:
     """Bounds in bp of the length strata from the shortest query on, e.g. (2500, 5000, 10000, 20000, 50000, 100000)."""
-    return (min_length, *(bound for bound in _STANDARD_BOUNDS if bound > min_length))
+    longer = tuple(bound for bound in _STANDARD_BOUNDS if bound > min_length)
+    return (min_length, *(longer or (2 * min_length,)))
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,9 @@ def embed_reference(
     skipped: dict[str, list[str]] = {"duplicates": [], "empty": []}
 
     def records() -> Iterator[tuple[str, bytes]]:
-        for genome in _distinct_genomes(genomes, skipped["duplicates"]):
-            windows = list(_windows(genome, window))
-            if not windows:
-                logger.warning("genome %s has no contig that gives a window of %d bp; left out", genome.name, window)
-                skipped["empty"].append(genome.name)
-                continue
-            for is_piece, group in ((False, windows), (True, _pieces(genome, strata, pieces, seed))):
-                for name, sequence in group:
-                    kinds.append(is_piece)
-                    yield name, sequence
+        for is_piece, name, sequence in _stretches(genomes, window, strata, pieces, seed, skipped):
+            kinds.append(is_piece)
+            yield name, sequence
 
     names, vectors = embed_records(embedder, records(), shard_folder=shard_folder, shard_mbp=shard_mbp)
     is_piece = np.array(kinds, dtype=bool)
@@ -101,6 +95,20 @@ def embed_reference(
         EmbeddingStore(vectors[rows], [names[row] for row in np.flatnonzero(rows)], manifest)
         for rows in (~is_piece, is_piece)
     )
+
+
+def _stretches(
+    genomes: Iterable[Genome], window: int, strata: tuple[int, ...], pieces: int, seed: int, skipped: dict
+) -> Iterator[tuple[bool, str, bytes]]:
+    """Yield (is a piece, name, sequence), genome by genome; add the names of genomes left out to `skipped`."""
+    for genome in _distinct_genomes(genomes, skipped["duplicates"]):
+        windows = list(_windows(genome, window))
+        if not windows:
+            logger.warning("genome %s has no contig that gives a window of %d bp; left out", genome.name, window)
+            skipped["empty"].append(genome.name)
+            continue
+        yield from ((False, name, sequence) for name, sequence in windows)
+        yield from ((True, name, sequence) for name, sequence in _pieces(genome, strata, pieces, seed))
 
 
 def write_reference(folder: str | Path, windows: EmbeddingStore, pieces: EmbeddingStore) -> None:

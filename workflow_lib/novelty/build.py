@@ -9,7 +9,8 @@ from pathlib import Path
 from workflow_lib.index import SearchIndex, build_index
 from workflow_lib.index.windows import tabulate_windows
 from workflow_lib.manifest import MANIFEST_NAME
-from workflow_lib.novelty.calibrate import CALIBRATION_NAME, calibrate, genome_means, write_calibration
+from workflow_lib.novelty.calibrate import CALIBRATION_NAME, calibrate, write_calibration
+from workflow_lib.novelty.scores import genome_means
 from workflow_lib.store import EmbeddingStore
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def build_calibrated_index(
         *(len(index.table), len(index.table.genomes), (index.table.ends - index.table.starts).sum()),
         *(factory, time.monotonic() - start),
     )
-    calibration = calibrate(index, genome_means(windows, index.table.genomes), pieces, k=neighbours, n_pieces=n_pieces)
+    calibration = calibrate(index, *genome_means(windows, index.table.genomes), pieces, k=neighbours, n_pieces=n_pieces)
     write_calibration(folder / CALIBRATION_NAME, calibration)
     index.save(
         folder,

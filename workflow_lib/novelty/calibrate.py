@@ -18,15 +18,15 @@ from workflow_lib.index.base import to_chord
 from workflow_lib.index.windows import parse_window
 from workflow_lib.novelty.conformal import Calibration
 from workflow_lib.novelty.design import REFERENCE, TESTS, make_design
-from workflow_lib.novelty.scores import nearest_mean
+from workflow_lib.novelty.scores import nearest_means
 from workflow_lib.novelty.strata import Composition, count_levels, find_stratum
 from workflow_lib.store import EmbeddingStore
 
 logger = logging.getLogger(__name__)
 
 CALIBRATION_NAME = "calibration.npz"
-# Nearest genomes kept of a simulated bin, beyond k. Should the nearest of a mixture of strata not be among them, the
-# calibration score comes out larger: the safe side for novelty.
+# Nearest genomes kept of a simulated bin, beyond k: the nearest of a mixture of its strata is among them, for all that
+# matters. If it ever is not, the next one takes its place.
 _N_CANDIDATES = 8
 
 
@@ -42,12 +42,12 @@ class CalibrationSet:
     units : int64 (T, G), see `Design`.
     piece_genome, piece_stratum, piece_length : int64 (P,).
     piece_scores : float64 (T, P), NaN where a piece does not calibrate a test.
-    means : float32 (G, d), unit rows: the mean direction of each genome's windows.
-    bin_products : float32 (T, G, S, L, C), inner products of the mean vector of the first `levels` pieces of a genome in a
-        stratum with the means of its candidate genomes; NaN where a genome has too few pieces or does not calibrate the
-        test; -inf where there are fewer candidates.
+    means, spread : float32 (G, d) and float64 (G,), of the genomes' windows, see `scores.genome_means`.
+    bin_candidates : int64 (T, G, C), genomes near a genome's pieces that its test does not leave out.
+    bin_products : float32 (T, G, S, L, C), inner products of the mean vector of the first `levels` pieces of a genome
+        in a stratum with the means of its candidate genomes; NaN where a genome has too few pieces or does not
+        calibrate the test; -inf where there are fewer candidates.
     bin_norms : float32 (G, S x L, S x L), inner products of those mean vectors with each other.
-    spacing : float64 (G, S), mean `reference` score of a genome's pieces; NaN where there are none.
     """
 
     k: np.ndarray
@@ -59,9 +59,10 @@ class CalibrationSet:
     piece_length: np.ndarray
     piece_scores: np.ndarray
     means: np.ndarray
+    spread: np.ndarray
+    bin_candidates: np.ndarray
     bin_products: np.ndarray
     bin_norms: np.ndarray
-    spacing: np.ndarray
 
     @property
     def calibration_id(self) -> str:
@@ -81,8 +82,8 @@ class CalibrationSet:
     def bin_scores(self, test: str, composition: Composition) -> np.ndarray:
         """Scores, float64 (G,), of every genome's own pieces as a bin of the composition; NaN where there is none.
 
-        A bin's vector is the weighted sum of its strata's mean vectors, so that its products with the genomes' means are
-        weighted sums of the stored ones.
+        A bin's vector is the weighted sum of its strata's mean vectors, so that its products with the genomes' means
+        are weighted sums of the stored ones.
         """
         n_levels = len(self.levels)
         weights = np.zeros((len(self.bounds) - 1) * n_levels)
@@ -94,7 +95,8 @@ class CalibrationSet:
         squares = np.einsum("gst,s,t->g", self.bin_norms[:, used][:, :, used], weights[used], weights[used])
         # NaN where a piece is missing; a vector of no length, of opposite pieces, has no direction and no score.
         norms = np.sqrt(np.where(squares > 0, squares, np.nan))
-        return nearest_mean(to_chord(similarities / norms[:, None]), int(self.k))
+        spread = self.spread[self.bin_candidates[TESTS.index(test)]]
+        return nearest_means(to_chord(similarities / norms[:, None]), spread, int(self.k))[1]
 
     def bins(self, test: str, composition: Composition) -> Calibration:
         """The calibration of a test for bins of a composition."""
@@ -107,13 +109,13 @@ class CalibrationSet:
 
 
 def calibrate(
-    index: SearchIndex, means: np.ndarray, pieces: EmbeddingStore, *, k: int, n_pieces: int
+    index: SearchIndex, means: np.ndarray, spread: np.ndarray, pieces: EmbeddingStore, *, k: int, n_pieces: int
 ) -> CalibrationSet:
     """Search the calibration pieces in the index, each with what its test leaves out left out.
 
     Parameters
     ----------
-    means : float32 (G, d) of `genome_means`, in the order of the index's genomes.
+    means, spread : of `genome_means`, in the order of the index's genomes.
     pieces : of `embed_reference`; the rows of a genome lie together; zero vectors are passed over.
     k : distinct genomes whose mean distance is the score.
     n_pieces : pieces a genome and stratum, the size of the largest simulated bin.
@@ -130,7 +132,7 @@ def calibrate(
     lengths = np.array([end - begin for *_, begin, end in parts], dtype=np.int64)
     rows = np.flatnonzero((genomes >= 0) & pieces.vectors.any(axis=1))
     rows = rows[np.argsort(genomes[rows], kind="stable")]
-    work = _Work(index, means, k, bounds, count_levels(n_pieces), genomes[rows], lengths[rows])
+    work = _Work(index, means, spread, k, bounds, count_levels(n_pieces), genomes[rows], lengths[rows])
     for block in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(genomes[rows])) + 1):
         if len(block):
             work.add_genome(block, np.ascontiguousarray(pieces.vectors[rows[block]]))
@@ -147,8 +149,9 @@ def calibrate(
 class _Work:
     """The arrays of a `CalibrationSet` while they are filled, genome by genome."""
 
-    def __init__(self, index: SearchIndex, means: np.ndarray, k: int, bounds, levels, genomes, lengths) -> None:
-        self.index, self.means, self.design, self.k = index, means, make_design(index.table.lineages), k
+    def __init__(self, index: SearchIndex, means, spread, k: int, bounds, levels, genomes, lengths) -> None:
+        self.index, self.means, self.spread, self.k = index, means, spread, k
+        self.design = make_design(index.table.lineages)
         self.bounds, self.levels, self.genomes, self.lengths = bounds, levels, genomes, lengths
         n_genomes, n_strata = len(index.table.genomes), len(bounds) - 1
         self.strata = find_stratum(lengths, bounds)
@@ -157,7 +160,7 @@ class _Work:
         shape = (len(TESTS), n_genomes, n_strata, len(levels), self.n_candidates)
         self.products = np.full(shape, np.nan, dtype=np.float32)
         self.norms = np.full((n_genomes, n_strata * len(levels), n_strata * len(levels)), np.nan, dtype=np.float32)
-        self.spacing = np.full((n_genomes, n_strata), np.nan)
+        self.candidates = np.zeros((len(TESTS), n_genomes, self.n_candidates), dtype=np.int64)
 
     def add_genome(self, rows: np.ndarray, vectors: np.ndarray) -> None:
         """Fill in one genome, of which `rows` are the pieces."""
@@ -171,10 +174,8 @@ class _Work:
             allowed = np.flatnonzero(~self.design.excluded(test, genome))
             if len(allowed) < min(self.k, distances.shape[1]):
                 continue  # a mean over fewer genomes than a query's would be too small
-            self.scores[position, rows] = nearest_mean(distances[:, allowed], self.k)
-            self._add_products(position, genome, vectors_of_bins, self.means[allowed])
-        for stratum in np.unique(self.strata[rows]):
-            self.spacing[genome, stratum] = self.scores[0, rows[self.strata[rows] == stratum]].mean()
+            self.scores[position, rows] = nearest_means(distances[:, allowed], self.spread[allowed], self.k)[1]
+            self._add_products(position, genome, vectors_of_bins, allowed)
 
     def _mean_vectors(self, strata: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """float32 (S x L, d): means of the first pieces of each stratum; NaN where there are too few."""
@@ -187,11 +188,12 @@ class _Work:
         return means.reshape(-1, vectors.shape[1])
 
     def _add_products(self, test: int, genome: int, vectors: np.ndarray, allowed: np.ndarray) -> None:
-        products = vectors @ allowed.T
+        products = vectors @ self.means[allowed].T
         largest = np.nan_to_num(products, nan=-1).max(axis=0)
         nearest = np.argsort(-largest, kind="stable")[: self.n_candidates]
         padded = np.where(np.isnan(products[:, :1]), np.nan, np.full((len(vectors), self.n_candidates), -np.inf))
         padded[:, : len(nearest)] = products[:, nearest]
+        self.candidates[test, genome, : len(nearest)] = allowed[nearest]
         self.products[test, genome] = padded.reshape(self.products.shape[2:])
 
     def result(self) -> CalibrationSet:
@@ -205,20 +207,11 @@ class _Work:
             piece_length=self.lengths,
             piece_scores=self.scores,
             means=self.means,
+            spread=self.spread,
+            bin_candidates=self.candidates,
             bin_products=self.products,
             bin_norms=self.norms,
-            spacing=self.spacing,
         )
-
-
-def genome_means(windows: EmbeddingStore, genomes: list[str]) -> np.ndarray:
-    """Mean direction of each genome's windows: float32 (G, d), unit rows, in the order of `genomes`."""
-    position = {genome: code for code, genome in enumerate(genomes)}
-    codes = np.array([position.get(parse_window(name)[0], -1) for name in windows.names], dtype=np.int64)
-    sums = np.zeros((len(genomes), windows.vectors.shape[1]))
-    np.add.at(sums, codes[codes >= 0], windows.vectors[codes >= 0])
-    # Two windows of opposite directions would have no mean; nothing real does, and a row of zeros is far from all.
-    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 def write_calibration(path: str | Path, calibration: CalibrationSet) -> None:

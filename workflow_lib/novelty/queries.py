@@ -11,7 +11,7 @@ from workflow_lib.index.base import to_chord
 from workflow_lib.novelty.calibrate import CalibrationSet
 from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls, decide
 from workflow_lib.novelty.conformal import Calibration
-from workflow_lib.novelty.design import KNOWN, REFERENCE, TESTS
+from workflow_lib.novelty.design import KNOWN, TESTS
 from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise
 from workflow_lib.novelty.strata import Composition, compose_bin, find_stratum, format_stratum, usable_stratum
 
@@ -36,7 +36,7 @@ class Results:
     ----------
     names : m queries. lengths : int64 (m,) bp. n_windows : int64 (m,) vectors searched.
     strata : text (m). reasons : why there is no call, else empty. flags : sets of words.
-    neighbours, spacing : of the nearest genomes; NaN and -1 where nothing was searched.
+    neighbours : NaN and -1 where nothing was searched.
     """
 
     names: list[str]
@@ -46,7 +46,6 @@ class Results:
     reasons: list[str]
     flags: list[set[str]]
     neighbours: Neighbours
-    spacing: np.ndarray
     calls: Calls
 
 
@@ -73,7 +72,7 @@ def call_contigs(
     testable = searched & (lengths >= settings.min_length) & (stratum >= 0)
     p, n_units = np.full((len(names), len(TESTS)), np.nan), np.zeros((len(names), len(TESTS)), dtype=np.int64)
     taxa = margin_taxa(index.table.lineages)
-    found = find_neighbours(index, vectors[searched], k=int(calibration.k), taxa=taxa)
+    found = find_neighbours(index, vectors[searched], calibration.spread, k=int(calibration.k), taxa=taxa)
     neighbours = _spread(found, searched)
     longer = natural > stratum
     for own in np.unique(stratum[testable]):
@@ -83,11 +82,8 @@ def call_contigs(
             n_units[rows, column] = one.n_units
             if is_sufficient(one, settings):
                 tested = rows & ~longer if test == KNOWN else rows
-                p[tested, column] = p_value(test, one, neighbours.s1[tested])
+                p[tested, column] = p_value(test, one, neighbours.s2[tested])
     calls = decide(p, n_units, alpha=settings.alpha)
-    rows = np.flatnonzero(testable)
-    spacing = np.full(len(names), np.nan)
-    spacing[rows] = calibration.spacing[neighbours.genome[rows], stratum[rows]]
     return Results(
         names=names,
         lengths=lengths,
@@ -99,7 +95,6 @@ def call_contigs(
         ],
         flags=_flags(calls, longer & testable),
         neighbours=neighbours,
-        spacing=spacing,
         calls=calls,
     )
 
@@ -116,8 +111,8 @@ def call_bins(
     """Test every bin by one statistic.
 
     A bin is the mean vector of its contigs: plain within a length stratum, strata weighted by their share of the bin's
-    length. Its score is the mean distance to the mean directions of the k nearest genomes. Of every calibration genome
-    the same is made with its own pieces, as many in each stratum (see `CalibrationSet.bin_scores`).
+    length. Its distances are those to the mean directions of the genomes. Of every calibration genome the same is made
+    with its own pieces, as many in each stratum (see `CalibrationSet.bin_scores`).
 
     Parameters
     ----------
@@ -134,16 +129,15 @@ def call_bins(
     compositions = [compose_bin([names[i] for i in own], lengths[own], stratum[own], levels) for own in members_of]
     longer = np.array([((natural > stratum) & (stratum >= 0))[own].any() for own in members_of], dtype=bool)
     p, n_units = np.full((len(bins), len(TESTS)), np.nan), np.zeros((len(bins), len(TESTS)), dtype=np.int64)
-    found, spacing = [], np.full(len(bins), np.nan)
+    found = []
     for row in (row for row, one in enumerate(compositions) if one.members):
         distances = _bin_distances(calibration.means, compositions[row], vectors[members_of[row]])
-        found.append(summarise(distances, k=int(calibration.k), taxa=taxa))
-        spacing[row] = calibration.bin_scores(REFERENCE, compositions[row])[found[-1].genome[0]]
+        found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa))
         for column, test in enumerate(TESTS):
             one = calibration.bins(test, compositions[row])
             n_units[row, column] = one.n_units
             if is_sufficient(one, settings) and not (test == KNOWN and longer[row]):
-                p[row, column] = p_value(test, one, found[-1].s1)[0]
+                p[row, column] = p_value(test, one, found[-1].s2)[0]
     calls = decide(p, n_units, alpha=settings.alpha)
     neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
     return Results(
@@ -157,7 +151,6 @@ def call_bins(
         ],
         flags=_flags(calls, longer),
         neighbours=neighbours,
-        spacing=spacing,
         calls=calls,
     )
 

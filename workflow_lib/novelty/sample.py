@@ -117,12 +117,11 @@ def write_results(
         handle.write("\t".join(COLUMNS) + "\n")
         for i, name in enumerate(results.names):
             genome = int(near.genome[i])
-            s2 = near.s1[i] / results.spacing[i] if results.spacing[i] > 0 else np.nan
             fields = [
                 *(name, level, str(results.lengths[i]), str(results.n_windows[i]), results.strata[i]),
                 *(str(calls.n_cal[i]), calls.call[i], calls.call_rank[i]),
                 *((lineages[genome], index.table.genomes[genome]) if genome >= 0 else ("", "")),
-                *map(_number, (near.d1[i], near.s1[i], s2, near.margin[i])),
+                *map(_number, (near.d1[i], near.s1[i], near.s2[i], near.margin[i])),
                 *(_number(table[i, TESTS.index(test)]) for table in (calls.p, calls.q) for test in _P_TESTS),
                 *(_number(table[i, TESTS.index(KNOWN)]) for table in (calls.p, calls.q)),
                 *(results.reasons[i], ",".join(sorted(results.flags[i])), *ids),

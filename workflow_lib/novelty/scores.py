@@ -1,4 +1,4 @@
-"""From distances to genomes to scores: the mean over the k nearest distinct genomes, one a query or one a bin."""
+"""From distances to genomes to scores: means over the k nearest distinct genomes, one a contig or one a bin."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from workflow_lib.index import SearchIndex
+from workflow_lib.index.base import to_chord
+from workflow_lib.index.windows import parse_window
+from workflow_lib.store import EmbeddingStore
 
 # Scores are compared between machines and thread counts whose float32 sums differ in the last digits.
 _DECIMALS = 6
+_MIN_WINDOWS = 3
 
 
 @dataclass(frozen=True)
@@ -20,50 +24,98 @@ class Neighbours:
     ----------
     genome : int64 (m,), nearest genome.
     d1 : float64 (m,), distance to it.
-    s1 : float64 (m,), mean distance to the k nearest distinct genomes (all, where there are fewer): the score.
+    s1 : float64 (m,), mean distance to the k nearest distinct genomes (all, where there are fewer).
+    s2 : float64 (m,), the same with each distance divided by the spread of its genome: the score that is tested.
     margin : float64 (m,), distance to the nearest genome of another taxon, less d1; NaN where there is no other.
     """
 
     genome: np.ndarray
     d1: np.ndarray
     s1: np.ndarray
+    s2: np.ndarray
     margin: np.ndarray
 
 
-def nearest_mean(distances: np.ndarray, k: int) -> np.ndarray:
-    """Mean of the k smallest distances of each row, float64 (m,), rounded; of all where there are fewer than k.
+def nearest_means(distances: np.ndarray, spread: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean distance, and mean of distance / spread, over the k nearest genomes of each row.
 
-    Infinite distances (nothing found) make an infinite mean.
+    Parameters
+    ----------
+    distances : float (m, G). spread : float (G,), or (m, G) where the columns differ from row to row.
+    k : at least 1; all genomes where there are fewer.
+
+    Returns
+    -------
+    two float64 (m,), rounded; NaN where distances are.
     """
     k = min(k, distances.shape[1])
-    smallest = np.partition(distances, k - 1, axis=1)[:, :k] if k < distances.shape[1] else distances
-    return smallest.mean(axis=1, dtype=np.float64).round(_DECIMALS)
+    nearest = distances.argmin(axis=1)[:, None] if k == 1 else np.argpartition(distances, k - 1, axis=1)[:, :k]
+    found = np.take_along_axis(distances, nearest, axis=1).astype(np.float64)
+    relative = found / np.take_along_axis(np.broadcast_to(spread, distances.shape), nearest, axis=1)
+    return found.mean(axis=1).round(_DECIMALS), relative.mean(axis=1).round(_DECIMALS)
 
 
-def find_neighbours(index: SearchIndex, vectors: np.ndarray, *, k: int, taxa: np.ndarray) -> Neighbours:
-    """Search float32 (m, d) unit rows; `taxa` int64 (G,) are the taxa between which the margin is measured.
+def genome_means(windows: EmbeddingStore, genomes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean direction and spread of each genome's windows, in the order of `genomes`.
+
+    The spread is the mean distance of a genome's windows to its mean direction. It is what a distance is measured by: a
+    genome that is uneven in itself is far from every query. Fewer than `_MIN_WINDOWS` windows have no spread worth the
+    name, and the median of the other genomes' stands for it; a spread below a tenth of the median is raised to that.
+
+    Returns
+    -------
+    means : float32 (G, d), unit rows.
+    spread : float64 (G,), positive.
+    """
+    position = {genome: code for code, genome in enumerate(genomes)}
+    codes = np.array([position.get(parse_window(name)[0], -1) for name in windows.names], dtype=np.int64)
+    used = (codes >= 0) & windows.vectors.any(axis=1)
+    codes, vectors = codes[used], windows.vectors[used]
+    sums = np.zeros((len(genomes), vectors.shape[1]))
+    np.add.at(sums, codes, vectors)
+    # Windows that cancel each other out would have no mean; nothing real does, and a row of zeros is far from all.
+    means = (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    counts = np.bincount(codes, minlength=len(genomes))
+    distances = to_chord(np.einsum("ij,ij->i", vectors, means[codes]).astype(np.float64))
+    spread = np.bincount(codes, distances, minlength=len(genomes)) / np.maximum(counts, 1)
+    enough = counts >= _MIN_WINDOWS
+    median = float(np.median(spread[enough])) if enough.any() else 1.0
+    floor = 0.1 * median if median > 0 else 1.0
+    return means, np.maximum(np.where(enough, spread, median), floor).round(_DECIMALS)
+
+
+def find_neighbours(
+    index: SearchIndex, vectors: np.ndarray, spread: np.ndarray, *, k: int, taxa: np.ndarray
+) -> Neighbours:
+    """Search float32 (m, d) unit rows.
+
+    Parameters
+    ----------
+    spread : float (G,), see `genome_means`.
+    k : distinct genomes of a score.
+    taxa : int64 (G,), the taxa between which the margin is measured.
 
     Memory: one block of the index's search and one of queries x genomes.
     """
     blocks = index.genome_distances(vectors)
-    return join_neighbours([summarise(distances, k=k, taxa=taxa) for _, distances in blocks])
+    return join_neighbours([summarise(distances, spread, k=k, taxa=taxa) for _, distances in blocks])
 
 
 def join_neighbours(parts: list[Neighbours]) -> Neighbours:
     """Neighbours of several blocks of queries, one after the other."""
     if not parts:
         empty = np.zeros(0)
-        return Neighbours(empty.astype(np.int64), empty, empty, empty)
+        return Neighbours(empty.astype(np.int64), empty, empty, empty, empty)
     return Neighbours(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
 
-def summarise(distances: np.ndarray, *, k: int, taxa: np.ndarray) -> Neighbours:
-    """Reduce distances (m, G) of queries to genomes."""
+def summarise(distances: np.ndarray, spread: np.ndarray, *, k: int, taxa: np.ndarray) -> Neighbours:
+    """Reduce distances (m, G) of queries to genomes; parameters as of `find_neighbours`."""
     genome = distances.argmin(axis=1)
     d1 = distances[np.arange(len(distances)), genome].astype(np.float64).round(_DECIMALS)
     others = np.where(taxa[None, :] == taxa[genome][:, None], np.inf, distances).min(axis=1).astype(np.float64)
     margin = np.where(np.isfinite(others), others - d1, np.nan)
-    return Neighbours(genome, d1, nearest_mean(distances, k), margin)
+    return Neighbours(genome, d1, *nearest_means(distances, spread, k), margin)
 
 
 def margin_taxa(lineages: list[dict[str, str]]) -> np.ndarray:

@@ -25,7 +25,11 @@ _SPECIFICATION = {
     "length_bp": ("length", "bp", "sum of the contigs' lengths, in base pairs"),
     "n50": ("N50", "bp", "half of the bin lies in contigs of at least this length"),
     "gc": ("GC", "percent", "share of G and C among A, C, G and T"),
-    "tightness": ("tightness", "decimal", "mean similarity of the bin's contigs to its medoid; 1 is identical"),
+    "tightness": (
+        "tightness",
+        "decimal",
+        "mean similarity of the bin's contigs to the direction of their mean; 1 is identical",
+    ),
     "completeness": ("completeness", "percent", "share of the bin's genome that is in the bin, by bp (from the truth)"),
     "contamination": ("contamination", "percent", "share of the bin that is of other genomes, by bp (from the truth)"),
     "genome": ("true genome", "name", "genome that most of the bin comes from, by bp (from the truth)"),
@@ -34,7 +38,7 @@ _SPECIFICATION = {
     "nearest_genome": ("nearest genome", "name", "nearest reference genome in the embedding"),
     "nearest_taxon": ("nearest taxon", "name", "taxon of the nearest reference genome"),
     "d1": ("distance", "decimal", "distance to the nearest reference genome in the embedding"),
-    "medoid": ("medoid", "name", "the contig at the centre of the bin"),
+    "medoid": ("medoid", "name", "the contig nearest to the centre of the bin"),
 }
 
 
@@ -60,7 +64,7 @@ def bin_table(
     InputError
         when a required column is missing or another table names a bin that bins.tsv does not have.
     """
-    table = read_table(bins, required=BIN_COLUMNS, numeric=BIN_COLUMNS[1:5] + ("tightness",))
+    table = read_table(bins, required=BIN_COLUMNS, numeric=(*BIN_COLUMNS[1:5], "tightness"))
     libraries = [column for column in table.columns if column.startswith(DEPTH_PREFIX)]
     if novelty is not None:
         table = _join(table, _novelty(novelty), novelty)
@@ -118,8 +122,16 @@ def _novelty(path: str | Path) -> pd.DataFrame:
     table["bin"] = table["query"]
     table["q"] = call_q(table)
     table["call"] = call_text(table)
+    if "nearest_taxon" in table.columns:
+        table["nearest_taxon"] = table["nearest_taxon"].map(_lowest_rank)
     wanted = ["bin", "call", "q", "nearest_genome", "nearest_taxon", "d1"]
     return table[[column for column in wanted if column in table.columns]]
+
+
+def _lowest_rank(lineage: str) -> str:
+    """The lowest rank that a lineage names: "s__Escherichia coli", or "g__Escherichia" where the species is open."""
+    named = [part for part in lineage.split(";") if not part.endswith("__")]
+    return named[-1].strip() if named else ""
 
 
 def call_q(table: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Evaluation against a truth: the long table of metrics as one row a metric, and the bins' two axes."""
+"""Evaluation against a truth: the long table of metrics as one row a metric."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ from pathlib import Path
 
 from workflow_lib.report.inputs import number, read_table
 
-_SHARES = ("completeness", "purity", "contamination", "f1", "share_assigned", "ari", "rand", "accuracy", "precision",
-           "recall", "fraction")  # fmt: skip
 
-
-def evaluation_summary(metrics: str | Path, bins: str | Path | None = None) -> dict:
+def evaluation_summary(metrics: str | Path) -> dict:
     """Pivot metrics.tsv (metric, by, unbinned, value).
 
     Returns
     -------
-    {"settings": [[by, unbinned], ...], "rows": [[metric, value a setting or None, ...], ...], "n_bins": int or None};
-    metrics and settings in the order of the file.
+    {"settings": [[by, unbinned], ...], "rows": [[metric, value a setting or None, ...], ...]}; metrics in the order of
+    the file, settings sorted (bp before contig, counted before ignored).
 
     Raises
     ------
@@ -24,10 +21,9 @@ def evaluation_summary(metrics: str | Path, bins: str | Path | None = None) -> d
         when a column is missing or a value is no number.
     """
     table = read_table(metrics, required=("metric", "by", "unbinned", "value"), numeric=("value",))
-    settings = list(dict.fromkeys(zip(table["by"], table["unbinned"], strict=True)))
+    settings = sorted(dict.fromkeys(zip(table["by"], table["unbinned"], strict=True)))
     values: dict[str, list] = {metric: [None] * len(settings) for metric in dict.fromkeys(table["metric"])}
     for metric, by, unbinned, value in table[["metric", "by", "unbinned", "value"]].itertuples(index=False):
         values[metric][settings.index((by, unbinned))] = number(value)
     rows = [[metric, *row] for metric, row in values.items()]
-    n_bins = None if bins is None else len(read_table(bins, required=("bin",)))
-    return {"settings": [list(setting) for setting in settings], "rows": rows, "n_bins": n_bins}
+    return {"settings": [list(setting) for setting in settings], "rows": rows}

@@ -63,6 +63,9 @@ def write_report(path: str | Path, summaries: Sequence[str | Path], *, title: st
             versions=_versions(rows),
             configuration=_yaml(configuration),
             has_reads=any(summary["reads"] for summary in rows),
+            has_mapping=any(
+                library["kind"] in ("paired", "single", "long") for summary in rows for library in summary["libraries"]
+            ),
             has_libraries=any(summary["libraries"] for summary in rows),
             has_novelty=any(summary["novelty"] for summary in rows),
             has_truth=any(summary["evaluation"] for summary in rows),

@@ -13,6 +13,7 @@ _METHODS = {
     "fixed": "fixed in the configuration",
     "percentile": "a percentile of the similarities in a labelled set",
     "label_free": "found without labels, from pieces of the sample's own contigs",
+    "neighbours": "the median similarity of a contig to its neighbours",
 }
 
 
@@ -26,7 +27,7 @@ def base_pairs(n: int) -> str:
     """Base pairs with a unit that keeps three digits: 950 bp, 12.5 kbp, 3.02 Mbp, 1.2 Gbp."""
     for size, unit in ((1e9, "Gbp"), (1e6, "Mbp"), (1e3, "kbp")):
         if n >= size:
-            return f"{n / size:.3g} {unit}" if n < 1000 * size else f"{n / size:,.0f} {unit}"
+            return f"{float(f'{n / size:.3g}'):,g} {unit}"
     return f"{n} bp"
 
 
@@ -46,8 +47,12 @@ def tell_story(summary: dict) -> list[str]:
     """The sample's story, a sentence or two a step: contigs, bins, depth and threshold, novelty, truth."""
     story = [_contigs(summary["counts"])]
     if summary["counts"]["kept"]:
-        story += [_bins(summary["counts"]), _depth(summary["libraries"]), _threshold(summary["threshold"])]
-        story.append(_novelty(summary["novelty"]))
+        story += [
+            _bins(summary["counts"]),
+            _depth(summary["libraries"], summary["threshold"]["depth_share"]),
+            _threshold(summary["threshold"]),
+            _novelty(summary["novelty"]),
+        ]
     return [sentence for sentence in story if sentence]
 
 
@@ -63,19 +68,23 @@ def _contigs(counts: dict) -> str:
 def _bins(counts: dict) -> str:
     if not counts["bins"]:
         return "No bins were found."
+    verb = "holds" if counts["bins"] == 1 else "hold"
     return (
-        f"{count(counts['bins'], 'bin')} hold {count(counts['binned'], 'contig')} of {base_pairs(counts['binned_bp'])}: "
-        f"{share(counts['binned'], counts['kept'])} of the contigs that passed, "
+        f"{count(counts['bins'], 'bin')} {verb} {count(counts['binned'], 'contig')} "
+        f"of {base_pairs(counts['binned_bp'])}: {share(counts['binned'], counts['kept'])} of the contigs that passed, "
         f"{share(counts['binned_bp'], counts['kept_bp'])} of their base pairs."
-    ).replace("1 bin hold ", "1 bin holds ")
+    )
 
 
-def _depth(libraries: list[dict]) -> str:
+def _depth(libraries: list[dict], depth_share: float | None) -> str:
     if not libraries:
         return "No library gives depth: contigs were binned by composition alone."
     shown = [f"{library['name']} ({_KINDS.get(library['kind'], library['kind'])})" for library in libraries[:4]]
     rest = f" and {len(libraries) - 4} more" if len(libraries) > 4 else ""
-    return f"Depth comes from {count(len(libraries), 'library')}: {', '.join(shown)}{rest}."
+    parts = ""
+    if depth_share:
+        parts = f" It makes up {share(depth_share, 1)} of the similarity of two contigs, composition the rest."
+    return f"Depth comes from {count(len(libraries), 'library')}: {', '.join(shown)}{rest}.{parts}"
 
 
 def _threshold(threshold: dict) -> str:
@@ -84,7 +93,10 @@ def _threshold(threshold: dict) -> str:
     method = _METHODS.get(threshold["method"], threshold["method"])
     sentence = f"Contigs join a bin at a similarity of {threshold['value']:.3g} or more, {method}"
     if threshold["share"] is not None:
-        return f"{sentence}; {share(threshold['share'], 1)} of the contigs have a neighbour that near."
+        can_bin = share(threshold["share"], 1)
+        return (
+            f"{sentence}; {can_bin} of the contigs have enough others that near, or are long enough alone, for a bin."
+        )
     return f"{sentence}."
 
 
@@ -125,6 +137,11 @@ def find_warnings(summary: dict) -> list[str]:
         warnings.append(
             "Composition only: without libraries, close relatives share a bin more often. "
             "Reads of several samples (config: libraries) separate them."
+        )
+    elif counts["kept"] and threshold["depth_share"] == 0:
+        warnings.append(
+            "There are libraries, but depth did not enter the binning: it says nothing, or the threshold was made for "
+            "embeddings alone."
         )
     return warnings + _novelty_warnings(summary) + _read_warnings(summary)
 

@@ -107,7 +107,7 @@ def summarise_sample(
         "threshold": threshold_summary(binning),
         "reads": read_filtering_table(files.fastp),
         "novelty": novelty_summary(novelty_table, read_novelty(files.novelty_bins)) if has_novelty else None,
-        "evaluation": None if files.metrics is None else evaluation_summary(files.metrics, files.evaluation_bins),
+        "evaluation": None if files.metrics is None else evaluation_summary(files.metrics),
     }
     logger.info(
         "%s: %d contigs, %d bins, %d points drawn by %s; %.1f s",
@@ -147,10 +147,13 @@ def _statuses(contigs: pd.DataFrame) -> list[dict]:
 
 
 def _reasons(contigs: pd.DataFrame) -> list[list]:
-    """Why contigs that passed the filter are in no bin: [reason, contigs, bp], the most frequent first."""
+    """Why contigs that passed the filter are in no bin: [reason, contigs, bp], the most frequent first.
+
+    What follows a colon differs from contig to contig (sizes) and is left out.
+    """
     unbinned = contigs[(contigs["status"] == "unbinned") & (contigs["reason"] != "")]
-    grouped = unbinned.groupby("reason")["length"].agg(["size", "sum"])
-    rows = [[reason.replace("_", " "), int(n), int(bp)] for reason, n, bp in grouped.itertuples()]
+    grouped = unbinned.groupby(unbinned["reason"].str.split(":").str[0])["length"].agg(["size", "sum"])
+    rows = [[reason, int(n), int(bp)] for reason, n, bp in grouped.itertuples()]
     return sorted(rows, key=lambda row: (-row[1], row[0]))[:_MAX_REASONS]
 
 

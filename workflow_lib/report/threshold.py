@@ -11,16 +11,19 @@ def threshold_summary(binning: dict) -> dict:
     Returns
     -------
     dict with method, value, share (of the contigs that the threshold can bin), note (a fallback or other remark),
-    zero_reason (why there are no bins), composition_only (bool or None), and histogram: {"edges", "same", "different"}
-    (similarities of two halves of a contig, and of different contigs), None where the method needs none.
+    zero_reason (why there are no bins), depth_share (of depth in the similarity; 0: composition alone), and histogram:
+    {"edges", "same", "different"} (similarities of two halves of a contig, and of different contigs), None where the
+    method needs none.
     """
-    threshold = binning.get("threshold", {})
+    threshold = binning.get("threshold") or {}
+    depth = binning.get("depth") or {}
     return {
         "method": threshold.get("method"),
         "value": number(threshold.get("value")),
         "share": number(threshold.get("can_bin_share")),
         "note": threshold.get("note") or None,
         "zero_reason": binning.get("reason") or None,
+        "depth_share": number(depth.get("share")),
         "histogram": _histogram(threshold.get("distribution") or {}),
     }
 

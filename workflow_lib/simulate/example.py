@@ -16,9 +16,9 @@ from workflow_lib.simulate.dataset import (
 
 _COMMENT = "The example. Put your own files here: config/README.md explains every column."
 _SEED = 1
-_GENOMES, _GENOME_LENGTH = 5, 80_000  # of the community; bp
-_REFERENCE_GENOMES, _REFERENCE_LENGTH = 24, 20_000  # the first bp of each, so that all of it stays small
-_CONTIG_MEDIAN, _CONTIG_SIGMA = 5000, 0.6  # bp; of its log
+_GENOMES, _GENOME_LENGTH = 5, 75_000  # of the community; bp
+_REFERENCE_GENOMES, _REFERENCE_LENGTH = 70, 10_000  # the first bp of each, so that all of it stays small
+_CONTIG_MEDIAN, _CONTIG_SIGMA = 4500, 0.5  # bp; of its log
 
 
 def write_example(folder: str | Path, tables: str | Path) -> None:

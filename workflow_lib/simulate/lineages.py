@@ -19,23 +19,22 @@ NOVELTY_CYCLE = (KNOWN, "species", "genus", KNOWN, "phylum")
 _CONSONANTS = "bclmnprstvdfghkz"
 _VOWELS = "aeiou"
 _ENDINGS = ("ota", "ia", "ales", "aceae", "a")  # phylum, class, order, family, genus
-_GENOMES_A_FAMILY = 8  # 2 strains of 2 species of 2 genera
-_SPLIT_RANKS = ("family", "order", "class")  # where the two families of a phylum part, one phylum after the other
 
 
 def reference_lineages(n_genomes: int) -> list[Lineage]:
-    """Lineages of a reference in which every rank up to the class has sisters somewhere.
+    """Lineages of a reference in which every rank has sisters: seven genomes a phylum, one phylum after the other.
 
-    Species have two strains, genera two species, families two genera; the two families of a phylum part at the
-    family, order or class. So genomes of 8 fill a family and genomes of 16 a phylum, and conformal p-values find
-    calibration genomes at every rank.
+    To a phylum's first genome come a sister strain, then genomes of a sister species, genus, family, order and class.
+    So each phylum has two taxa of every rank below it whose parent stays when one of them is left out: with ten phyla
+    (70 genomes) every rank has 20 units to calibrate its conformal p-values.
     """
     lineages = []
     for i in range(n_genomes):
-        phylum, second = divmod(i // _GENOMES_A_FAMILY, 2)
-        split = _SPLIT_RANKS[phylum % len(_SPLIT_RANKS)]
-        upper = [second if rank == split else 0 for rank in ("class", "order", "family")]
-        lineages.append((phylum, *upper, i // 4 % 2, i // 2 % 2, i % 2))
+        phylum, steps_up = divmod(i, len(LINEAGE_RANKS) + 1)
+        lineage = [phylum] + [0] * len(LINEAGE_RANKS)
+        if steps_up:
+            lineage[-steps_up] = 1
+        lineages.append(tuple(lineage))
     return lineages
 
 

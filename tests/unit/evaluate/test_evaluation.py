@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score, rand_score
 
-from workflow_lib.contig2bin import write_bioboxes, write_contig2bin
+from workflow_lib.contig2bin import read_contig2bin, write_bioboxes, write_contig2bin
 from workflow_lib.errors import InputError
 from workflow_lib.evaluate import evaluate_binning, evaluate_files
+from workflow_lib.fasta import read_fasta
 
 CLOSE = 1e-12  # float64 on the same integers
 
@@ -253,11 +254,28 @@ def test_files_give_what_the_dicts_give(make_community, tmp_path, truth_format):
         found.value("average_completeness", by="genome")
 
 
-def test_contigs_named_like_missing_values_are_contigs(tmp_path):
-    (tmp_path / "status.tsv").write_text("contig\tlength\tstatus\treason\nNA\t10\tkept\t\n1\t20\tkept\t\n")
-    (tmp_path / "truth.tsv").write_text("NA\tg\n1\tg\n")
+def test_odd_names_are_names(tmp_path):
+    (tmp_path / "status.tsv").write_text('contig\tlength\tstatus\treason\nNA\t10\tkept\t\n"1\t20\tkept\t\n')
+    (tmp_path / "truth.tsv").write_text('NA\t"g\n"1\t"g\n')
     (tmp_path / "bins.tsv").write_text("contig\tbin\nNA\tbin.1\n")
     found = evaluate_files(
         contig2bin=tmp_path / "bins.tsv", truth=tmp_path / "truth.tsv", status=tmp_path / "status.tsv"
     )
     assert found.value("completeness") == pytest.approx(1 / 3)
+    found.write(metrics=tmp_path / "m.tsv", bins=tmp_path / "b.tsv", genomes=tmp_path / "g.tsv")
+    assert (tmp_path / "b.tsv").read_text().splitlines()[1].startswith('bin.1\t"g\t1\t10\t')
+
+
+@pytest.mark.shared
+def test_the_truth_of_a_real_assembly(shared):
+    truth = read_contig2bin(shared / "metagenomes/cpr_pair/gold_contig2genome.tsv")
+    lengths = {
+        record.name: len(record.sequence) for record in read_fasta(shared / "metagenomes/cpr_pair/assembly.fa.gz")
+    }
+    kept = {name for name, length in lengths.items() if length >= 2500}
+    found = evaluate_binning({name: truth[name] for name in kept}, truth, lengths, kept=kept)
+    assert found.value("genomes", by="contig") == 2  # "none" is no genome
+    assert found.value("truth_not_in_assembly", by="contig") == 0
+    assert found.value("bins_completeness_gt_90_contamination_lt_5") == 2
+    assert found.value("average_completeness", unbinned="counted_kept") == 1
+    assert found.value("average_completeness") < 1

@@ -43,7 +43,7 @@ def test_nothing_to_align():
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_counts_follow_the_published_evaluation(make_community, seed, unbinned):
     """Species with fewer than 10 contigs go first, then unbinned contigs (or they stay, as missed); then F1s."""
-    community = make_community(seed, contigs=350, genomes=25, bins=20, right=0.7, binned=0.7, named=1.0)
+    community = make_community(seed, contigs=350, genomes=25, bins=25, right=0.8, binned=0.6, named=1.0)
     found = evaluate_binning(community.assignments, community.truth, community.lengths, kept=community.kept)
     reference = {c: g for c, g in community.truth.items() if unbinned == "counted" or c in community.kept}
     sizes = {genome: list(reference.values()).count(genome) for genome in set(reference.values())}
@@ -57,10 +57,10 @@ def test_counts_follow_the_published_evaluation(make_community, seed, unbinned):
     for contig in contigs:
         if contig in community.assignments:
             dense[species.index(reference[contig]), bins.index(community.assignments[contig])] += 1
-    # Optima tie; the sum of F1 decides here. Where the published code has a free choice it is one of these optima too.
-    in_species = np.array([[sum(reference[c] == name for c in contigs)] for name in species])
-    weights = dense + 0.5 * (2 * dense / (in_species + dense.sum(axis=0))) / len(species)
-    to_species = {bins[b]: species[s] for s, b in zip(*linear_sum_assignment(weights, maximize=True), strict=True)}
+    # Every species has most of its contigs in a bin of its own, so the optimum is unique and the counts are, too.
+    ranked = np.sort(dense, axis=1)
+    assert (ranked[:, -1] > ranked[:, -2]).all() and len(set(dense.argmax(axis=1))) == len(species)
+    to_species = {bins[b]: species[s] for s, b in zip(*linear_sum_assignment(dense, maximize=True), strict=True)}
     predicted = [to_species.get(community.assignments.get(c), "no species") for c in contigs]
     f1 = f1_score([reference[c] for c in contigs], predicted, labels=species, average=None, zero_division=0)
     for level in range(1, 10):

@@ -27,6 +27,8 @@ def write_rows(path: Path, header: list[str], rows: list) -> Path:
 
 
 def write_fastp(path: Path, *, reads: int = 200_000, kept: float = 0.93) -> Path:
+    """A JSON report of fastp with the fields that novabin reads."""
+
     def totals(n, q30):
         return {"total_reads": n, "total_bases": n * 150, "q30_rate": q30, "gc_content": 0.47}
 
@@ -48,6 +50,8 @@ def write_fastp(path: Path, *, reads: int = 200_000, kept: float = 0.93) -> Path
 
 class SampleMaker:
     """Writes a sample's tables under a folder: `make(n_contigs=..., n_bins=...)` gives its SampleFiles."""
+
+    write_fastp = staticmethod(write_fastp)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -79,13 +83,15 @@ class SampleMaker:
         manifest = {"name": "tnf-k", "fingerprint": "0123456789abcdef"}
         write_store(folder / "embeddings", EmbeddingStore(vectors.astype(np.float32), names, manifest))
         bins = [f"bin.{index + 1}" for index in range(n_bins)]
-        rows = [(n, x, "binned", bins[k], "") if k >= 0 else (n, x, "unbinned", "", "similar to no medoid")
-                for n, x, k in zip(names, lengths, labels, strict=True)]  # fmt: skip
+        rows = []
+        for contig, length, label in zip(names, lengths, labels, strict=True):
+            state = ("binned", bins[label], "") if label >= 0 else ("unbinned", "", f"its bin is too small: {contig}")
+            rows.append((contig, length, *state))
         rows += [(f"{name}_short_{i}", 400 + i, "too_short", "", "under 2500 bp") for i in range(n_filtered)]
         files = {
             "contigs": write_rows(folder / "contigs.tsv", ["contig", "length", "status", "bin", "reason"], rows),
             "bins": self._bins(folder, bins, labels, names, lengths, libraries, rng),
-            "binning": self._binning(folder, n_bins, rng),
+            "binning": self._binning(folder, n_bins, libraries, rng),
             "embeddings": folder / "embeddings",
             "fastp": {library: write_fastp(folder / f"{library}.json") for library in libraries},
         }
@@ -119,7 +125,7 @@ class SampleMaker:
             rows.append([name, len(members), total, int(np.median(lengths[members])), gc, *depths, medoid, tightness])
         return write_rows(folder / "bins.tsv", header, rows)
 
-    def _binning(self, folder, n_bins, rng):
+    def _binning(self, folder, n_bins, libraries, rng):
         edges = np.linspace(-1, 1, 81)
         same = np.histogram(1 - rng.gamma(2, 0.06, 2000), edges)[0].tolist()
         different = np.histogram(rng.normal(0.1, 0.25, 5000).clip(-1, 1), edges)[0].tolist()
@@ -128,8 +134,10 @@ class SampleMaker:
                 "method": "label_free",
                 "value": 0.7123,
                 "can_bin_share": 0.83,
+                "note": None,
                 "distribution": {"edges": edges.tolist(), "same": same, "different": different},
             },
+            "depth": {"share": 0.3 if libraries else 0.0},
         }
         if not n_bins:
             content["reason"] = "no group of contigs reaches 10 contigs or 200,000 bp"
@@ -148,10 +156,11 @@ class SampleMaker:
             p_values = np.sort(rng.beta(0.5 if call.startswith("novel") else 1, 1.5, len(RANKS)))
             q_values = np.minimum(1, p_values * 1.3)
             reason = "too_few_calibration_genomes" if call == "abstain" else ""
+            known = f"{1 - p_values[0]:.6g}"
             rows.append([name, level, length, 1, "5-10 kbp", 120, call, rank, "s__Escherichia coli",
                          f"ref{rng.integers(40)}", f"{d1:.6g}", f"{d1:.6g}", f"{d1 * 1.1:.6g}", "0.01",
-                         *(f"{v:.6g}" for v in p_values), *(f"{v:.6g}" for v in q_values), f"{1 - p_values[0]:.6g}", f"{1 - p_values[0]:.6g}",
-                         reason, "", "idx-42", "cal-42", 0.1])  # fmt: skip
+                         *(f"{v:.6g}" for v in p_values), *(f"{v:.6g}" for v in q_values), known, known, reason, "",
+                         "idx-42", "cal-42", 0.1])  # fmt: skip
         return write_rows(path, header, rows)
 
     def _evaluation(self, folder, bins, rng):

@@ -16,16 +16,15 @@ from workflow_lib.tables import NAME_PATTERN
 from workflow_lib.taxonomy import RANKS, format_taxonomy, parse_taxonomy
 
 
-def test_reference_has_sisters_at_every_rank_up_to_the_class():
-    lineages = reference_lineages(48)
-    assert len(set(lineages)) == 48
+def test_reference_calibrates_every_rank():
+    """Two units a rank and phylum: taxa whose parent stays in the reference when they are left out."""
+    lineages = reference_lineages(28)
+    assert len(set(lineages)) == 28
     for depth in range(1, len(LINEAGE_RANKS) + 1):
-        parents = {}
-        for lineage in lineages:
-            parents.setdefault(lineage[:depth], set()).add(lineage[depth])
-        assert any(len(children) > 1 for children in parents.values()), LINEAGE_RANKS[depth - 1]
-    for depth in (5, 6):  # every genus has two species, every species two strains
-        assert {len({x[: depth + 1] for x in lineages if x[:depth] == y[:depth]}) for y in lineages} == {2}
+        taxa = {lineage[: depth + 1] for lineage in lineages}
+        units = [taxon for taxon in taxa if any(other[:-1] == taxon[:-1] and other != taxon for other in taxa)]
+        assert len(units) == 8, LINEAGE_RANKS[depth - 1]
+    assert reference_lineages(9) == lineages[:9]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -40,10 +39,10 @@ def test_community_has_the_novelty_of_the_cycle(seed):
 
 
 def test_known_hosts_are_not_drawn_twice_while_others_are_left():
-    reference = reference_lineages(16)
-    community = community_lineages(reference, 20, np.random.default_rng(0))
+    reference = reference_lineages(14)
+    community = community_lineages(reference, 30, np.random.default_rng(0))
     known = [lineage[:6] for lineage in community if lineage[:6] in {x[:6] for x in reference}]
-    assert len(known) == len(set(known)) == 8
+    assert len(known) == len(set(known)) == 12  # two in five; the reference has as many species
 
 
 def test_taxon_names_are_unique_and_names_fit_files():

@@ -12,7 +12,7 @@ from workflow_lib.simulate.reads import _ADAPTERS, _sequence
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reads")
-    genomes = evolve_genomes(reference_lineages(16)[::8], genome_length=60_000, seed=2)
+    genomes = evolve_genomes(reference_lineages(8)[::7], genome_length=60_000, seed=2)
     community = simulate_community(genomes, n_libraries=2, mean_depth=10, contig_median=5000, seed=1)
     paths = folder / "a_R1.fastq.gz", folder / "a_R2.fastq.gz"
     count = write_read_pairs(paths, community, library=1, seed=7)
@@ -53,7 +53,7 @@ def test_reads_come_from_the_genomes_in_facing_pairs(made):
 
 
 def test_depth_of_the_reads_is_that_of_the_community(made):
-    """Slow oracle: assign reads to contigs by a 31-mer; the two genomes, of different families, share none."""
+    """Slow oracle: assign reads to contigs by a 31-mer; the two genomes, of different phyla, share none."""
     community, k = made.community, 31
     contig_of = {}
     for row, contig in enumerate(community.contigs):

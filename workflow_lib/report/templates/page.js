@@ -140,6 +140,14 @@ function drawPlots() {
   drawStatuses(sample);
 }
 
+// After a change of the width that is no resize of the window.
+function fitPlots() {
+  drawPlots();
+  document.querySelectorAll(".js-plotly-plot").forEach((plot) => {
+    if (plot.offsetParent) Plotly.Plots.resize(plot);
+  });
+}
+
 function showSample(index, { focus = false } = {}) {
   view.index = (index + run.samples.length) % run.samples.length;
   view.sample = loadSample(view.index);
@@ -200,8 +208,8 @@ function start() {
     });
   }
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPlots);
-  window.addEventListener("beforeprint", () => { document.documentElement.dataset.theme = "light"; drawPlots(); });
-  window.addEventListener("afterprint", () => { delete document.documentElement.dataset.theme; drawPlots(); });
+  window.addEventListener("beforeprint", () => { document.documentElement.dataset.theme = "light"; fitPlots(); });
+  window.addEventListener("afterprint", () => { delete document.documentElement.dataset.theme; fitPlots(); });
   showSample(sampleOfAddress());
 }
 

@@ -135,7 +135,7 @@ function drawThreshold(sample) {
   }
   const { edges, same, different } = histogram;
   const traces = [
-    stepTrace(edges, different, "different contigs", cssColour("none")),
+    stepTrace(edges, different, "random pairs of contigs", cssColour("none")),
     stepTrace(edges, same, "two halves of one contig", cssColour("known")),
   ];
   const line = value === null ? [] : [{
@@ -146,11 +146,11 @@ function drawThreshold(sample) {
     font: { color: cssColour("novel") },
   }];
   const shares = value === null ? "" : ` The threshold lets about ${formatValue(shareFrom(edges, same, value), "percent")} of the halves of one contig ` +
-    `and ${formatValue(shareFrom(edges, different, value), "percent")} of the pairs of different contigs join.`;
+    `and ${formatValue(shareFrom(edges, different, value), "percent")} of the random pairs join.`;
   drawPlot("plot-threshold", traces, layout({
     barmode: "overlay", bargap: 0, shapes: line, annotations: note, xaxis: axis("similarity"),
     yaxis: axis("share of the pairs", { tickformat: ".0%" }),
-  }), `Similarity of the two halves of a contig (one genome for certain) and of different contigs (mostly two genomes).${shares}`);
+  }), `Similarity, as the binning sees it, of the two halves of a contig (one genome for certain) and of random pairs of contigs (mostly two genomes).${shares}`);
 }
 
 function drawDepth(sample) {

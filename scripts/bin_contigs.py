@@ -1,0 +1,29 @@
+"""Bin the contigs of a sample: threshold, K-medoid, and the tables that tell of every contig and bin."""
+
+from pathlib import Path
+
+from workflow_lib.log import run_script
+
+
+def main(snakemake) -> None:
+    from workflow_lib.bin.assign import BinningOptions
+    from workflow_lib.bin.stage import BinInputs, BinOutputs, ThresholdOptions, bin_sample
+
+    files, params = snakemake.input, snakemake.params
+    bin_sample(
+        snakemake.wildcards.sample,
+        BinInputs(
+            contigs=files.contigs,
+            status=files.status,
+            embeddings=Path(files.manifest).parent,
+            pieces=files.pieces,
+            depth=files.depth or None,
+        ),
+        BinOutputs(**dict(snakemake.output.items())),
+        BinningOptions(**params.binning),
+        ThresholdOptions(**params.threshold, embedder=dict(params.embedder, threads=snakemake.threads)),
+    )
+
+
+if "snakemake" in globals():
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,152 @@
+"""Depth tables: ours, MetaBAT's and CoverM's come in the same; whatever does not fit is told with its line."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from workflow_lib.depth.table import merge_depth, read_depth_table, write_depth
+from workflow_lib.errors import InputError
+
+NAMES, LENGTHS = ["k2", "k1"], [2000, 1000]
+OURS = "contig\tlength\tlib\tlib-var\nk1\t1000\t1.5\t0.25\nk2\t2000\t3\t4\n"
+METABAT = (
+    "contigName\tcontigLen\ttotalAvgDepth\ta.bam\ta.bam-var\tb.bam\tb.bam-var\n"
+    "k1 flag=1\t1000\t9\t1.5\t0.25\t5\t6\nother\t7\t0\t0\t0\t0\t0\nk2 flag=0\t2000\t9\t3\t4\t7\t8\n"
+)
+ONE_METABAT = "contigName\tcontigLen\ttotalAvgDepth\ta.bam\ta.bam-var\nk1\t1000\t1.5\t1.5\t0.25\nk2\t2000\t3\t3\t4\n"
+NO_VARIANCE = "contigName\tcontigLen\ttotalAvgDepth\ta.bam\nk1\t1000\t1.5\t1.5\nk2\t2000\t3\t3\n"
+COVERM = "Contig\ts/a.bam Mean\ts/a.bam Variance\nk1\t1.5\t0.25\nk2\t3\t4\n"
+COVERM_MORE = (
+    "Contig\ta Read Count\ta Trimmed Mean\ta Mean\ta Variance\tb Read Count\tb Trimmed Mean\tb Mean\tb Variance\n"
+    "k1\t99\t98\t1.5\t0.25\t99\t98\t5\t6\nk2\t99\t98\t3\t4\t99\t98\t7\t8\n"
+)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(text: str | bytes, names=NAMES, lengths=LENGTHS, library: str = "lib"):
+        path = tmp_path / "depth.tsv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_depth_table(path, names, lengths, library=library)
+
+    return read
+
+
+@pytest.mark.parametrize("text", [OURS, ONE_METABAT, COVERM])
+@pytest.mark.parametrize("change", ["as_is", "crlf", "gzip", "no_end", "bom", "blank_lines"])
+def test_one_library_of_any_layout(read, text, change):
+    content = {
+        "as_is": text.encode(),
+        "crlf": text.replace("\n", "\r\n").encode(),
+        "gzip": gzip.compress(text.encode()),
+        "no_end": text.rstrip("\n").encode(),
+        "bom": b"\xef\xbb\xbf" + text.encode(),
+        "blank_lines": text.replace("\n", "\n\n").encode(),
+    }[change]
+    columns = read(content)
+    assert list(columns) == ["lib"]
+    mean, variance = columns["lib"]
+    assert (mean.tolist(), variance.tolist()) == ([3, 1.5], [4, 0.25])
+
+
+@pytest.mark.parametrize(("text", "labels"), [(METABAT, ["a", "b"]), (COVERM_MORE, ["a", "b"])])
+def test_several_libraries_keep_their_columns(read, text, labels):
+    columns = read(text)
+    assert list(columns) == [f"lib.{label}" for label in labels]
+    assert columns["lib.b"][0].tolist() == [7, 5]
+    assert columns["lib.b"][1].tolist() == [8, 6]
+
+
+def test_a_missing_variance_is_not_available(read):
+    mean, variance = read(NO_VARIANCE)["lib"]
+    assert mean.tolist() == [3, 1.5]
+    assert np.isnan(variance).all()
+
+
+def test_metabats_rounded_lengths_agree(read):
+    text = "contigName\tcontigLen\ttotalAvgDepth\ta\ta-var\nk1\t1.23457e+06\t1\t1\t1\n"
+    assert read(text, ["k1"], [1234567])["lib"][0].tolist() == [1]
+
+
+def test_no_contigs_asked_for(read):
+    assert read(METABAT, [], [])["lib.a"][0].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("", 1, "no depth table that is known"),
+        ("contig length lib lib-var\n", 1, "columns are separated by tabs"),
+        ("contig\tbin\nk1\tbin.1\n", 2, "found 'bin.1' in column bin"),
+        ("Contig\ta TPM\nk1\t5\n", 1, "no depth table that is known"),
+        ("contigName\tcontigLen\ttotalAvgDepth\nk1\t1000\t5\n", 1, "no depth table that is known"),
+        (OURS + "k1\t1000\t2\t2\n", 4, "contig k1 has a row already, line 2"),
+        (OURS.replace("k1\t1000", "k1\t1001"), 2, "contig k1 is 1001 bp here and 1,000 bp in the assembly"),
+        (OURS.replace("k1\t1000", "k1\tx"), 2, "contig k1 is x bp here"),
+        (OURS.replace("1.5", "nan"), 2, "found 'nan' in column lib,"),
+        (OURS.replace("1.5", "-1"), 2, "found '-1' in column lib,"),
+        (OURS.replace("1.5", ""), 2, "found '' in column lib,"),
+        (OURS.replace("0.25", "inf"), 2, "found 'inf' in column lib-var"),
+        (OURS.replace("\t0.25", ""), 2, "3 fields, expected 4"),
+        (OURS.replace("k2", "k9"), None, "1 of 2 contigs are not in this table, among them: k2"),
+        (METABAT.replace("b.bam", "a"), 1, "several columns have the same name"),
+    ],
+)
+def test_faults_are_told_with_their_line(read, text, line, words):
+    with pytest.raises(InputError) as caught:
+        read(text)
+    assert words in str(caught.value)
+    if line:
+        assert caught.value.line == line
+
+
+def test_round_trip_with_six_digits(read, tmp_path):
+    mean, variance = np.array([1 / 3, 123456.7]), np.array([2e-7, np.nan])
+    path = tmp_path / "out/depth.tsv"
+    write_depth(path, NAMES, LENGTHS, {"x": (mean, variance)})
+    text = path.read_text()
+    assert text == "contig\tlength\tx\tx-var\nk2\t2000\t0.333333\t2e-07\nk1\t1000\t123457\t\n"
+    again = read(text)["lib"]
+    np.testing.assert_allclose(again[0], mean, rtol=5e-6)  # six digits
+    np.testing.assert_allclose(again[1], variance, rtol=5e-6)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name: str, names=NAMES, lengths=LENGTHS, columns=None) -> str:
+        path = tmp_path / f"{name}.tsv"
+        values = (np.arange(len(names), dtype=float), np.ones(len(names)))
+        write_depth(path, names, lengths, dict.fromkeys(columns or [name], values))
+        return str(path)
+
+    return write
+
+
+def test_merging_keeps_the_order_of_libraries_and_contigs(write, tmp_path):
+    merge_depth([write("b"), write("a", columns=["a.x", "a.y"])], tmp_path / "depth.tsv")
+    lines = (tmp_path / "depth.tsv").read_text().splitlines()
+    assert lines[0] == "contig\tlength\tb\tb-var\ta.x\ta.x-var\ta.y\ta.y-var"
+    assert lines[1:] == ["k2\t2000\t0\t1\t0\t1\t0\t1", "k1\t1000\t1\t1\t1\t1\t1\t1"]
+
+
+def test_merging_no_contigs_gives_the_header(write, tmp_path):
+    merge_depth([write("a", [], []), write("b", [], [])], tmp_path / "depth.tsv")
+    assert (tmp_path / "depth.tsv").read_text() == "contig\tlength\ta\ta-var\tb\tb-var\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "lengths", "columns", "words"),
+    [
+        (["k1", "k2"], [1000, 2000], ["b"], "contigs differ"),
+        (NAMES, [2000, 1001], ["b"], "contigs differ"),
+        (["k2"], [2000], ["b"], "different numbers of contigs"),
+        (NAMES, LENGTHS, ["a"], "column a comes from several"),
+    ],
+)
+def test_tables_that_do_not_fit_are_not_merged(write, tmp_path, names, lengths, columns, words):
+    with pytest.raises(InputError, match=words):
+        merge_depth([write("a"), write("b", names, lengths, columns)], tmp_path / "depth.tsv")
+    assert not (tmp_path / "depth.tsv").exists()

@@ -1,0 +1,101 @@
+"""Reference genomes to windows and pieces, with a real embedder."""
+
+import numpy as np
+import pytest
+
+from workflow_lib.embed import load_embedder
+from workflow_lib.errors import InputError
+from workflow_lib.fasta import write_fasta
+from workflow_lib.index.reference import embed_reference, length_strata, read_reference, write_reference
+from workflow_lib.index.windows import parse_window
+from workflow_lib.tables import Genome
+
+STRATA = (500, 1000, 2000)
+
+
+def random_sequence(seed, length):
+    return bytes(np.random.default_rng(seed).choice(np.frombuffer(b"ACGT", np.uint8), length))
+
+
+@pytest.fixture
+def embed(tmp_path):
+    def run(genomes, **options):
+        rows = []
+        for name, contigs in genomes.items():
+            write_fasta(tmp_path / f"{name}.fa.gz", contigs)
+            rows.append(Genome(name, str(tmp_path / f"{name}.fa.gz"), {}))
+        settings = {"window": 1000, "strata": STRATA, "pieces": 4, "seed": 1} | options
+        return embed_reference(
+            load_embedder("tnf"), rows, shard_folder=tmp_path / "shards", shard_mbp=0.004, **settings
+        )
+
+    return run
+
+
+def test_vectors_are_those_of_the_named_stretches(embed):
+    genomes = {
+        "a": [("c1", random_sequence(1, 3200)), ("c|2", random_sequence(2, 700))],
+        "b": [("c1", random_sequence(3, 2600))],
+    }
+    windows, pieces = embed(genomes)
+    assert [name.split("|", 1)[0] for name in windows.names] == ["a"] * 4 + ["b"] * 3
+    embedder = load_embedder("tnf")
+    for store in (windows, pieces):
+        for name, vector in zip(store.names, store.vectors, strict=True):
+            genome, contig, start, end = parse_window(name)
+            assert np.array_equal(embedder.embed([dict(genomes[genome])[contig][start:end]])[0], vector)
+
+
+def test_pieces_lie_in_their_strata_and_are_distinct(embed):
+    _, pieces = embed({"a": [("c1", random_sequence(1, 5000))]})
+    lengths = [end - start for *_, start, end in map(parse_window, pieces.names)]
+    assert sum(500 <= length < 1000 for length in lengths) == 4
+    assert sum(1000 <= length < 2000 for length in lengths) == 4
+    assert len(set(pieces.names)) == len(pieces.names) == 8
+
+
+def test_a_genome_of_short_contigs_gives_no_long_pieces(embed):
+    _, pieces = embed({"a": [(f"c{i}", random_sequence(i, 800)) for i in range(5)]})
+    assert {end - start < 1000 for *_, start, end in map(parse_window, pieces.names)} == {True}
+
+
+def test_pieces_depend_on_the_seed_and_the_genome_only(embed):
+    genomes = {name: [("c1", random_sequence(i, 4000))] for i, name in enumerate("abc")}
+    names = embed(genomes)[1].names
+    assert embed(dict(reversed(genomes.items())))[1].names[-8:] == names[:8]
+    assert embed(genomes, seed=2)[1].names != names
+
+
+def test_duplicate_and_empty_genomes_are_left_out(embed, caplog):
+    same = random_sequence(1, 3000)
+    windows, pieces = embed(
+        {"a": [("x", same)], "b": [("y", same)], "c": [("z", b"N" * 3000)], "d": [], "e": [("s", b"ACGT")]}
+    )
+    assert {parse_window(name)[0] for name in windows.names + pieces.names} == {"a"}
+    assert windows.manifest["genomes_left_out"] == {"duplicates": ["b"], "empty": ["c", "d", "e"]}
+    assert "genome b has the sequences of a" in caplog.text
+
+
+def test_no_genome_gives_empty_stores(embed):
+    windows, pieces = embed({"a": []})
+    assert windows.vectors.shape == pieces.vectors.shape == (0, 256)
+
+
+def test_a_contig_name_twice_is_refused(embed):
+    with pytest.raises(InputError, match=r"a.fa.gz, line 3: contig 'x' of genome a stands there twice"):
+        embed({"a": [("x", b"ACGT"), ("x", b"ACGA")]})
+
+
+def test_stores_round_trip(embed, tmp_path):
+    stores = embed({"a": [("c1", random_sequence(1, 3200))]})
+    write_reference(tmp_path / "out", *stores)
+    for store, again in zip(stores, read_reference(tmp_path / "out"), strict=True):
+        assert again.names == store.names
+        assert (again.vectors == store.vectors).all()
+        assert again.manifest["window"] == 1000
+
+
+def test_strata_begin_at_the_shortest_query():
+    assert length_strata(2500) == (2500, 5000, 10_000, 20_000, 50_000, 100_000)
+    assert length_strata(3000)[:2] == (3000, 5000)
+    assert length_strata(200_000) == (200_000, 400_000)

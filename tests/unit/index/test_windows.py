@@ -1,0 +1,77 @@
+"""Cutting genomes into windows, and the table of the rows."""
+
+from itertools import pairwise
+
+import pytest
+
+from workflow_lib.errors import InputError
+from workflow_lib.index.windows import (
+    cut_windows,
+    format_window,
+    mostly_n,
+    parse_window,
+    read_ids,
+    tabulate_windows,
+    write_ids,
+)
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (0, []),
+        (24, []),
+        (25, [(0, 25)]),
+        (99, [(0, 99)]),
+        (100, [(0, 100)]),
+        (149, [(0, 149)]),
+        (150, [(0, 100), (100, 150)]),
+        (310, [(0, 100), (100, 200), (200, 310)]),
+    ],
+)
+def test_cutting(length, expected):
+    assert cut_windows(length, 100) == expected
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 7, 100])
+def test_windows_cover_a_contig_without_overlap(window):
+    for length in range(window, 5 * window + 3):
+        windows = cut_windows(length, window)
+        assert windows[0][0] == 0
+        assert windows[-1][1] == length
+        assert all(left[1] == right[0] for left, right in pairwise(windows))
+        assert all(window / 2 <= end - start < 1.5 * window for start, end in windows)
+
+
+def test_names_round_trip():
+    assert parse_window(format_window("g.1", "gi|123|x", 5, 9)) == ("g.1", "gi|123|x", 5, 9)
+
+
+def test_mostly_n():
+    assert mostly_n(b"")
+    assert mostly_n(b"NNNA")
+    assert not mostly_n(b"NNAA")
+
+
+def test_ids_round_trip(tmp_path):
+    names = [format_window("b", "c1", 0, 10), format_window("b", "c|2", 10, 30), format_window("a", "c1", 0, 7)]
+    table = tabulate_windows(names, {"a": {"phylum": "P", "species": "S s"}})
+    write_ids(tmp_path / "ids.tsv", table)
+    again = read_ids(tmp_path / "ids.tsv")
+    assert again.lines() == table.lines()
+    assert again.genomes == ["b", "a"]
+    assert again.lineages == [{}, {"phylum": "P", "species": "S s"}]
+    assert again.genome_starts.tolist() == [0, 2]
+    assert again.digest() == table.digest()
+
+
+def test_rows_of_a_genome_must_lie_together():
+    with pytest.raises(InputError, match="do not lie together"):
+        tabulate_windows([format_window(g, "c", 0, 1) for g in "aba"], {})
+
+
+@pytest.mark.parametrize("text", ["row\tgenome\n", "row\tgenome\tcontig\tstart\tend\tlineage\n1\ta\tc\t0\t9\t\n"])
+def test_a_damaged_table_names_its_line(tmp_path, text):
+    (tmp_path / "ids.tsv").write_text(text)
+    with pytest.raises(InputError, match=r"ids.tsv, line \d"):
+        read_ids(tmp_path / "ids.tsv")

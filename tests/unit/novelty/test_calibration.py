@@ -1,0 +1,156 @@
+"""The calibration against a plain recomputation, and its file."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from workflow_lib.errors import InputError
+from workflow_lib.files import sha256_file
+from workflow_lib.index import load_index
+from workflow_lib.novelty.calibrate import calibrate, read_calibration, write_calibration
+from workflow_lib.novelty.design import KNOWN, TESTS, make_design
+from workflow_lib.novelty.queries import Settings, call_bins, call_contigs
+from workflow_lib.novelty.strata import compose_bin
+from workflow_lib.store import EmbeddingStore
+
+LINEAGES = [(p, g, s, t) for p in range(3) for g in range(2) for s in range(2) for t in range(2)]
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def built(request, build, make_world):
+    world = make_world(7)
+    return world, *build(world, LINEAGES, k=request.param)
+
+
+def pieces_of(world, lineages, n):
+    return np.concatenate([world.draw(lineage, n) for lineage in lineages])
+
+
+def expected_score(distances, spread, excluded, k):
+    nearest = np.argsort(np.where(excluded, np.inf, distances))[:k]
+    return (distances[nearest] / spread[nearest]).mean()
+
+
+def test_scores_leave_out_what_the_test_leaves_out(built):
+    """A piece that is a window of its own genome would have the distance zero, were the genome not left out."""
+    _, index, calibration, _ = built
+    design, k = make_design(index.table.lineages), int(calibration.k)
+    rows = [np.flatnonzero(index.table.codes == g)[0] for g in range(len(LINEAGES))]
+    names = [f"{index.table.genomes[g]}|c|0|3000" for g in range(len(LINEAGES))]
+    manifest, spread = index.manifest | {"strata": [2500, 5000]}, calibration.spread
+    own = calibrate(
+        index, calibration.means, spread, EmbeddingStore(index.vectors[rows], names, manifest), k=k, n_pieces=1
+    )
+    exact = np.linalg.norm(index.vectors[rows][:, None] - index.vectors[None], axis=2)
+    nearest = np.array(
+        [[exact[i][index.table.codes == g].min() for g in range(len(LINEAGES))] for i in range(len(rows))]
+    )
+    for row, test in zip(own.piece_scores, TESTS, strict=True):
+        for g in range(len(LINEAGES)):
+            if own.units[TESTS.index(test), g] >= 0:
+                expected = expected_score(nearest[g], spread, design.excluded(test, g), k)
+                assert row[g] == pytest.approx(expected, rel=1e-3)  # float32 products, see SearchIndex
+            else:
+                assert np.isnan(row[g])
+
+
+def test_a_simulated_bin_scores_as_a_real_bin_of_the_same_vectors(built):
+    """The stored products must give what the mean of the pieces gives directly."""
+    world, index, calibration, _ = built
+    vectors = pieces_of(world, LINEAGES, 4)
+    names = [
+        f"{index.table.genomes[g]}|c{i}|0|{3000 if i < 2 else 6000}" for g in range(len(LINEAGES)) for i in range(4)
+    ]
+    store = EmbeddingStore(vectors, names, index.manifest | {"strata": [2500, 5000, 10_000]})
+    own = calibrate(index, calibration.means, calibration.spread, store, k=int(calibration.k), n_pieces=2)
+    lengths, strata = np.array([3000, 3000, 6000, 6000]), np.array([0, 0, 1, 1])
+    composition = compose_bin(list("abcd"), lengths, strata, tuple(own.levels.tolist()))
+    design = make_design(index.table.lineages)
+    for test in ("reference", "species", "genus", KNOWN):
+        scores = own.bin_scores(test, composition)
+        for g in range(len(LINEAGES)):
+            means = vectors[4 * g : 4 * g + 4].reshape(2, 2, -1).mean(axis=1)
+            direction = means[0] / 3 + means[1] * 2 / 3
+            direction /= np.linalg.norm(direction)
+            distances = np.linalg.norm(direction - calibration.means, axis=1)
+            expected = expected_score(distances, calibration.spread, design.excluded(test, g), int(own.k))
+            assert scores[g] == pytest.approx(expected, rel=1e-3)
+
+
+def test_same_input_same_bytes_and_identity(built, tmp_path):
+    _, _, calibration, folder = built
+    write_calibration(tmp_path / "again.npz", calibration)
+    assert (tmp_path / "again.npz").read_bytes() == (folder / "calibration.npz").read_bytes()
+    assert replace(calibration, k=calibration.k + 1).calibration_id != calibration.calibration_id
+
+
+def test_a_calibration_of_another_index_is_refused(built, build, make_world):
+    index, _, folder = build(make_world(1), LINEAGES[:8])
+    calibration = folder / "calibration.npz"
+    calibration.write_bytes((built[3] / "calibration.npz").read_bytes())
+    with pytest.raises(InputError, match=r"calibration.npz: SHA-256"):
+        load_index(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["checksums"]["calibration.npz"] = sha256_file(calibration)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="not the one of the manifest"):
+        read_calibration(folder, load_index(folder))
+    index.save(folder)
+    with pytest.raises(InputError, match="the index has no calibration"):
+        read_calibration(folder, load_index(folder))
+
+
+def test_contigs_of_all_lengths_and_zero_vectors(built):
+    world, index, calibration, _ = built
+    lengths = np.array([100, 2500, 7000, 50_000, 7000])
+    vectors = pieces_of(world, LINEAGES[:1], 5)
+    vectors[4] = 0
+    results = call_contigs(
+        index, calibration, vectors, list("abcde"), lengths, Settings(alpha=0.3, min_length=2500, min_calibration=10)
+    )
+    assert results.reasons == ["too_short", "", "", "", "no_vector"]
+    assert [call == "abstain" for call in results.calls.call] == [True, False, False, False, True]
+    assert results.strata == ["", "2500-4999", "5000-9999", "5000-9999", ""]
+    assert results.flags[3] == {"longer_than_calibrated"}
+    assert np.isnan(results.calls.p[3, TESTS.index(KNOWN)])
+    assert np.isfinite(results.calls.p[2, TESTS.index(KNOWN)])
+    assert results.n_windows.tolist() == [1, 1, 1, 1, 0]
+    assert results.neighbours.genome[4] == -1
+    assert index.table.genomes[results.neighbours.genome[0]].startswith("g0.0.0")
+
+
+@pytest.mark.parametrize(("alpha", "min_calibration"), [(0.1, 1000), (1e-4, 2)])
+def test_too_few_calibration_genomes_abstain(built, alpha, min_calibration):
+    """Too few for the setting, or too few to ever reach the level."""
+    world, index, calibration, _ = built
+    settings = Settings(alpha=alpha, min_length=2500, min_calibration=min_calibration)
+    vectors, lengths = pieces_of(world, [(99, 0, 0, 0)], 2), np.array([6000, 6000])
+    contigs = call_contigs(index, calibration, vectors, ["a", "b"], lengths, settings)
+    bins = call_bins(index, calibration, {"bin.1": np.array([0, 1])}, vectors, ["a", "b"], lengths, settings)
+    for results in (contigs, bins):
+        assert set(results.reasons) == {"too_few_calibration_genomes"}
+        assert set(results.calls.call) == {"abstain"}
+
+
+def test_without_taxonomy_only_the_reference_test_is_made(build, make_world):
+    world = make_world(3)
+    index, calibration, _ = build(world, LINEAGES, taxonomy=False)
+    settings = Settings(alpha=0.1, min_length=2500, min_calibration=20)
+    vectors = pieces_of(world, [(90 + i, 0, 0, 0) for i in range(5)] + [(0, 0, 0, 5)], 1)
+    results = call_contigs(index, calibration, vectors, list("abcdef"), np.full(6, 6000), settings)
+    assert results.calls.call == ["novel"] * 5 + ["ambiguous"]
+    assert set(results.calls.call_rank) == {"reference"}
+
+
+def test_bins_without_usable_contigs(built):
+    world, index, calibration, _ = built
+    vectors = pieces_of(world, LINEAGES[:1], 3)
+    vectors[2] = 0
+    bins = {"bin.1": np.array([0]), "bin.2": np.array([2]), "bin.3": np.array([0, 1, 2])}
+    settings = Settings(alpha=0.3, min_length=2500, min_calibration=10)
+    results = call_bins(index, calibration, bins, vectors, list("abc"), np.array([500, 6000, 6000]), settings)
+    assert results.reasons == ["too_short", "no_vector", ""]
+    assert results.n_windows.tolist() == [0, 0, 1]
+    assert results.lengths.tolist() == [500, 6000, 12_500]

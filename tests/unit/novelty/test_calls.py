@@ -1,0 +1,57 @@
+"""From q-values to a call, and the reasons for none."""
+
+import numpy as np
+import pytest
+
+from workflow_lib.novelty.calls import decide
+from workflow_lib.novelty.design import TESTS
+
+
+def make(**values):
+    """One query's p-values and unit counts (100 for a test made); with one query q equals p."""
+    p = np.full((1, len(TESTS)), np.nan)
+    for test, value in values.items():
+        p[0, TESTS.index(test)] = value
+    return decide(p, np.where(np.isnan(p), 7, 100), alpha=0.1)
+
+
+@pytest.mark.parametrize(
+    ("values", "call", "rank"),
+    [
+        ({"species": 0.01, "genus": 0.01, "phylum": 0.5, "reference": 0.01}, "novel_genus", "genus"),
+        ({"species": 0.01, "genus": 0.02, "phylum": 0.1}, "novel_phylum", "phylum"),
+        ({"species": 0.01, "phylum": 0.05}, "novel_phylum", "phylum"),
+        ({"genus": 0.01, "known": 0.9}, "novel_genus", "genus"),
+        ({"species": 0.4, "genus": 0.01, "known": 0.3}, "ambiguous", "species"),
+        ({"species": 0.4, "known": 0.05, "reference": 0.01}, "known", "known"),
+        ({"species": 0.05, "known": 0.05}, "ambiguous", "species"),
+        ({"species": 0.4, "reference": 0.01}, "ambiguous", "species"),
+        ({"reference": 0.01}, "novel", "reference"),
+        ({"reference": 0.2}, "ambiguous", "reference"),
+        ({}, "abstain", ""),
+    ],
+)
+def test_the_call(values, call, rank):
+    calls = make(**values)
+    assert (calls.call, calls.call_rank) == ([call], [rank])
+    assert calls.n_cal.tolist() == [100 if rank else 7]
+    assert calls.conflict.tolist() == [values == {"species": 0.05, "known": 0.05}]
+
+
+def test_a_rank_is_never_called_above_one_that_stands():
+    rng = np.random.default_rng(1)
+    p = rng.uniform(size=(300, len(TESTS))) ** 4
+    p[rng.random(p.shape) < 0.2] = np.nan
+    calls = decide(p, np.full(p.shape, 50), alpha=0.2)
+    ranks = [TESTS.index(rank) for rank in ("species", "genus", "family", "order", "class", "phylum")]
+    for row, call in zip(calls.q, calls.call, strict=True):
+        if call.startswith("novel_"):
+            deepest = TESTS.index(call.removeprefix("novel_"))
+            below = [column for column in ranks[: ranks.index(deepest) + 1] if np.isfinite(row[column])]
+            assert (row[below] <= 0.2).all()
+
+
+def test_no_queries():
+    calls = decide(np.zeros((0, len(TESTS))), np.zeros((0, len(TESTS)), dtype=np.int64), alpha=0.1)
+    assert calls.call == []
+    assert calls.q.shape == (0, len(TESTS))

@@ -1,0 +1,78 @@
+"""Who calibrates which rank, what is left out, and what is one unit."""
+
+import numpy as np
+
+from workflow_lib.novelty.design import KNOWN, REFERENCE, TESTS, make_design
+
+
+def lineage(text):
+    ranks = {"p": "phylum", "f": "family", "g": "genus", "s": "species"}
+    return {ranks[part[0]]: part for part in text.split()}
+
+
+def units(design, test):
+    return design.units[TESTS.index(test)].tolist()
+
+
+def test_without_taxonomy_only_the_reference_test_remains():
+    design = make_design([{}, {}, {}])
+    assert units(design, REFERENCE) == [0, 1, 2]
+    assert all(units(design, test) == [-1] * 3 for test in TESTS if test != REFERENCE)
+    assert design.excluded(REFERENCE, 1).tolist() == [False, True, False]
+
+
+def test_one_genome_calibrates_nothing():
+    assert (make_design([lineage("p1 g1 s1")]).units == -1).all()
+    assert make_design([]).units.shape == (len(TESTS), 0)
+
+
+def test_each_rank_leaves_out_the_next_lower_one():
+    genomes = ["p1 g1 s1", "p1 g1 s1", "p1 g1 s2", "p1 g2 s3", "p2 g3 s4"]
+    design = make_design([lineage(text) for text in genomes])
+    # species: the genome itself is left out, so its species needs another genome.
+    assert units(design, "species") == [0, 1, -1, -1, -1]
+    assert design.excluded("species", 0).tolist() == [True, False, False, False, False]
+    # genus: the species is left out and is the unit; s3 and s4 have no genus that stays.
+    assert units(design, "genus") == [0, 0, 1, -1, -1]
+    assert design.excluded("genus", 0).tolist() == [True, True, False, False, False]
+    # phylum: the genus is left out; family, order and class are not in use.
+    assert units(design, "phylum") == [0, 0, 0, 1, -1]
+    assert design.excluded("phylum", 2).tolist() == [True, True, True, False, False]
+    assert set(units(design, "family") + units(design, "class")) == {-1}
+    # known: species left out whose genus stays.
+    assert units(design, KNOWN) == units(design, "genus")
+
+
+def test_a_genome_that_might_be_of_the_taxon_is_left_out_of_novelty_tests_only():
+    genomes = ["p1 g1 s1", "p1 g1 s2", "p1 g1", "p1", "p2", ""]
+    design = make_design([lineage(text) for text in genomes])
+    # Nameless genomes of the same genus, of no genus, and of nothing known might be s1; one of another phylum cannot.
+    assert design.excluded("genus", 0).tolist() == [True, False, True, True, False, True]
+    assert design.excluded(KNOWN, 0).tolist() == [True, False, False, False, False, False]
+    assert units(design, "genus") == [0, 1, -1, -1, -1, -1]
+
+
+def test_a_genome_whose_name_below_is_missing_does_not_calibrate():
+    design = make_design([lineage(text) for text in ["f1 g1", "f1", "f1 g2"]])
+    assert units(design, "family") == [0, -1, 1]
+    # genus is the lowest rank in use: the genome itself is left out.
+    assert units(design, "genus") == [-1, -1, -1]
+    assert units(design, KNOWN) == [-1, -1, -1]
+
+
+def test_units_agree_with_a_plain_search():
+    rng = np.random.default_rng(3)
+    lineages = []
+    for _ in range(40):
+        p, g, s = rng.integers(2), rng.integers(3), rng.integers(3)
+        full = {"phylum": f"p{p}", "genus": f"g{p}{g}", "species": f"s{p}{g}{s}"}
+        lineages.append({rank: name for rank, name in full.items() if rng.random() < 0.8})
+    design = make_design(lineages)
+    for test, lower in (("genus", "species"), ("phylum", "genus")):
+        for i, one in enumerate(lineages):
+            stays = [
+                other
+                for j, other in enumerate(lineages)
+                if test in one and other.get(test) == one[test] and not design.excluded(test, i)[j]
+            ]
+            assert (design.units[TESTS.index(test), i] >= 0) == (lower in one and bool(stays))

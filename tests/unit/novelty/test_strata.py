@@ -1,0 +1,53 @@
+"""Length strata and the make-up of bins."""
+
+import numpy as np
+import pytest
+
+from workflow_lib.novelty.strata import compose_bin, count_levels, find_stratum, format_stratum, usable_stratum
+
+BOUNDS = np.array([2500, 5000, 10_000, 20_000])
+
+
+def test_finding_a_stratum():
+    lengths = np.array([2499, 2500, 4999, 5000, 19_999, 20_000, 10**9])
+    assert find_stratum(lengths, BOUNDS).tolist() == [-1, 0, 0, 1, 2, 3, 3]
+    assert format_stratum(1, BOUNDS) == "5000-9999"
+    assert format_stratum(-1, BOUNDS) == ""
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "expected"),
+    [
+        ([True, True, True], [-1, 0, 1, 2, 2]),
+        ([True, False, False], [-1, 0, 0, 0, 0]),
+        ([False, True, False], [-1, -1, 1, 1, 1]),
+        ([False, False, False], [-1, -1, -1, -1, -1]),
+    ],
+)
+def test_a_query_is_held_against_its_own_or_shorter_pieces(calibrated, expected):
+    assert usable_stratum(np.array([-1, 0, 1, 2, 3]), np.array(calibrated)).tolist() == expected
+
+
+def test_levels():
+    assert count_levels(1) == (1,)
+    assert count_levels(8) == (1, 2, 4, 8)
+    assert count_levels(10) == (1, 2, 4, 8, 10)
+
+
+def test_composition():
+    names = [f"c{i}" for i in range(8)]
+    lengths = np.array([1000, 3000, 3000, 3000, 3000, 3000, 9000, 9000])
+    strata = np.array([-1, 0, 0, 0, 0, 0, 1, 1])
+    one = compose_bin(names, lengths, strata, (1, 2, 4))
+    assert {stratum: len(members) for stratum, members in one.members.items()} == {0: 4, 1: 2}
+    assert one.levels == {0: 2, 1: 1}
+    assert one.weights == pytest.approx({0: 15 / 33, 1: 18 / 33})
+    # The choice depends on the names, not on the order of the contigs.
+    order = np.random.default_rng(1).permutation(8)
+    other = compose_bin([names[i] for i in order], lengths[order], strata[order], (1, 2, 4))
+    assert {names[i] for i in one.members[0]} == {names[order[i]] for i in other.members[0]}
+
+
+def test_a_bin_without_usable_contigs():
+    one = compose_bin(["a"], np.array([100]), np.array([-1]), (1, 2))
+    assert one.members == one.weights == {}

@@ -1,0 +1,177 @@
+"""From vectors to bins: metric, fusion, threshold, K-medoid, and which bins are kept."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_lib.bin.fuse import Depth, depth_profile, depth_share, fuse, fuse_pieces
+from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
+from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten
+from workflow_lib.bin.similarity import ThresholdedSimilarity, block_pool
+from workflow_lib.bin.threshold import Threshold, label_free
+
+logger = logging.getLogger(__name__)
+
+_SHARE_CONTIGS = 2000  # contigs that the share which can be binned is measured on, at most
+_SHARE_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class BinningOptions:
+    """How to bin; the keys of the configuration's section `bin`.
+
+    Attributes
+    ----------
+    min_bin_size : contigs below which a bin is dropped, unless it has `min_bin_length`.
+    min_bin_length : bp.
+    max_steps : medoids tried at most.
+    iterations : passes that refine a medoid.
+    depth_weight : 0 to below 1, see `fuse.depth_share`.
+    seed : of everything random.
+    """
+
+    min_bin_size: int = 10
+    min_bin_length: int = 200_000
+    max_steps: int = 1000
+    iterations: int = 3
+    depth_weight: float = 0.65
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Binning:
+    """Bins of n contigs and how they came about.
+
+    Attributes
+    ----------
+    labels : int64 (n,) 0 for the longest bin, 1 for the next, ...; -1 is unbinned.
+    reasons : n texts, why a contig is unbinned; empty where it is binned.
+    vectors : float32 (n, D) the fused unit rows that were binned.
+    threshold : what joined them.
+    can_bin_share : share of contigs with enough others within the threshold, or long enough, to make a bin.
+    n_dropped : bins that were too small.
+    libraries : names of the libraries that entered.
+    depth_share : share of depth in the similarity; 0 without depth.
+    depth_noise : standard deviation of log depth within a genome, a library.
+    whitened : whether the metric was learned from halves of contigs.
+    """
+
+    labels: np.ndarray
+    reasons: list[str]
+    vectors: np.ndarray
+    threshold: Threshold
+    can_bin_share: float
+    n_dropped: int
+    libraries: list[str]
+    depth_share: float
+    depth_noise: list[float]
+    whitened: bool
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins kept."""
+        return int(self.labels.max(initial=-1)) + 1
+
+
+def assign_bins(
+    vectors: np.ndarray,
+    lengths: np.ndarray,
+    pieces: Pieces,
+    options: BinningOptions,
+    *,
+    depth: Depth | None = None,
+    threshold: Threshold | None = None,
+) -> Binning:
+    """Bin contigs.
+
+    Parameters
+    ----------
+    vectors : float32 (n, d) unit rows, the embeddings; n may be 0.
+    lengths : int64 (n,) bp.
+    pieces : halves of some of these contigs.
+    options : how to bin.
+    depth : of these contigs; None bins on composition alone.
+    threshold : None finds one from the halves. One with method "percentile" holds for the embeddings as they are: they
+        are then neither whitened nor joined with depth. A "fixed" one holds for the space that label_free would use.
+
+    Returns
+    -------
+    The bins: kept are those with `min_bin_size` contigs or `min_bin_length` bp.
+    """
+    as_published = threshold is not None and threshold.method == "percentile"
+    profile = None
+    if not as_published:
+        vectors, pieces = whiten(vectors, pieces)
+        profile = depth_profile(depth, vectors, lengths) if depth is not None and len(vectors) else None
+        pieces = fuse_pieces(pieces, profile, options.depth_weight, seed=options.seed)
+        vectors = fuse(vectors, profile, options.depth_weight, seed=options.seed)
+    libraries = profile.libraries if profile else []
+    share = depth_share(options.depth_weight, len(libraries))
+    noise = [float(value) for value in profile.noise] if profile else []
+    if threshold is None:
+        threshold = label_free(vectors, pieces, min_bin_size=options.min_bin_size, seed=options.seed)
+    can_bin = _can_bin_share(vectors, lengths, threshold.value, options)
+    logger.info(
+        "similarity is %.0f%% depth (%d libraries) and %.0f%% composition",
+        100 * share,
+        len(libraries),
+        100 - 100 * share,
+    )
+    logger.info(
+        "threshold %.4f (%s); it can bin %.1f%% of the contigs", threshold.value, threshold.method, 100 * can_bin
+    )
+    found = kmedoid(
+        vectors, threshold.value, min_bin_size=1, max_steps=options.max_steps, iterations=options.iterations
+    )
+    labels, reasons, n_dropped = _keep_bins(found, lengths, vectors.any(axis=1), options)
+    whitened = not as_published and len(pieces) >= MIN_PIECES
+    return Binning(labels, reasons, vectors, threshold, can_bin, n_dropped, libraries, share, noise, whitened)
+
+
+def _keep_bins(
+    found: np.ndarray, lengths: np.ndarray, embedded: np.ndarray, options: BinningOptions
+) -> tuple[np.ndarray, list[str], int]:
+    """Labels by decreasing length of the bins that are kept, a reason for every other contig, bins dropped."""
+    n_found = int(found.max(initial=-1)) + 1
+    counts = np.bincount(found[found >= 0], minlength=n_found)
+    total = np.bincount(found[found >= 0], weights=lengths[found >= 0], minlength=n_found).astype(np.int64)
+    kept = (counts >= options.min_bin_size) | (total >= options.min_bin_length)
+    order = np.argsort(-np.where(kept, total, -1), kind="stable")[: np.count_nonzero(kept)]
+    number = np.full(n_found + 1, UNBINNED, dtype=np.int64)  # the last one serves label -1
+    number[order] = np.arange(len(order))
+    labels = number[found]
+    reasons = [""] * len(found)
+    for row in np.flatnonzero(labels == UNBINNED):
+        bin_of_row = found[row]
+        if not embedded[row]:
+            reasons[row] = "nothing to embed in its sequence"
+        elif bin_of_row < 0:
+            reasons[row] = f"not within the threshold of any of the medoids tried (at most {options.max_steps})"
+        elif counts[bin_of_row] == 1:
+            reasons[row] = "no other contig that is left is within the threshold"
+        else:
+            reasons[row] = (
+                f"its bin is too small: {counts[bin_of_row]} contigs of {options.min_bin_size}, "
+                f"{total[bin_of_row]} bp of {options.min_bin_length}"
+            )
+    return labels, reasons, int(np.count_nonzero(counts > 1) - np.count_nonzero(kept & (counts > 1)))
+
+
+def _can_bin_share(vectors: np.ndarray, lengths: np.ndarray, threshold: float, options: BinningOptions) -> float:
+    """Share of contigs that have `min_bin_size` contigs within the threshold, themselves included, or are long enough.
+
+    Measured on up to 2,000 contigs spread over all; 0 for no contig.
+    """
+    n = len(vectors)
+    if not n:
+        return 0.0
+    chosen = np.unique(np.linspace(0, n - 1, min(n, _SHARE_CONTIGS)).astype(np.int64))
+    with block_pool() as map_blocks:
+        similarity = ThresholdedSimilarity(threshold, largest_norm=1.0, dim=vectors.shape[1], map_blocks=map_blocks)
+        blocks = [chosen[start : start + _SHARE_BLOCK] for start in range(0, len(chosen), _SHARE_BLOCK)]
+        counts = np.concatenate([similarity.neighbour_counts(vectors[block], vectors) for block in blocks])
+    alone = (lengths[chosen] >= options.min_bin_length) & (counts > 0)
+    return float(np.mean((counts >= options.min_bin_size) | alone))

@@ -1,0 +1,95 @@
+"""A metric learned from the sample itself: directions in which two halves of a contig differ count less."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_lib.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+MIN_PIECES = 20  # contigs cut in halves below which nothing is learned from them
+_RIDGE = 0.1  # of the mean variance, added in every direction; d / p where there are few pieces for the dimensions
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Both halves of some long contigs.
+
+    Attributes
+    ----------
+    rows : int64 (p,) rows of the contigs among all.
+    lengths : int64 (p,) bp of one half.
+    vectors : float32 (p, 2, d) unit rows.
+    """
+
+    rows: np.ndarray
+    lengths: np.ndarray
+    vectors: np.ndarray
+
+    def __post_init__(self) -> None:
+        p = len(self.rows)
+        if self.lengths.shape != (p,) or self.vectors.shape[:2] != (p, 2) or self.vectors.ndim != 3:
+            raise InputError(
+                f"the pieces have {p} rows, lengths {self.lengths.shape} and vectors {self.vectors.shape}, "
+                "expected (p,), (p,) and (p, 2, d)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1, float32; rows of zeros stay."""
+    norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(vectors, norm, out=np.zeros_like(vectors, dtype=np.float32), where=norm > 1e-12)
+
+
+def whiten(vectors: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, Pieces]:
+    """Scale the embedding space so that the two halves of a contig differ equally in every direction.
+
+    With W the covariance of the difference of two halves, scaled to mean variance 1, x becomes x (W + r I)^-1/2, then
+    a unit row. The ridge r is 0.1, or d / p where that is more (p pieces, d dimensions). Nothing is centred: a sample
+    of one genome would lose what its contigs share.
+
+    Parameters
+    ----------
+    vectors : float32 (n, d) unit rows; rows of zeros stay zero.
+    pieces : halves of contigs of the same sample. With fewer than `MIN_PIECES` everything is returned as it is.
+
+    Returns
+    -------
+    float32 (n, d) unit rows, and the pieces in the same space. The same bytes at any number of threads.
+
+    Notes
+    -----
+    Within-class covariance normalisation (Hatch, Kajarekar and Stolcke 2006, Interspeech), a class being a contig.
+    """
+    from threadpoolctl import threadpool_limits
+
+    if len(pieces) < MIN_PIECES:
+        return vectors, pieces
+    with threadpool_limits(1, "blas"):
+        transform = _whitening(pieces.vectors)
+        whitened = np.empty_like(vectors)
+        for start in range(0, len(vectors), _BLOCK):
+            whitened[start : start + _BLOCK] = unit_rows(vectors[start : start + _BLOCK] @ transform)
+        halves = unit_rows(pieces.vectors @ transform)
+    return whitened, Pieces(pieces.rows, pieces.lengths, halves)
+
+
+def _whitening(halves: np.ndarray) -> np.ndarray:
+    """(W + r I)^-1/2 of the differences between halves: float32 (d, d), symmetric."""
+    p, _, dim = halves.shape
+    difference = (halves[:, 0] - halves[:, 1]).astype(np.float64)
+    covariance = difference.T @ difference / p
+    mean_variance = np.trace(covariance) / dim
+    if mean_variance < 1e-12:  # all halves are identical: nothing to learn
+        return np.eye(dim, dtype=np.float32)
+    ridge = max(_RIDGE, dim / p)
+    values, directions = np.linalg.eigh(covariance / mean_variance + ridge * np.eye(dim))
+    return np.ascontiguousarray((directions / np.sqrt(values)) @ directions.T, dtype=np.float32)
