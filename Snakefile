@@ -1,9 +1,17 @@
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 
-configfile: "config/config.yaml"
+# The shipped defaults; a configuration in the working directory needs to hold only what differs.
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+if Path("config/config.yaml").is_file():
+
+    configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"

@@ -132,6 +132,11 @@ def get_gpus():
     return int(config["embed"]["device"].startswith("cuda"))
 
 
+def get_embed_env():
+    """Conda environment of the rules that embed: the one with CUDA if the configuration asks for a GPU."""
+    return "../envs/novabin-gpu.yaml" if get_gpus() else "../envs/novabin.yaml"
+
+
 def get_memory(base_mb, per_input_mb):
     """A `mem_mb` function: grows with the size of the input and with every attempt."""
 
@@ -155,7 +160,7 @@ def get_final_output(wildcards):
     paths = [
         f"<results>/bins/{sample}/{table}"
         for sample in SAMPLES
-        for table in ("contig2bin.tsv", "bins.tsv", "contigs.tsv", f"{sample}.binning")
+        for table in ("contig2bin.tsv", "bins.tsv", "contigs.tsv", f"{sample}.binning", "fasta")
     ]
     if REFERENCE:
         paths += [f"<results>/novelty/{sample}/bins.tsv" for sample in SAMPLES]

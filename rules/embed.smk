@@ -14,7 +14,7 @@ rule embed_contigs:
     benchmark:
         "<benchmarks>/embed_contigs/{sample}.tsv"
     conda:
-        "../envs/novabin.yaml"
+        get_embed_env()
     threads: 2
     resources:
         mem_mb=get_memory(1000, 8),

@@ -17,7 +17,7 @@ rule embed_reference:
     benchmark:
         "<benchmarks>/embed_reference/{reference}.tsv"
     conda:
-        "../envs/novabin.yaml"
+        get_embed_env()
     threads: 2
     resources:
         mem_mb=get_memory(1500, 2),

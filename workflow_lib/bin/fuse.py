@@ -96,10 +96,11 @@ def depth_profile(depth: Depth, vectors: np.ndarray, lengths: np.ndarray) -> Dep
         usable.append(column)
     if not usable:
         return None
-    mean, variance = depth.mean[:, usable], np.nan_to_num(depth.variance[:, usable], nan=0.0, posinf=0.0)
-    sampling = np.maximum(variance, 0) * READ_LENGTH / (np.nan_to_num(mean).clip(0) + LOG_OFFSET) ** 2
-    noise = _depth_noise(log[:, usable], vectors, lengths)
-    return DepthProfile([depth.libraries[column] for column in usable], log[:, usable], sampling, noise)
+    log = log[:, usable]
+    variance = np.nan_to_num(depth.variance[:, usable], nan=0.0, posinf=0.0).clip(0)
+    sampling = variance * READ_LENGTH / np.exp(2 * log)
+    noise = _depth_noise(log, vectors, lengths)
+    return DepthProfile([depth.libraries[column] for column in usable], log, sampling, noise)
 
 
 def _depth_noise(log: np.ndarray, vectors: np.ndarray, lengths: np.ndarray) -> np.ndarray:

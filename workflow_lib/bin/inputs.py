@@ -99,12 +99,9 @@ def read_sequence_facts(path: str | Path, names: list[str]) -> tuple[np.ndarray,
 
 
 def _read_rows(path: str | Path, columns: list[str]) -> list[list[str]]:
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    if not lines or lines[0].split("\t") != columns:
-        found = lines[0] if lines else "nothing"
-        raise InputError(
-            f"found {found!r}, expected the columns {', '.join(columns)}", path=path, line=1, remedy=REMEDY
-        )
+    lines = Path(path).read_bytes().decode().rstrip("\n").split("\n")
+    if lines[0].split("\t") != columns:
+        raise InputError(f"found {lines[0]!r}, expected {', '.join(columns)}", path=path, line=1, remedy=REMEDY)
     rows = [line.split("\t") for line in lines[1:]]
     for number, row in enumerate(rows, start=2):
         if len(row) != len(columns):

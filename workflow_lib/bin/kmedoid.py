@@ -100,7 +100,7 @@ def _check_vectors(embeddings: np.ndarray) -> np.ndarray:
         if bad.any():
             raise InputError(
                 f"row {start + int(np.argmax(bad))} of the embeddings holds NaN or infinity, expected finite numbers",
-                remedy="find out which sequence that row is and why its embedding failed; embed it again or leave it out",
+                remedy="find out why that sequence could not be embedded; embed it again or leave it out",
             )
     return vectors
 

@@ -73,4 +73,4 @@ def tell_run(summaries: list[dict]) -> str:
         f"{count(total['bins'], 'bin')} with {share(total['binned_bp'], total['bp'])} of the base pairs"
     )
     novel = [summary["novelty"]["counts"]["bins"]["novel"] for summary in summaries if summary["novelty"]]
-    return f"{text}; {sum(novel):,} of the bins are called novel." if novel else f"{text}."
+    return f"{text}; {count(sum(novel), 'bin')} called novel." if novel else f"{text}."

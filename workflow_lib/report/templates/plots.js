@@ -78,13 +78,13 @@ function binLabels(sample, chosen) {
   const points = sample.map;
   const groups = groupIndices(points.bin);
   const bins = chosen === null ? [...groups.keys()].filter((bin) => bin >= 0 && bin < LABELLED_BINS) : [chosen];
-  const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
+  const quantile = (values, share) => values.sort((a, b) => a - b)[Math.floor(share * (values.length - 1))];
   return bins.filter((bin) => groups.has(bin)).map((bin) => {
     const indices = groups.get(bin);
     return {
-      x: median(indices.map((i) => points.x[i])), y: median(indices.map((i) => points.y[i])),
+      x: quantile(indices.map((i) => points.x[i]), 0.5), y: quantile(indices.map((i) => points.y[i]), 0.95),
       text: escapeText(sample.binNames[bin]), showarrow: false, font: { size: 11, color: cssColour("text") },
-      bgcolor: cssColour("page"), opacity: 0.85, borderpad: 1, yshift: 16,
+      yshift: 14, bgcolor: cssColour("page"), opacity: 0.8, borderpad: 0,
     };
   });
 }
@@ -161,11 +161,11 @@ function drawDepth(sample) {
   }
   const names = sample.binNames.slice(0, values.length);
   const logged = values.map((row) => row.map((value) => (value === null ? null : Math.log10(Math.max(value, 0.01)))));
-  const ticks = [-2, -1, 0, 1, 2, 3, 4];
+  const ticks = [0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10000];
   drawPlot("plot-depth", [{
     type: "heatmap", x: libraries.map((_, i) => i), y: names.map((_, i) => i), z: logged, colorscale: "Cividis", xgap: 1, ygap: 1,
     hovertext: values.map((row, i) => row.map((value, j) => `${escapeText(names[i])}<br>${escapeText(libraries[j])}<br>${formatValue(value, "depth")}`)),
-    hoverinfo: "text", colorbar: { title: { text: "depth" }, tickvals: ticks, ticktext: ticks.map((t) => `${10 ** t}×`), thickness: 12 },
+    hoverinfo: "text", colorbar: { title: { text: "depth" }, tickvals: ticks.map(Math.log10), ticktext: ticks.map((t) => `${t}×`), thickness: 12 },
   }], layout({
     xaxis: axis("", { tickvals: libraries.map((_, i) => i), ticktext: libraries.map(escapeText), showgrid: false }),
     yaxis: axis("", { tickvals: names.length <= 25 ? names.map((_, i) => i) : [], ticktext: names.map(escapeText), autorange: "reversed", showgrid: false }),
@@ -186,7 +186,7 @@ function drawEvaluation(sample) {
   const count = (a, b) => rows.filter((row) => row[complete] > a && row[contaminated] < b).length;
   drawPlot("plot-evaluation", [{
     type: "scatter", mode: "markers", x: rows.map((row) => row[complete]), y: rows.map((row) => row[contaminated]), hovertext: text, hoverinfo: "text",
-    marker: { size: rows.map((row) => Math.min(22, 6 + 7 * Math.sqrt(row[length] / 1e6))), color: cssColour("known"), opacity: 0.7 },
+    marker: { size: rows.map((row) => Math.min(24, 8 + 7 * Math.sqrt(row[length] / 1e6))), color: cssColour("known"), opacity: 0.7 },
     cliponaxis: false,
   }], layout({
     shapes: [box(0.9, 0.05), box(0.5, 0.1)], hovermode: "closest",

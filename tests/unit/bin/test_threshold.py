@@ -1,0 +1,189 @@
+"""Thresholds: labelled percentiles, the labelled file, and the one found from halves of contigs."""
+
+import numpy as np
+import pytest
+
+from workflow_lib.bin import class_center_percentiles
+from workflow_lib.bin.metric import MIN_PIECES, Pieces, unit_rows, whiten
+from workflow_lib.bin.threshold import label_free, read_labelled
+from workflow_lib.errors import InputError
+
+
+def genomes_and_halves(seed, *, n_genomes=10, n=600, dim=30, spread=1.0, shared=0.0):
+    """Contigs around genome vectors with noise that falls with length; halves have twice the variance."""
+    rng = np.random.default_rng(seed)
+    centres = unit_rows(rng.standard_normal((n_genomes, dim))) + shared * np.eye(dim)[0]
+    genome = rng.integers(n_genomes, size=n)
+    lengths = np.exp(rng.normal(9, 0.7, n)).astype(np.int64).clip(2500)
+    noise = spread * np.sqrt(4000 / lengths)[:, None] / np.sqrt(dim)
+    vectors = unit_rows(centres[genome] + noise * rng.standard_normal((n, dim)))
+    rows = np.flatnonzero(lengths >= 5000)
+    halves = [
+        unit_rows(centres[genome[rows]] + np.sqrt(2) * noise[rows] * rng.standard_normal((len(rows), dim)))
+        for _ in range(2)
+    ]
+    pieces = Pieces(rows, lengths[rows] // 2, np.stack(halves, axis=1).astype(np.float32))
+    return vectors.astype(np.float32), genome, pieces
+
+
+def test_percentiles_by_hand():
+    points = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], dtype=np.float32)
+    # class a: centre (0.5, 0.5), similarities 0.5, 0.5; class b: centre (1, 0), similarities 1, 1
+    values = class_center_percentiles(points, ["a", "a", "b", "b"], [0, 49, 50, 99.9])
+    assert values.tolist() == [0.5, 0.5, 1.0, 1.0]
+    assert values.dtype == np.float64
+
+
+def test_percentiles_do_not_mind_order_or_names():
+    rng = np.random.default_rng(0)
+    points, labels = unit_rows(rng.standard_normal((200, 8))), rng.integers(5, size=200)
+    order = rng.permutation(200)
+    expected = class_center_percentiles(points, labels, [10, 70])
+    assert np.array_equal(class_center_percentiles(points[order], labels[order], [10, 70]), expected)
+    assert np.array_equal(
+        class_center_percentiles(points, [f"s{label * 7 - 3}" for label in labels], [10, 70]), expected
+    )
+
+
+@pytest.mark.parametrize("percentile", [-1, 100, 200])
+def test_percentiles_out_of_range(percentile):
+    with pytest.raises(InputError, match="percentile"):
+        class_center_percentiles(np.ones((3, 2)), [0, 0, 0], [percentile])
+
+
+def test_percentiles_of_nothing():
+    with pytest.raises(InputError, match="at least 1"):
+        class_center_percentiles(np.ones((0, 2)), [], [70])
+    with pytest.raises(InputError, match="expected"):
+        class_center_percentiles(np.ones((3, 2)), [0], [70])
+
+
+@pytest.mark.shared
+def test_percentiles_as_published(shared):
+    oracle = np.load(shared / "oracles" / "kmedoid_threshold_percentile.npz")
+    found = class_center_percentiles(oracle["features"], oracle["true_labels"], range(10, 100, 10))
+    # float32 products of d = 64: a few units in the seventh digit
+    np.testing.assert_allclose(found, oracle["percentiles_10_to_90"], rtol=0, atol=5e-7)
+
+
+def test_labelled_file(tmp_path):
+    path = tmp_path / "labelled.tsv"
+    path.write_text("sequence\tlabel\nACGT\tone\r\nacgn\ttwo\textra\n\n")
+    assert read_labelled(path) == (["ACGT", "ACGN"], ["one", "two"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no labelled"),
+        ("sequence\tlabel\n", "no labelled"),
+        ("ACGT\ta\nACGT\n", "line 2"),
+        ("ACGT\ta\nACGT\t\n", "line 2"),
+        ("ACGT\ta\nprotein!\tb\n", "line 2"),
+    ],
+)
+def test_labelled_file_at_fault(tmp_path, text, message):
+    path = tmp_path / "labelled.tsv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_labelled(path)
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0])
+@pytest.mark.parametrize("shared", [0.0, 2.0])
+def test_label_free_parts_genomes_whatever_the_scale(spread, shared):
+    """The similarities lie around 0 (shared = 0) or all near 1 (shared = 2); the threshold must find the gap."""
+    vectors, genome, pieces = genomes_and_halves(1, spread=spread, shared=shared)
+    vectors, pieces = whiten(vectors, pieces)
+    threshold = label_free(vectors, pieces)
+    assert threshold.method == "label_free"
+    assert threshold.note is None
+    similarity = vectors @ vectors.T.copy()
+    same = genome[:, None] == genome
+    assert np.mean(similarity[same] >= threshold.value) > 0.5
+    assert np.mean(similarity[~same] >= threshold.value) < 0.03
+
+
+def test_label_free_keeps_one_genome_together():
+    vectors, _, pieces = genomes_and_halves(3, n_genomes=1)
+    threshold = label_free(vectors, pieces)
+    same = np.einsum("ij,ij->i", pieces.vectors[:, 0], pieces.vectors[:, 1])
+    assert np.mean(same >= threshold.value) > 0.85
+
+
+def test_label_free_is_seeded():
+    vectors, _, pieces = genomes_and_halves(4)
+    assert label_free(vectors, pieces, seed=1) == label_free(vectors, pieces, seed=1)
+
+
+def test_label_free_distribution_counts_everything():
+    vectors, _, pieces = genomes_and_halves(5)
+    distribution = label_free(vectors, pieces).distribution
+    assert len(distribution["edges"]) == len(distribution["same"]) + 1 == len(distribution["different"]) + 1
+    assert sum(distribution["same"]) == len(pieces)
+    assert sum(distribution["different"]) > 0
+    assert np.all(np.diff(distribution["edges"]) > 0)
+
+
+def test_identical_halves_and_contigs_pass_their_own_threshold():
+    vectors = np.tile(unit_rows(np.random.default_rng(0).standard_normal((1, 9))), (50, 1)).astype(np.float32)
+    pieces = Pieces(np.arange(50), np.full(50, 3000), np.stack([vectors, vectors], axis=1))
+    assert label_free(vectors, pieces).value < 1
+
+
+@pytest.mark.parametrize("n_pieces", [0, MIN_PIECES - 1])
+def test_too_few_pieces_fall_back_to_neighbours(n_pieces, caplog):
+    vectors, genome, pieces = genomes_and_halves(6, spread=0.5)
+    few = Pieces(pieces.rows[:n_pieces], pieces.lengths[:n_pieces], pieces.vectors[:n_pieces])
+    threshold = label_free(vectors, few)
+    assert threshold.method == "neighbours"
+    assert f"only {n_pieces} contigs" in threshold.note
+    assert threshold.note in caplog.text
+    similarity = vectors @ vectors.T.copy()
+    assert np.mean(similarity[genome[:, None] != genome] >= threshold.value) < 0.01
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_hardly_any_contig(n):
+    vectors = unit_rows(np.random.default_rng(0).standard_normal((n, 4))).astype(np.float32)
+    none = Pieces(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 2, 4), dtype=np.float32))
+    threshold = label_free(vectors, none)
+    assert threshold.method == "neighbours"
+    assert -1 <= threshold.value < 1
+
+
+def test_whitening_evens_out_the_noise_of_halves():
+    """Noise along one axis hides the genomes; after whitening halves differ equally in every direction."""
+    rng = np.random.default_rng(2)
+    vectors, _, pieces = genomes_and_halves(7, dim=10)
+    loud = 3 * rng.standard_normal((len(pieces), 2, 1)) * np.eye(10)[4]
+    pieces = Pieces(pieces.rows, pieces.lengths, unit_rows(pieces.vectors + loud).astype(np.float32))
+    _, white = whiten(vectors, pieces)
+    variance = (white.vectors[:, 0] - white.vectors[:, 1]).var(axis=0)
+    before = (pieces.vectors[:, 0] - pieces.vectors[:, 1]).var(axis=0)
+    assert before.max() / before.min() > 20
+    # The ridge of a tenth keeps some of it.
+    assert variance.max() / variance.min() < before.max() / before.min() / 3
+
+
+def test_whitening_keeps_unit_rows_zeros_and_bytes():
+    from threadpoolctl import threadpool_limits
+
+    vectors, _, pieces = genomes_and_halves(8)
+    vectors[3] = 0
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, "blas"):
+            found.append(whiten(vectors, pieces)[0].tobytes())
+    white = np.frombuffer(found[0], dtype=np.float32).reshape(vectors.shape)
+    assert found[0] == found[1]
+    assert not white[3].any()
+    np.testing.assert_allclose(np.linalg.norm(np.delete(white, 3, axis=0), axis=1), 1, atol=1e-6)
+
+
+def test_whitening_needs_pieces():
+    vectors, _, pieces = genomes_and_halves(9)
+    few = Pieces(pieces.rows[:5], pieces.lengths[:5], pieces.vectors[:5])
+    assert whiten(vectors, few)[0] is vectors
+    with pytest.raises(InputError, match="pieces"):
+        Pieces(pieces.rows[:5], pieces.lengths, pieces.vectors)
