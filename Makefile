@@ -30,13 +30,13 @@ test: install ## the default test suite
 lint: install ## style of Python, rules and workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/snakemake --lint
+	$(WITH_PATH) $(BIN)/snakefmt --check Snakefile rules
+	$(WITH_PATH) $(BIN)/snakemake --lint
 
 format: install ## bring Python and rules into style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile rules
+	$(WITH_PATH) $(BIN)/snakefmt Snakefile rules
 
 lock: ## write envs/requirements.lock from envs/requirements.in
 	$(PYTHON) -m venv .venv-lock

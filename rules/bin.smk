@@ -13,6 +13,7 @@ rule bin_contigs:
         depth=lambda wildcards: (
             "<results>/depth/{sample}/depth.tsv" if get_libraries(wildcards.sample) else []
         ),
+        labelled=config["bin"]["threshold"]["labelled"] or [],
     output:
         contig2bin="<results>/bins/{sample}/contig2bin.tsv",
         bioboxes="<results>/bins/{sample}/{sample}.binning",

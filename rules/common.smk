@@ -123,7 +123,9 @@ def get_truth(wildcards):
     """The truth table of a sample; a sample without one cannot be evaluated."""
     truth = SAMPLES[wildcards.sample].truth
     if truth is None:
-        raise WorkflowError(f"sample {wildcards.sample} has no truth in {config['samples']}: name one to evaluate it")
+        raise WorkflowError(
+            f"sample {wildcards.sample} has no truth in {config['samples']}: name one to evaluate it"
+        )
     return truth
 
 

@@ -4,7 +4,7 @@ import gzip
 import random
 
 import pytest
-from conftest import run_snakemake
+from running import run_snakemake
 
 N_FLAG = "N" * 6000
 
