@@ -37,7 +37,7 @@ class BinningOptions:
     min_bin_length: int = 200_000
     max_steps: int = 1000
     iterations: int = 3
-    depth_weight: float = 0.65
+    depth_weight: float = 0.55
     seed: int = 1
 
 

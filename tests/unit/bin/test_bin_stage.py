@@ -28,7 +28,7 @@ def random_genome(rng, n_bp):
 
 
 def community():
-    """Three genomes apart in composition and depth, cut into contigs; a stray contig; a genome in one piece; records dropped."""
+    """Three genomes apart in composition and depth, cut into contigs; a stray one, a whole genome, records dropped."""
     rng = np.random.default_rng(0)
     records = []
     for genome in range(3):
