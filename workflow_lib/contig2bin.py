@@ -25,7 +25,7 @@ def read_contig2bin(path: str | Path) -> dict[str, str]:
     text = b"".join(read_blocks(path)).decode("utf-8-sig", "replace")
     assignments: dict[str, str] = {}
     contig_column, bin_column = 0, 1
-    for number, row in enumerate(text.splitlines(), start=1):
+    for number, row in enumerate(text.split("\n"), start=1):
         fields = [field.strip() for field in row.split("\t")]
         if not row.strip() or (row.startswith("@") and not row.startswith("@@")):
             continue

@@ -13,6 +13,7 @@ import numpy as np
 from workflow_lib.contig2bin import read_contig2bin
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
+from workflow_lib.filter.contigs import read_kept_contigs
 from workflow_lib.index import SearchIndex, load_index
 from workflow_lib.novelty.calibrate import CalibrationSet, read_calibration
 from workflow_lib.novelty.design import KNOWN, REFERENCE, TEST_RANKS, TESTS
@@ -60,9 +61,9 @@ def call_sample(
     calibration = read_calibration(index_folder, index)
     store = read_store(store_folder, mmap=True)
     index.check_embedder(store.manifest, path=Path(store_folder) / "manifest.json")
-    lengths_of = read_lengths(status)
-    store.check_names(list(lengths_of), str(status))
-    lengths = np.array(list(lengths_of.values()), dtype=np.int64)
+    names, kept_lengths = read_kept_contigs(status)
+    store.check_names(names, str(status))
+    lengths = np.array(kept_lengths, dtype=np.int64)
     rows = {name: row for row, name in enumerate(store.names)}
     bins = group_bins(read_contig2bin(contig2bin), rows, path=contig2bin)
     contigs = call_contigs(index, calibration, store.vectors, store.names, lengths, settings)
@@ -74,17 +75,6 @@ def call_sample(
         n, n_bp = len(results.names), int(results.lengths.sum())
         logger.info("%d %s (%d bp) at FDR %g: %s", n, level, n_bp, settings.alpha, counts)
     logger.info("novelty: %.1f s", time.monotonic() - start)
-
-
-def read_lengths(status: str | Path) -> dict[str, int]:
-    """Names and lengths (bp) of the kept contigs of a status.tsv, in order."""
-    lines = Path(status).read_text(encoding="utf-8").splitlines()
-    header = lines[0].split("\t") if lines else []
-    columns = [header.index(name) for name in ("contig", "length", "status") if name in header]
-    if len(columns) != 3:
-        raise InputError(f"header {header}, expected contig, length, status", path=status, line=1)
-    rows = ([line.split("\t")[column] for column in columns] for line in lines[1:])
-    return {contig: int(length) for contig, length, state in rows if state == "kept"}
 
 
 def group_bins(assignments: dict[str, str], rows: dict[str, int], *, path: str | Path) -> dict[str, np.ndarray]:
