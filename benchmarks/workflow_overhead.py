@@ -61,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_project(folder, n_samples)
-        tables = ["samples=samples.tsv", "libraries=libraries.tsv"]
+        tables = ["samples=samples.tsv", "libraries=libraries.tsv", "reference=null"]
         seconds = snakemake(folder, "--dry-run", "--quiet", "--cores", "2", "--config", *tables)
         print(f"dry run of {n_samples} samples: {seconds:.1f} s (snakemake --dry-run --quiet --cores 2)")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
