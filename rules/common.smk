@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 
 from workflow_lib.config import validate_config
 from workflow_lib.errors import NovabinError
+from workflow_lib.files import check_writable
 from workflow_lib.tables import load_libraries, load_reference, load_samples
 from workflow_lib.versions import stage_version
 
@@ -23,6 +24,9 @@ def load_inputs():
             config[key] = None
     try:
         validate_config(config, f"{workflow.basedir}/config/schemas/config.schema.yaml")
+        if check_files:
+            for folder in config["pathvars"].values():
+                check_writable(folder)
         samples = load_samples(config["samples"], check_files=check_files)
         groups = {sample.group for sample in samples.values()}
         libraries = {}

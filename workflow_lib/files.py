@@ -14,6 +14,8 @@ from uuid import uuid4
 
 from isal import igzip
 
+from workflow_lib.errors import InputError
+
 GZIP_LEVEL = 2  # of igzip's 0-3: DNA gains little above it and costs twice the time
 _BLOCK = 1 << 20
 
@@ -66,6 +68,28 @@ def atomic_gzip(path: str | Path) -> Iterator[BinaryIO]:
         igzip.IGzipFile(filename="", fileobj=raw, mode="wb", compresslevel=GZIP_LEVEL, mtime=0) as handle,
     ):
         yield handle
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse a folder in which nothing can be written, without making it; its nearest existing parent is tried.
+
+    Raises
+    ------
+    InputError
+        when that parent is a file, is read-only, or its disk is full.
+    """
+    existing = Path(folder).absolute()
+    while not existing.exists():
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryFile(dir=existing) as handle:
+            handle.write(b"novabin")
+    except OSError as error:
+        raise InputError(
+            f"cannot be written to ({existing}: {error.strerror})",
+            path=folder,
+            remedy="choose other folders: pathvars in the configuration",
+        ) from error
 
 
 def sha256_file(path: str | Path) -> str:

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from workflow_lib.files import atomic_gzip, atomic_open, atomic_path, sha256_file
+from workflow_lib.errors import InputError
+from workflow_lib.files import atomic_gzip, atomic_open, atomic_path, check_writable, sha256_file
 
 
 def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -63,3 +64,17 @@ def test_failed_write_names_the_final_file(tmp_path):
         handle.write("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert raised.value.filename == str(path)
+
+
+@pytest.mark.parametrize("folder", ["new/deep/folder", "."])
+def test_writable_folders_pass_and_are_not_made(tmp_path, folder):
+    check_writable(tmp_path / folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_cannot_be_written_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file/results", "/proc/novabin"):
+        with pytest.raises(InputError, match="cannot be written to") as raised:
+            check_writable(folder)
+        assert "To mend it" in str(raised.value)

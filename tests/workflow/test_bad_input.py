@@ -128,6 +128,14 @@ def test_unknown_key_of_the_configuration(tmp_path, root):
     assert "did you mean 'min_length'?" in text
 
 
+def test_results_folder_that_cannot_be_written(tmp_path, root):
+    arguments = write_samples(tmp_path, {"s": ""})
+    (tmp_path / "file").write_text("")
+    text = fails(tmp_path, root, *arguments, "pathvars={results: file, logs: logs, benchmarks: benchmarks}")
+    assert "file: cannot be written to" in text
+    assert "Traceback" not in text
+
+
 def depth_library(folder, column: str, name: str) -> list[str]:
     (folder / "libraries.tsv").write_text(f"library\tgroup\t{column}\nlib\ts\t{name}\n")
     return configure("libraries=libraries.tsv", "reference=null")
