@@ -58,3 +58,10 @@ def test_faults_come_together_and_name_the_nearest_key(config, schema):
     assert "did you mean 'min_length'?" in text
     assert "bin.min_bin_size: found 0; expected at least 1" in text
     assert "novelty.alpha: found 'ten percent'; expected type number" in text
+
+
+@pytest.mark.parametrize(("method", "key"), [("fixed", "value"), ("percentile", "labelled")])
+def test_a_threshold_method_needs_its_value(config, schema, method, key):
+    config["bin"]["threshold"]["method"] = method
+    with pytest.raises(FaultsError, match=f"bin.threshold.{key}: found None; expected .*method {method} needs"):
+        validate_config(config, schema)
