@@ -44,7 +44,9 @@ rule map_short_reads:
         runtime=get_runtime(20, 60),
     shell:
         # One index of all contigs (-I), or the header would lack some. Sorting gets a quarter of threads and memory.
+        # A killed job leaves parts of its sorting behind.
         """
+        rm -f {output.bam:q}.part.*.bam
         sorters=$(({threads} / 4 + 1))
         (minimap2 -ax sr -I 1000G --secondary=no -t {threads} {input.reference:q} {input.reads:q} \
             | samtools sort -@ $sorters -m $(({resources.mem_mb} / 4 / sorters))M -T {output.bam:q}.part \
@@ -76,6 +78,7 @@ rule map_long_reads:
     shell:
         # As above; 100 Mbp of reads in memory at a time (-K).
         """
+        rm -f {output.bam:q}.part.*.bam
         sorters=$(({threads} / 4 + 1))
         (minimap2 -ax {params.preset} -I 1000G -K 100M --secondary=no -t {threads} {input.reference:q} {input.reads:q} \
             | samtools sort -@ $sorters -m $(({resources.mem_mb} / 4 / sorters))M -T {output.bam:q}.part \
@@ -88,7 +91,8 @@ rule measure_depth:
         unpack(get_depth_source),
         status="<results>/contigs/{sample}/status.tsv",
     output:
-        depth=temp("<results>/depth/{sample}/libraries/{library}.tsv"),
+        # Kept: without it a new library of the group would have the others' reads mapped once more.
+        depth="<results>/depth/{sample}/libraries/{library}.tsv",
     log:
         "<logs>/measure_depth/{sample}/{library}.log",
     benchmark:

@@ -1,7 +1,10 @@
 """What every kind of index must do, held against an exact search in blocks of plain numpy."""
 
+import resource
+
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from workflow_lib.errors import InputError
 from workflow_lib.index import SearchIndex, build_index, load_index
@@ -70,6 +73,34 @@ def test_genome_distances_are_those_of_the_nearest_window(index, windows, querie
     for rows, block in index.genome_distances(queries):
         found[rows] = block
     assert np.allclose(found, exact, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("factory", list(KINDS))
+def test_genome_distances_are_the_same_bytes_on_any_number_of_threads(factory):
+    """Of one product of this size BLAS gives other last digits on two threads than on one."""
+    rng = np.random.default_rng(3)
+    vectors = unit(rng.standard_normal((20_000, 103)))
+    names = [format_window(f"g{row // 50}", "c", row, row + 1) for row in range(len(vectors))]
+    index = build_index(vectors, tabulate_windows(names, {}), {**MANIFEST, "dim": 103}, factory=factory)
+    found = []
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads, "blas"):
+            found.append(np.concatenate([block for _, block in index.genome_distances(vectors[:51])]).tobytes())
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("missing", [1, 1000])
+def test_a_full_disk_is_an_error_to_the_last_byte(index, tmp_path, missing):
+    """FAISS itself loses the error of what its buffer holds at the end."""
+    index.write_file(tmp_path / "whole")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "whole").stat().st_size - missing, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            index.write_file(tmp_path / "cut")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
 
 
 def test_more_neighbours_than_windows_and_zero_queries(index, queries):

@@ -108,6 +108,17 @@ def test_changed_library_code_reruns_its_stage_only(example, root, tmp_path):
     assert "rule filter_contigs" not in plan
 
 
+def test_another_library_leaves_the_others_alone(example, root, tmp_path):
+    """Only the new library is measured: the others' reads would have to be mapped once more."""
+    lines = (root / "config/libraries.tsv").read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("library_1\t"))
+    table = tmp_path / "libraries.tsv"
+    table.write_text("\n".join([*lines, lines[first].replace("library_1", "another", 1)]) + "\n")
+    plan = run_snakemake(example, root, "--dry-run", "--config", f"libraries={table}").stdout
+    assert plan.count("rule measure_depth") == 1
+    assert plan.count("rule merge_depth") == 1
+
+
 def test_same_input_gives_the_same_bytes(example, root, tmp_path, sample):
     folder = link_example(tmp_path, root)
     run_snakemake(folder, root, "--cores", "1")

@@ -10,8 +10,9 @@ import numpy as np
 from workflow_lib.bin.fuse import Depth, depth_profile, depth_share, fuse, fuse_pieces
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
 from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten
-from workflow_lib.bin.similarity import ThresholdedSimilarity, block_pool
+from workflow_lib.bin.similarity import ThresholdedSimilarity
 from workflow_lib.bin.threshold import Threshold, label_free
+from workflow_lib.blocks import block_pool
 
 logger = logging.getLogger(__name__)
 

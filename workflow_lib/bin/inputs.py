@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,9 @@ def read_depth(path: str | Path, store: EmbeddingStore) -> Depth:
     """
     import pandas as pd
 
+    # Contigs may be called "NA" or begin with a quotation mark; the depth stage leaves empty what it does not know.
     table = pd.read_csv(
-        path, sep="\t", dtype={"contig": str}, keep_default_na=False, na_values=["", "NA", "NaN", "nan"]
+        path, sep="\t", dtype={"contig": str}, keep_default_na=False, na_values=[""], quoting=csv.QUOTE_NONE
     )
     names = [str(column) for column in table.columns]
     if names[:2] != ["contig", "length"]:

@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 
-from workflow_lib.bin.similarity import ThresholdedSimilarity, block_pool
+from workflow_lib.bin.similarity import ThresholdedSimilarity
+from workflow_lib.blocks import block_pool
 from workflow_lib.errors import InputError
 
 logger = logging.getLogger(__name__)

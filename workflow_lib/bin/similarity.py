@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,7 +27,7 @@ class ThresholdedSimilarity:
     threshold : smallest similarity that counts; rounded to float32.
     largest_norm : largest norm among all vectors, for the rounding bound.
     dim : number of columns of the vectors.
-    map_blocks : a `map` that keeps order, from `block_pool`.
+    map_blocks : a `map` that keeps order, from `blocks.block_pool`.
     """
 
     def __init__(self, threshold: float, *, largest_norm: float, dim: int, map_blocks: Callable) -> None:
@@ -139,17 +137,3 @@ class ThresholdedSimilarity:
             exact = np.einsum("ij,ij->i", rows[at_row], columns[at_column], dtype=np.float64)
             mask[at_row, at_column] = exact >= float(self.threshold)
         return product, mask
-
-
-@contextmanager
-def block_pool() -> Iterator[Callable[[Callable, Iterable], Iterable]]:
-    """Give a `map` that runs blocks on as many threads as BLAS was set to, with BLAS itself on one thread."""
-    from threadpoolctl import threadpool_info, threadpool_limits
-
-    threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
-    with threadpool_limits(1, "blas"):
-        if threads == 1:
-            yield map
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                yield pool.map

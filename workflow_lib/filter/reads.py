@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import read_blocks
+from workflow_lib.fasta import GZIP_MAGIC, read_blocks
 from workflow_lib.files import atomic_open
 
 READS_COLUMNS = ("file", "reads")
@@ -23,7 +23,8 @@ def count_reads(path: str | Path) -> int:
     Raises
     ------
     InputError
-        when the gzip data are cut short or damaged, it is no FASTQ of four lines a read, or a read is incomplete.
+        when the gzip data are cut short or damaged, the name does not tell whether it is gzip, it is no FASTQ of four
+        lines a read, or a read is incomplete.
     """
     lines, ending, head = 0, b"", b""
     for block in read_blocks(path):
@@ -35,6 +36,7 @@ def count_reads(path: str | Path) -> int:
         ending = block[len(text) :]
     if not head.strip():
         return 0
+    _check_name(path)
     _check_first_read(head, path)
     lines += 1  # the last one, of which `ending` holds the line end
     if lines % _LINES_A_READ == _LINES_A_READ - 1 and ending.count(b"\n") > 1:
@@ -47,6 +49,19 @@ def count_reads(path: str | Path) -> int:
             remedy="copy or download the file again; write wrapped sequences in one line",
         )
     return lines // _LINES_A_READ
+
+
+def _check_name(path: str | Path) -> None:
+    """Refuse gzip data without .gz and other data with it: fastp goes by the name, and of the first reads nothing."""
+    with open(path, "rb") as handle:
+        is_gzip = handle.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    if is_gzip != str(path).endswith(".gz"):
+        found, expected = ("gzip data", "ending in .gz") if is_gzip else ("no gzip data", "without .gz at its end")
+        raise InputError(
+            f"found {found}, expected a name {expected}: the tools that filter reads go by the name",
+            path=path,
+            remedy="rename the file, or make a link with the right name, and correct the libraries table",
+        )
 
 
 def _check_first_read(head: bytes, path: str | Path) -> None:

@@ -8,17 +8,18 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from workflow_lib.blocks import block_pool
 from workflow_lib.errors import InputError
-from workflow_lib.files import atomic_path
+from workflow_lib.files import atomic_open
 from workflow_lib.index.base import SearchIndex, to_chord
 from workflow_lib.index.windows import WindowTable
 
-# A block of similarities, queries x windows of float32: 256 x 65,536 = 64 MiB.
-_QUERIES, _WINDOWS = 256, 65_536
+# A block of similarities, queries x windows of float32: 256 x 8,192 = 8 MiB.
+_QUERIES, _WINDOWS = 256, 8_192
 
 
 class FlatIndex(SearchIndex):
-    """FAISS IndexFlatIP over unit rows. Memory: n x d x 4 bytes and 64 MiB a search."""
+    """FAISS IndexFlatIP over unit rows. Memory: n x d x 4 bytes, and a few blocks of 8 MiB a thread."""
 
     factory = "Flat"
 
@@ -47,9 +48,9 @@ class FlatIndex(SearchIndex):
         return cls(index, table, manifest)
 
     def write_file(self, path: Path) -> None:  # noqa: D102
-        # FAISS truncates an existing file before it writes: never give it the final name.
-        with atomic_path(path) as temporary:
-            faiss.write_index(self._faiss, str(temporary))
+        # Not by FAISS' own writer, which loses the error of a disk that fills up at the end.
+        with atomic_open(path, "wb") as handle:
+            faiss.write_index(self._faiss, faiss.PyCallbackIOWriter(handle.write))
 
     @property
     def vectors(self) -> np.ndarray:
@@ -62,14 +63,20 @@ class FlatIndex(SearchIndex):
 
     def _genome_distances(self, vectors: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         windows, chunks = self.vectors, list(_chunks(self.table))
-        for start in range(0, len(vectors), _QUERIES):
-            block = slice(start, min(start + _QUERIES, len(vectors)))
-            queries = vectors[block]
-            nearest = np.empty((len(self.table.genomes), len(queries)), dtype=np.float32)
-            for rows, genomes, first_rows in chunks:
-                # Windows as rows: the maximum over a genome's rows is then taken along contiguous memory.
-                nearest[genomes] = np.maximum.reduceat(windows[rows] @ queries.T, first_rows, axis=0)
-            yield block, to_chord(nearest.T)
+        with block_pool() as map_blocks:
+            for start in range(0, len(vectors), _QUERIES):
+                block = slice(start, min(start + _QUERIES, len(vectors)))
+                queries = vectors[block]
+                nearest = np.empty((len(self.table.genomes), len(queries)), dtype=np.float32)
+
+                def search(chunk: tuple, queries: np.ndarray = queries) -> np.ndarray:
+                    rows, _, first_rows = chunk
+                    # Windows as rows: the maximum over a genome's rows is then taken along contiguous memory.
+                    return np.maximum.reduceat(windows[rows] @ queries.T, first_rows, axis=0)
+
+                for (_, genomes, _), found in zip(chunks, map_blocks(search, chunks), strict=True):
+                    nearest[genomes] = found
+                yield block, to_chord(nearest.T)
 
 
 def _chunks(table: WindowTable) -> Iterator[tuple[slice, slice, np.ndarray]]:

@@ -164,10 +164,16 @@ class _Work:
 
     def add_genome(self, rows: np.ndarray, vectors: np.ndarray) -> None:
         """Fill in one genome, of which `rows` are the pieces."""
+        from threadpoolctl import threadpool_limits
+
         genome = int(self.genomes[rows[0]])
         distances = np.concatenate([block for _, block in self.index.genome_distances(vectors)])
         vectors_of_bins = self._mean_vectors(self.strata[rows], vectors)
-        self.norms[genome] = vectors_of_bins @ vectors_of_bins.T
+        with threadpool_limits(1, "blas"):  # as BLAS rounds differently for each number of threads
+            self.norms[genome] = vectors_of_bins @ vectors_of_bins.T
+            self._add_tests(rows, genome, distances, vectors_of_bins)
+
+    def _add_tests(self, rows: np.ndarray, genome: int, distances: np.ndarray, vectors_of_bins: np.ndarray) -> None:
         for position, test in enumerate(TESTS):
             if self.design.units[position, genome] < 0:
                 continue

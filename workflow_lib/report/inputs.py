@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # fastp writes the mean of nothing as C does; JSON has no such number.
 _NOT_A_NUMBER = re.compile(r"(?<=[\s:,\[])-?(?:nan|inf)(?=[\s,\]}])")
+# Its command line comes without escapes: a quotation mark in a path ends the string early.
+_FASTP_COMMAND = re.compile(r'^(\s*"command": )".*"(,?)$', re.MULTILINE)
 _REMEDY = "delete it and run again: the stage that makes it writes it anew"
 
 
@@ -68,7 +70,7 @@ def _to_float(texts: pd.Series, path: str | Path) -> pd.Series:
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON object; NaN and infinity become None.
+    """Read a JSON object; NaN, infinity and the command line of fastp become None.
 
     Raises
     ------
@@ -77,6 +79,7 @@ def read_json(path: str | Path) -> dict:
     """
     try:
         text = _NOT_A_NUMBER.sub("null", Path(path).read_text(encoding="utf-8"))
+        text = _FASTP_COMMAND.sub(r"\1null\2", text)
         content = json.loads(text, parse_constant=lambda _: None)
     except FileNotFoundError as error:
         raise InputError("no such file; the report needs it", path=path, remedy=_REMEDY) from error

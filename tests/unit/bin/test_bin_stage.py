@@ -7,15 +7,16 @@ import pytest
 
 from workflow_lib.bin.assign import BinningOptions, assign_bins
 from workflow_lib.bin.fasta_files import write_bin_fasta
-from workflow_lib.bin.inputs import read_status
+from workflow_lib.bin.inputs import read_depth, read_status
 from workflow_lib.bin.metric import Pieces
 from workflow_lib.bin.outputs import n50
 from workflow_lib.bin.stage import BinInputs, BinOutputs, ThresholdOptions, bin_sample, find_threshold
 from workflow_lib.contig2bin import read_contig2bin
+from workflow_lib.depth.table import write_depth
 from workflow_lib.embed import embed_fasta, load_embedder
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta, write_fasta
-from workflow_lib.store import read_store
+from workflow_lib.store import EmbeddingStore, read_store
 
 OPTIONS = BinningOptions(min_bin_size=5, min_bin_length=60_000)
 
@@ -302,6 +303,15 @@ def test_depth_table_with_other_columns(tmp_path):
     sample.inputs.depth.write_text(sample.inputs.depth.read_text().replace("a-var", "c"))
     with pytest.raises(InputError, match="-var"):
         sample.bin()
+
+
+def test_depth_of_contigs_with_odd_names(tmp_path):
+    names = ["NA", '"nan', "nan", "1e3"]
+    values = np.arange(4, dtype=float)
+    write_depth(tmp_path / "depth.tsv", names, [3000] * 4, {"a": (values, np.full(4, np.nan))})
+    depth = read_depth(tmp_path / "depth.tsv", EmbeddingStore(np.eye(4, dtype=np.float32), names))
+    assert depth.mean[:, 0].tolist() == values.tolist()
+    assert np.isnan(depth.variance).all()
 
 
 def test_status_of_another_shape(tmp_path):

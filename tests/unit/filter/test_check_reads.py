@@ -73,6 +73,14 @@ def test_a_truncated_gzip_file_is_an_error(write, share):
         count_reads(write(whole[: int(share * len(whole))], "r.fastq.gz"))
 
 
+@pytest.mark.parametrize(("packed", "name"), [(True, "r.fastq"), (True, "r.fastq.bgz"), (False, "r.fastq.gz")])
+def test_the_name_must_tell_whether_the_data_are_gzip(write, packed, name):
+    """Of gzip data without .gz fastp 0.23 reads nothing, and ends well: the depth would be 0 everywhere."""
+    content = gzip.compress(make_fastq(3)) if packed else make_fastq(3)
+    with pytest.raises(InputError, match="name"):
+        count_reads(write(content, name))
+
+
 def test_a_library_writes_its_counts(write, tmp_path):
     paths = [write(make_fastq(4), "r1.fq"), write(gzip.compress(make_fastq(4)), "r2.fq.gz")]
     assert check_reads(paths, tmp_path / "out/input.tsv") == [4, 4]

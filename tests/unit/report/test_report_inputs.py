@@ -43,6 +43,15 @@ def test_json_reads_the_nan_that_tools_write(tmp_path):
     assert read_json(path) == {"a": None, "b": [None, 1, None], "c": None, "d": "nan, inf"}
 
 
+def test_json_of_fastp_with_a_quote_in_a_path(tmp_path):
+    """Fastp writes its command as it was given, without escapes."""
+    path = tmp_path / "f.json"
+    path.write_text('{\n\t"a": 1,\n\t"command": "fastp --in1 a\\b"c.fq --json x "\n}\n')
+    assert read_json(path) == {"a": 1, "command": None}
+    path.write_text('{\n\t"command": "fastp",\n\t"a": 1\n}\n')
+    assert read_json(path) == {"command": None, "a": 1}
+
+
 @pytest.mark.parametrize(("content", "message"), [(None, "no such file"), ("{", "not a JSON"), ("[1]", "holds a list")])
 def test_json_errors(tmp_path, content, message):
     path = tmp_path / "f.json"

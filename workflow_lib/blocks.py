@@ -1,0 +1,39 @@
+"""Blocks of linear algebra on several threads, with the same result at any number of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+_AHEAD = 8  # blocks a thread that are computed before the first of them is asked for
+
+
+@contextmanager
+def block_pool() -> Iterator[Callable[[Callable, Iterable], Iterable]]:
+    """Give a `map` that runs blocks on as many threads as BLAS was set to, with BLAS itself on one thread.
+
+    BLAS cuts a product differently for each number of threads, and rounds it differently. Blocks whose shape does not
+    depend on the threads give the same bytes on each. The `map` keeps the order and holds a few results a thread.
+    """
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+    with threadpool_limits(1, "blas"):
+        if threads == 1:
+            yield map
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                yield lambda function, blocks: _map_in_order(pool, function, blocks, threads * _AHEAD)
+
+
+def _map_in_order(pool: ThreadPoolExecutor, function: Callable, blocks: Iterable, ahead: int) -> Iterator:
+    """As `pool.map`, which would hand in all blocks at once: at a million contigs that is a gigabyte of promises."""
+    pending: deque[Future] = deque()
+    for block in blocks:
+        pending.append(pool.submit(function, block))
+        if len(pending) > ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
