@@ -73,7 +73,7 @@ rule filter_paired_reads:
         min_quality=config["filter"]["short_reads"]["min_quality"],
         min_length=config["filter"]["short_reads"]["min_length"],
     shell:
-        # fastp refuses a .gz file of 0 bytes.
+        # fastp refuses a .gz file of 0 bytes; where it cannot write all, it ends well nevertheless.
         """
         first={input.reads[0]:q}
         [ -s "$first" ] || first=/dev/null
@@ -82,6 +82,12 @@ rule filter_paired_reads:
         fastp --in1 "$first" --in2 "$second" --out1 {output.reads_1:q} --out2 {output.reads_2:q} \
             --qualified_quality_phred {params.min_quality} --length_required {params.min_length} \
             --thread {threads} --compression 1 --json {output.report:q} --html /dev/null >{log:q} 2>&1
+        for file in {output.reads_1:q} {output.reads_2:q}; do
+            if [ -s "$file" ] && ! gzip -t "$file" 2>>{log:q}; then
+                echo "The filtered reads are not whole: is the disk full? Free space and run again." >>{log:q}
+                exit 1
+            fi
+        done
         """
 
 
@@ -108,13 +114,19 @@ rule filter_single_reads:
         min_quality=config["filter"]["short_reads"]["min_quality"],
         min_length=config["filter"]["short_reads"]["min_length"],
     shell:
-        # fastp refuses a .gz file of 0 bytes.
+        # fastp refuses a .gz file of 0 bytes; where it cannot write all, it ends well nevertheless.
         """
         reads={input.reads[0]:q}
         [ -s "$reads" ] || reads=/dev/null
         fastp --in1 "$reads" --out1 {output.reads:q} \
             --qualified_quality_phred {params.min_quality} --length_required {params.min_length} \
             --thread {threads} --compression 1 --json {output.report:q} --html /dev/null >{log:q} 2>&1
+        for file in {output.reads:q}; do
+            if [ -s "$file" ] && ! gzip -t "$file" 2>>{log:q}; then
+                echo "The filtered reads are not whole: is the disk full? Free space and run again." >>{log:q}
+                exit 1
+            fi
+        done
         """
 
 

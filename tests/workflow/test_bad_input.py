@@ -1,7 +1,9 @@
 """Bad input, through the real workflow: a clear error that names file, line and remedy, or a valid empty result."""
 
 import gzip
+import os
 import random
+import shutil
 
 import pytest
 from running import run_snakemake
@@ -189,3 +191,31 @@ def test_full_disk_leaves_no_result_that_a_rerun_trusts(tmp_path, root):
     assert not (tmp_path / target).exists()
     run_snakemake(tmp_path, root, *arguments, "--", target)
     assert (tmp_path / target).stat().st_size > limit
+
+
+@pytest.mark.skipif(shutil.which("fastp") is None, reason="fastp is not on PATH")
+@pytest.mark.parametrize("columns", [("reads_1",), ("reads_1", "reads_2")])
+def test_full_disk_while_fastp_writes(tmp_path, root, monkeypatch, columns):
+    """Fastp ends well though it could not write; minimap2 would take the reads that are there for all."""
+    draw = random.Random(1)
+    lines = (f"@r{i}\n{''.join(draw.choices('ACGT', k=150))}\n+\n{'I' * 150}\n" for i in range(6000))
+    with gzip.open(tmp_path / "r.fastq.gz", "wt", compresslevel=1) as handle:
+        handle.writelines(lines)
+    write_samples(tmp_path, {"s": fasta({"c": dna(1, 3000)})})
+    rows = (["library", "group", *columns], ["lib", "s", *["r.fastq.gz"] * len(columns)])
+    (tmp_path / "libraries.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    arguments = [*configure("libraries=libraries.tsv", "reference=null"), "--", "results/reads/lib/fastp.json"]
+    (tmp_path / "bin").mkdir()
+    wrapper = tmp_path / "bin/fastp"  # the real one under a limit on the size of files, which stands for the full disk
+    wrapper.write_text(f"#!/bin/bash\ntrap '' XFSZ\nulimit -f 150\nexec {shutil.which('fastp')} \"$@\"\n")
+    wrapper.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+        done = run_snakemake(tmp_path, root, *arguments, check=False)
+    assert done.returncode != 0
+    (log,) = (tmp_path / "logs").glob("filter_*_reads/lib.log")
+    assert "is the disk full?" in log.read_text()
+    assert not list((tmp_path / "results/reads/lib").glob("*.fastq.gz"))
+    run_snakemake(tmp_path, root, *arguments)
+    (tmp_path / "r.fastq.gz").write_bytes(b"")
+    run_snakemake(tmp_path, root, *arguments)  # no reads: a file of 0 bytes is whole

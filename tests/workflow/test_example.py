@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import re
 import shutil
 
@@ -117,6 +118,24 @@ def test_another_library_leaves_the_others_alone(example, root, tmp_path):
     plan = run_snakemake(example, root, "--dry-run", "--config", f"libraries={table}").stdout
     assert plan.count("rule measure_depth") == 1
     assert plan.count("rule merge_depth") == 1
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("fastp", "minimap2", "samtools"))), reason="tools are not on PATH")
+def test_another_library_of_reads_does_not_map_the_others_again(tmp_path, root):
+    contig = "".join(random.Random(1).choices("ACGT", k=3000))
+    (tmp_path / "s.fa").write_text(f">c\n{contig}\n")
+    (tmp_path / "samples.tsv").write_text("sample\tcontigs\ns\ts.fa\n")
+    (tmp_path / "r.fq").write_text(
+        "".join(f"@r{i}\n{contig[i : i + 150]}\n+\n{'I' * 150}\n" for i in range(0, 2800, 9))
+    )
+    table = tmp_path / "libraries.tsv"
+    table.write_text("library\tgroup\treads_1\na\ts\tr.fq\nb\ts\tr.fq\n")
+    arguments = ["--config", "samples=samples.tsv", "libraries=libraries.tsv", "reference=null", "--"]
+    run_snakemake(tmp_path, root, *arguments, "results/depth/s/depth.tsv")
+    table.write_text(table.read_text() + "c\ts\tr.fq\n")
+    plan = run_snakemake(tmp_path, root, "--dry-run", *arguments, "results/depth/s/depth.tsv").stdout
+    for rule in ("filter_single_reads", "map_short_reads", "measure_depth", "merge_depth"):
+        assert plan.count(f"rule {rule}:") == 1, rule
 
 
 def test_same_input_gives_the_same_bytes(example, root, tmp_path, sample):
