@@ -6,7 +6,8 @@ rule write_reference:
     input:
         assembly=lambda wildcards: SAMPLES[wildcards.sample].contigs,
     output:
-        reference=temp("<results>/depth/{sample}/reference.fa.gz"),
+        # Kept: made anew for another library, it would have the reads of all mapped once more.
+        reference="<results>/depth/{sample}/reference.fa.gz",
     log:
         "<logs>/write_reference/{sample}.log",
     benchmark:
