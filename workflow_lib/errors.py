@@ -57,7 +57,8 @@ class Fault:
             where += f", line {self.line}"
         if self.column is not None:
             where += f", {self.column}"
-        return f"{where}: found {self.value!r}; expected {self.expected}"
+        found = "nothing" if self.value is None else repr(self.value)
+        return f"{where}: found {found}; expected {self.expected}"
 
 
 class FaultsError(InputError):

@@ -13,6 +13,7 @@ from workflow_lib.taxonomy import parse_taxonomy
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME_RULE = "a name of letters, digits, '.', '_' and '-' that begins with a letter or digit (it becomes a file name)"
 PLATFORMS = ("ont", "hifi")
+DEPTH_TABLE_COLUMNS = ("contig", "length")  # stand before the columns of the libraries in depth.tsv
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,8 @@ def load_libraries(path: str | Path, *, groups: set[str], check_files: bool = Tr
         if NAME_PATTERN.fullmatch(group) and group not in groups:
             known = ", ".join(sorted(groups)[:8])
             table.add_fault(line, "group", group, f"a group (or sample) of the samples table: {known}")
+        if name in DEPTH_TABLE_COLUMNS:
+            table.add_fault(line, "library", name, "another name: it is a column of the depth table")
         libraries[name] = _library(table, line, row, name, group)
     table.finish()
     return libraries
@@ -175,6 +178,8 @@ def _library(table: _Table, line: int, row: dict, name: str, group: str) -> Libr
         table.add_fault(line, "platform", platform, f"one of {', '.join(PLATFORMS)} for long reads")
     elif given != ["long_reads"] and platform:
         table.add_fault(line, "platform", platform, "nothing: only long reads have a platform")
+    if row.get("reads_2") and row["reads_2"] == row["reads_1"]:
+        table.add_fault(line, "reads_2", row["reads_2"], "the other file of the pair; reads_1 names this one already")
     paths = {column: table.file(line, row, column) for column in ("reads_1", "reads_2", "long_reads", "bam", "depth")}
     kinds = {"reads_1": "paired" if paths["reads_2"] else "single", "long_reads": "long"}
     return Library(name, group, kinds.get(given[0], given[0]), platform=platform, **paths)

@@ -63,5 +63,5 @@ def test_faults_come_together_and_name_the_nearest_key(config, schema):
 @pytest.mark.parametrize(("method", "key"), [("fixed", "value"), ("percentile", "labelled")])
 def test_a_threshold_method_needs_its_value(config, schema, method, key):
     config["bin"]["threshold"]["method"] = method
-    with pytest.raises(FaultsError, match=f"bin.threshold.{key}: found None; expected .*method {method} needs"):
+    with pytest.raises(FaultsError, match=f"bin.threshold.{key}: found nothing; expected .*method {method} needs"):
         validate_config(config, schema)

@@ -77,8 +77,10 @@ def test_missing_or_unreadable_table(tmp_path):
 def test_library_kinds(tmp_path, fasta):
     header = "library\tgroup\treads_1\treads_2\tlong_reads\tplatform\tbam\tdepth\n"
     f = str(fasta)
+    mates = tmp_path / "mates.fq"
+    mates.write_text("")
     rows = [
-        ["p", "g", f, f, "", "", "", ""],
+        ["p", "g", f, str(mates), "", "", "", ""],
         ["s", "g", f, "", "", "", "", ""],
         ["l", "g", "", "", f, "ont", "", ""],
         ["b", "g", "", "", "", "", f, ""],
@@ -97,6 +99,8 @@ def test_library_kinds(tmp_path, fasta):
         ("x\tg\t\tF\t\t\t\t", "exactly one source"),
         ("x\tg\t\t\tF\tpacbio\t\t", "one of ont, hifi"),
         ("x\tg\tF\t\t\tont\t\t", "only long reads have a platform"),
+        ("x\tg\tF\tF\t\t\t\t", "the other file of the pair"),
+        ("length\tg\t\t\t\t\t\tF", "a column of the depth table"),
         ("x\th\tF\t\t\t\t\t", "a group (or sample) of the samples table: g"),
     ],
 )

@@ -193,5 +193,6 @@ def zero_bins_reason(binning: Binning, counts: dict[str, int]) -> str | None:
     if not binning.vectors.any():
         return f"none of the {n_kept} contigs has anything to embed"
     if binning.n_dropped:
-        return f"all {binning.n_dropped} groups of similar contigs have too few contigs and too few bp for a bin"
+        groups = "the one group" if binning.n_dropped == 1 else f"each of the {binning.n_dropped} groups"
+        return f"{groups} of similar contigs has too few contigs and too few bp for a bin"
     return f"no two of the {n_kept} contigs are within the threshold, and none is long enough for a bin of its own"

@@ -174,14 +174,14 @@ def _histograms(same: np.ndarray, different: np.ndarray) -> dict[str, list]:
 
 def _from_neighbours(vectors: np.ndarray, n_pieces: int, min_bin_size: int) -> Threshold:
     n = len(vectors)
-    note = (
-        f"only {n_pieces} contigs are long enough to be cut into two halves (at least {MIN_PIECES} are needed), so the "
-        "threshold is the median similarity of a contig to its k-th nearest other one, k the smallest bin"
-    )
-    logger.warning("%s", note)
+    few = f"only {n_pieces} contigs are long enough to be cut into two halves (at least {MIN_PIECES} are needed)"
     if n < 2:
+        note = f"{few} and there are no two to compare: no threshold can be found"
+        logger.warning("%s", note)
         return Threshold("neighbours", _HIGHEST, note)
     k = min(max(min_bin_size - 1, 1), n - 1)
+    note = f"{few}, so the threshold is the median similarity of a contig to its k-th nearest other one (k = {k})"
+    logger.warning("%s", note)
     chosen = np.unique(np.linspace(0, n - 1, min(n, _NEIGHBOUR_CONTIGS)).astype(np.int64))
     kth = np.empty(len(chosen))
     for at, row in enumerate(chosen):

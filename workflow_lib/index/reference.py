@@ -104,7 +104,10 @@ def _stretches(
     for genome in _distinct_genomes(genomes, skipped["duplicates"]):
         windows = list(_windows(genome, window))
         if not windows:
-            logger.warning("genome %s has no contig that gives a window of %d bp; left out", genome.name, window)
+            logger.warning(
+                "genome %s has %d contigs, of which none gives a window of %d bp; left out",
+                genome.name, len(genome.contigs), window,
+            )  # fmt: skip
             skipped["empty"].append(genome.name)
             continue
         yield from ((False, name, sequence) for name, sequence in windows)

@@ -221,7 +221,7 @@ def test_same_bytes_again(binned, tmp_path):
         ),
         ([("a", b"ACGTTGCATGCATCG" * 200, "kept")], "no two of the 1 contigs"),
         ([("n", b"N" * 3000, "kept")], "none of the 1 contigs has anything to embed"),
-        ([(f"c{i}", b"ACGTTGCATGCATCG" * 200, "kept") for i in range(3)], "all 1 groups"),
+        ([(f"c{i}", b"ACGTTGCATGCATCG" * 200, "kept") for i in range(3)], "the one group"),
     ],
 )
 def test_no_bins_is_a_result_with_a_reason(tmp_path, records, reason, caplog):
