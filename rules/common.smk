@@ -9,7 +9,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from snakemake.exceptions import WorkflowError
 
-from workflow_lib.config import validate_config
+from workflow_lib.config import convert_texts, validate_config
 from workflow_lib.errors import NovabinError
 from workflow_lib.files import check_writable
 from workflow_lib.tables import load_libraries, load_reference, load_samples
@@ -19,11 +19,10 @@ from workflow_lib.versions import stage_version
 def load_inputs():
     """Check the configuration and load the three tables; jobs do not look for the files again."""
     check_files = workflow.is_main_process
-    for key in ("libraries", "reference"):
-        if config.get(key) in ("", "null"):  # what `--config libraries=null` gives
-            config[key] = None
+    schema = f"{workflow.basedir}/config/schemas/config.schema.yaml"
+    convert_texts(config, schema)
     try:
-        validate_config(config, f"{workflow.basedir}/config/schemas/config.schema.yaml")
+        validate_config(config, schema)
         if check_files:
             for folder in config["pathvars"].values():
                 check_writable(folder)

@@ -26,6 +26,38 @@ def validate_config(config: dict, schema_path: str | Path, *, source: str = "con
         raise FaultsError(faults)
 
 
+def convert_texts(config: dict, schema_path: str | Path) -> None:
+    """Give values that came as text the type that the schema asks for, in place.
+
+    Snakemake hands on what stands inside braces on the command line as text: `--config 'bin={min_bin_size: 5}'` gives
+    '5', and `--config reference=null` gives 'null'. A text that cannot be read stays, for `validate_config` to name.
+    """
+    import yaml
+
+    _convert(config, yaml.safe_load(Path(schema_path).read_text(encoding="utf-8")))
+
+
+def _convert(value, schema: dict):
+    import yaml
+
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        value.update({key: _convert(item, properties.get(key, {})) for key, item in value.items()})
+    if not isinstance(value, str):
+        return value
+    types = schema.get("type", "string")
+    types = [types] if isinstance(types, str) else types
+    if "null" in types and value in ("", "null"):
+        return None
+    if "string" in types:
+        return value
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return read if isinstance(read, bool | int | float) else value
+
+
 def _faults(error, source: str) -> list[Fault]:
     where = ".".join(map(str, error.absolute_path))
     if error.validator == "required":  # one error a missing key, named in the message only

@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from workflow_lib.config import validate_config
+from workflow_lib.config import convert_texts, validate_config
 from workflow_lib.errors import FaultsError
 
 
@@ -58,6 +58,30 @@ def test_faults_come_together_and_name_the_nearest_key(config, schema):
     assert "did you mean 'min_length'?" in text
     assert "bin.min_bin_size: found 0; expected at least 1" in text
     assert "novelty.alpha: found 'ten percent'; expected type number" in text
+
+
+def test_texts_of_the_command_line_get_their_types(config, schema):
+    texts = copy.deepcopy(config)
+    texts["bin"] |= {"min_bin_size": "5", "depth_weight": "0.25"}
+    texts["bin"]["threshold"] |= {"method": "fixed", "value": "0.5", "labelled": "null"}
+    texts["depth"]["keep_bam"] = "true"
+    texts["report"]["title"] = "2026"
+    texts |= {"reference": "null", "libraries": ""}
+    convert_texts(texts, schema)
+    validate_config(texts, schema)
+    assert (texts["bin"]["min_bin_size"], texts["bin"]["depth_weight"]) == (5, 0.25)
+    assert texts["bin"]["threshold"] == {"method": "fixed", "value": 0.5, "percentile": 70, "labelled": None}
+    assert texts["depth"]["keep_bam"] is True
+    assert texts["report"]["title"] == "2026"
+    assert texts["reference"] is None and texts["libraries"] is None
+
+
+@pytest.mark.parametrize("text", ["many", "{", "[5]", "2.5"])
+def test_a_text_of_another_type_is_still_a_fault(config, schema, text):
+    config["bin"]["min_bin_size"] = text
+    convert_texts(config, schema)
+    with pytest.raises(FaultsError, match=r"bin\.min_bin_size: found .*expected type integer"):
+        validate_config(config, schema)
 
 
 @pytest.mark.parametrize(("method", "key"), [("fixed", "value"), ("percentile", "labelled")])
