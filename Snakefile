@@ -28,6 +28,7 @@ include: "rules/simulate.smk"
 
 localrules:
     all,
+    fetch_model,
 
 
 rule all:

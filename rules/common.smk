@@ -10,6 +10,9 @@ os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 from snakemake.exceptions import WorkflowError
 
 from workflow_lib.config import convert_texts, validate_config
+from workflow_lib.embed.hub import hub_repository, model_folder_name
+from workflow_lib.embed.model_files import model_state
+from workflow_lib.embed.registry import is_language_model, select_options
 from workflow_lib.errors import NovabinError
 from workflow_lib.files import check_writable
 from workflow_lib.tables import load_libraries, load_reference, load_samples
@@ -133,13 +136,45 @@ def get_truth(wildcards):
 
 
 def get_gpus():
-    """GPUs that embedding takes: one if the configuration asks for a GPU; `--resources gpu=0` takes it back."""
-    return int(config["embed"]["device"].startswith("cuda"))
+    """GPUs that embedding takes: those that the configuration names; `--resources gpu=0` takes them back."""
+    device = config["embed"]["device"]
+    return device.count(",") + 1 if device.startswith("cuda") else 0
 
 
 def get_embed_env():
     """Conda environment of the rules that embed: the one with CUDA if the configuration asks for a GPU."""
     return "../envs/novabin-gpu.yaml" if get_gpus() else "../envs/novabin.yaml"
+
+
+def get_model_record():
+    """The record of the embedding model if it comes from the hub: `fetch_model` makes it. No input otherwise."""
+    if not hub_repository(config["embed"]["model"]):
+        return []
+    return f"<resources>/models/{model_folder_name(config['embed']['model'])}/source.json"
+
+
+def get_embed_params():
+    """What decides the vectors: model, the state of the files that the user gave, and the options that it takes."""
+    model = config["embed"]["model"]
+    options = select_options(model, config["embed"])
+    return {"model": model, "state": [model_state(model), model_state(options.get("weights"))], **options}
+
+
+def get_embed_memory(base_mb, per_input_mb):
+    """A `mem_mb` function as of `get_memory`, with room for a language model and one batch of it."""
+    return get_memory(base_mb + 6000 * is_language_model(config["embed"]["model"]), per_input_mb)
+
+
+def get_embed_runtime(base_minutes, per_input_gb):
+    """A `runtime` function as of `get_runtime`; a language model takes 20 times as long, without a GPU 400 times."""
+    if is_language_model(config["embed"]["model"]):
+        per_input_gb *= 20 if get_gpus() else 400
+    return get_runtime(base_minutes, per_input_gb)
+
+
+def get_embed_threads():
+    """Cores of a job that embeds: a language model on the CPU takes what it gets, the others wait for the disk."""
+    return 8 if is_language_model(config["embed"]["model"]) else 2
 
 
 def get_memory(base_mb, per_input_mb):

@@ -1,9 +1,31 @@
 # rules of the embed stage
 
 
+rule fetch_model:
+    output:
+        record=f"<resources>/models/{model_folder_name(config['embed']['model'])}/source.json",
+    log:
+        "<logs>/fetch_model.log",
+    benchmark:
+        "<benchmarks>/fetch_model.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        model=config["embed"]["model"],
+        revision=config["embed"]["revision"],
+        trust_remote_code=config["embed"]["trust_remote_code"],
+    script:
+        "../scripts/fetch_model.py"
+
+
 rule embed_contigs:
     input:
         contigs="<results>/contigs/{sample}/contigs.fa.gz",
+        model=get_model_record(),
     output:
         vectors="<results>/embeddings/{sample}/vectors.npy",
         contigs="<results>/embeddings/{sample}/contigs.txt",
@@ -15,15 +37,14 @@ rule embed_contigs:
         "<benchmarks>/embed_contigs/{sample}.tsv"
     conda:
         get_embed_env()
-    threads: 2
+    threads: get_embed_threads()
     resources:
-        mem_mb=get_memory(1000, 8),
-        runtime=get_runtime(10, 60),
+        mem_mb=get_embed_memory(1000, 8),
+        runtime=get_embed_runtime(10, 60),
         gpu=get_gpus(),
     params:
         version=stage_version("embed"),
-        model=config["embed"]["model"],
-        both_strands=config["embed"]["both_strands"],
+        embedder=get_embed_params(),
         device=config["embed"]["device"],
         shard_mbp=config["embed"]["shard_mbp"],
         n_pieces=config["embed"]["pieces"],

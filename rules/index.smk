@@ -5,6 +5,7 @@ rule embed_reference:
     input:
         table=config["reference"] or [],
         genomes=[genome.fasta for genome in REFERENCE.values()],
+        model=get_model_record(),
     output:
         windows=temp("<results>/index/{reference}/windows/vectors.npy"),
         window_names=temp("<results>/index/{reference}/windows/contigs.txt"),
@@ -18,15 +19,14 @@ rule embed_reference:
         "<benchmarks>/embed_reference/{reference}.tsv"
     conda:
         get_embed_env()
-    threads: 2
+    threads: get_embed_threads()
     resources:
-        mem_mb=get_memory(1500, 2),
-        runtime=get_runtime(15, 60),
+        mem_mb=get_embed_memory(1500, 2),
+        runtime=get_embed_runtime(15, 60),
         gpu=get_gpus(),
     params:
         version=[stage_version("index"), stage_version("embed")],
-        model=config["embed"]["model"],
-        both_strands=config["embed"]["both_strands"],
+        embedder=get_embed_params(),
         device=config["embed"]["device"],
         shard_mbp=config["embed"]["shard_mbp"],
         window=config["index"]["window"],

@@ -7,15 +7,18 @@ from workflow_lib.log import run_script
 
 def main(snakemake) -> None:
     from workflow_lib.embed import embed_fasta, load_embedder
+    from workflow_lib.embed.registry import select_options
 
     params = snakemake.params
+    model = params.embedder["model"]
     folder = Path(snakemake.output.manifest).parent
     embedder = load_embedder(
-        params.model,
+        # A model of the hub lies where fetch_model put it, beside its record.
+        Path(snakemake.input.model).parent if snakemake.input.model else model,
         # A rule that asks for a GPU gets none under `--resources gpu=0`: the user's word for the CPU.
         device=params.device if snakemake.resources.gpu else "cpu",
-        both_strands=params.both_strands,
         threads=snakemake.threads,
+        **select_options(model, params.embedder),
     )
     embed_fasta(
         embedder,

@@ -7,17 +7,20 @@ from workflow_lib.log import run_script
 
 def main(snakemake) -> None:
     from workflow_lib.embed import load_embedder
+    from workflow_lib.embed.registry import select_options
     from workflow_lib.index.reference import embed_reference, length_strata, write_reference
     from workflow_lib.tables import load_reference
 
     params = snakemake.params
+    model = params.embedder["model"]
     folder = Path(snakemake.output.manifest).parents[1]
     embedder = load_embedder(
-        params.model,
+        # A model of the hub lies where fetch_model put it, beside its record.
+        Path(snakemake.input.model).parent if snakemake.input.model else model,
         # A rule that asks for a GPU gets none under `--resources gpu=0`: the user's word for the CPU.
         device=params.device if snakemake.resources.gpu else "cpu",
-        both_strands=params.both_strands,
         threads=snakemake.threads,
+        **select_options(model, params.embedder),
     )
     windows, pieces = embed_reference(
         embedder,

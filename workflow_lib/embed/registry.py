@@ -1,12 +1,16 @@
-"""Embedders by name."""
+"""Embedders by name, folder or hub id."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import logging
+from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 
 from workflow_lib.embed.base import Embedder
+from workflow_lib.embed.hub import HUB_MODELS, hub_repository, locate_model
 from workflow_lib.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -15,34 +19,114 @@ logger = logging.getLogger(__name__)
 EMBEDDERS = {
     "tnf": ("workflow_lib.embed.tnf", "TNF"),
     "tnf-k": ("workflow_lib.embed.tnf", "TNFK"),
+    "dna2vec": ("workflow_lib.embed.dna2vec", "DNA2Vec"),
+    "tnf-vae": ("workflow_lib.embed.tnf_vae", "TNFVAE"),
 }
+# Those that are made from a file or folder (option `weights`), and what it is.
+WEIGHTS = {
+    "dna2vec": "a file of k-mer vectors in word2vec's text format",
+    "tnf-vae": "a folder that train_tnf_vae wrote",
+}
+# Options of the configuration that an embedder takes, so that others are not passed on (a test compares the classes).
+OPTIONS = {
+    "tnf": ("both_strands",),
+    "tnf-k": ("both_strands",),
+    "dna2vec": ("weights", "both_strands"),
+    "tnf-vae": ("weights", "both_strands"),
+}
+LANGUAGE_MODEL_OPTIONS = (
+    "revision", "trust_remote_code", "pooling", "window", "overlap", "both_strands", "token_budget", "dtype",
+)  # fmt: skip
 
 
-def load_embedder(name_or_folder: str, *, device: str = "cpu", **options: object) -> Embedder:
-    """Make the embedder of a name.
+def is_language_model(model: str) -> bool:
+    """Whether a name, folder or hub id stands for a language model."""
+    return model not in EMBEDDERS and not _is_vae_folder(model)
+
+
+def _is_vae_folder(model: str) -> bool:
+    """Whether a folder is one that train_tnf_vae wrote."""
+    try:
+        config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # what is wrong with it is told when it is loaded
+    return isinstance(config, dict) and config.get("model_type") == "tnf-vae"
+
+
+def select_options(model: str, config: Mapping[str, object]) -> dict[str, object]:
+    """The keys of the configuration's embed section that the embedder of `model` takes; others do not concern it."""
+    known = LANGUAGE_MODEL_OPTIONS if is_language_model(model) else OPTIONS.get(model, ("both_strands",))
+    return {key: config[key] for key in known if key in config}
+
+
+def load_embedder(name_or_folder: str | Path, *, device: str = "cpu", **options: object) -> Embedder:
+    """Make the embedder of a name, a model folder, or a model of the hub.
 
     Parameters
     ----------
-    name_or_folder : a key of `EMBEDDERS`.
-    device : "cpu", or "cuda" for the embedders that can use it.
-    options : of the embedder; `both_strands` and `threads` are common to all.
+    name_or_folder : a key of `EMBEDDERS` or `hub.HUB_MODELS`; a local folder (config.json, tokenizer, weights); or an
+        id 'owner/name' of the hub, taken from the hub's cache on this machine, else downloaded.
+    device : "cpu", or "cuda", "cuda:N", "cuda:N,M" for language models.
+    options : of the embedder; `both_strands` and `threads` are common to all. Of hub models also `revision`; of those
+        in `WEIGHTS` also `weights`, a path.
 
     Raises
     ------
     InputError
         when there is no such embedder, it lacks an option, or it cannot run on the device.
     """
-    name = name_or_folder
-    if name not in EMBEDDERS:
-        raise InputError(
-            f"no embedder named {name!r}; available: {', '.join(EMBEDDERS)}",
-            remedy="set embed.model to one of these",
-        )
-    module, class_name = EMBEDDERS[name]
-    embedder_class = getattr(import_module(module), class_name)
-    known = set(inspect.signature(embedder_class).parameters) - {"device"}
-    if unknown := sorted(set(options) - known):
-        raise InputError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
-    embedder = embedder_class(device=device, **options)
+    name = str(name_or_folder)
+    if _is_vae_folder(name):
+        embedder = _make("tnf-vae", device, {**options, "weights": name})
+    elif name in EMBEDDERS:
+        embedder = _make(name, device, options)
+    else:
+        embedder = _load_language_model(name, device, options)
     logger.info("embedder %s: %d columns, on %s, fingerprint %s", name, embedder.dim, device, embedder.fingerprint)
     return embedder
+
+
+def _make(name: str, device: str, options: dict[str, object]) -> Embedder:
+    """The embedder of a key of `EMBEDDERS`; its weights are the first parameter of its class."""
+    module, class_name = EMBEDDERS[name]
+    embedder_class = getattr(import_module(module), class_name)
+    known = list(inspect.signature(embedder_class).parameters)
+    if name not in WEIGHTS:
+        _check_options(name, options, set(known) - {"device"})
+        return embedder_class(device=device, **options)
+    _check_options(name, options, {"weights", *known[1:]} - {"device"})
+    options = dict(options)
+    weights = options.pop("weights", None)
+    if weights is None:
+        raise InputError(f"{name} needs {WEIGHTS[name]}", remedy="set embed.weights to its path")
+    return embedder_class(weights, device=device, **options)
+
+
+def _load_language_model(name: str, device: str, options: dict[str, object]) -> Embedder:
+    is_folder = Path(name).is_dir()
+    if not is_folder and hub_repository(name) is None:
+        raise InputError(
+            f"no embedder named {name!r}, and no such folder; available: {', '.join([*EMBEDDERS, *HUB_MODELS])}",
+            remedy="set embed.model to one of these, to the folder of a model, or to owner/name on the hub",
+        )
+    from workflow_lib.embed.language_model import LanguageModel
+
+    known = set(inspect.signature(LanguageModel).parameters) - {"folder", "device", "name"}
+    _check_options(name, options, known | {"revision"})
+    options = dict(options)
+    revision = options.pop("revision", None)
+    if is_folder:
+        return LanguageModel(name, device=device, **options)
+    trust = bool(options.get("trust_remote_code", False))
+    folder = locate_model(name, revision=revision, trust_remote_code=trust)
+    model = LanguageModel(folder, name=name, device=device, **options)
+    # The hub's cache names the folder of a snapshot by its commit.
+    model.source = {
+        "model": name, "repository": hub_repository(name), "revision": revision, "commit": folder.name,
+    }  # fmt: skip
+    return model
+
+
+def _check_options(name: str, options: dict[str, object], known: set[str]) -> None:
+    if unknown := sorted(set(options) - known):
+        raise InputError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(sorted(known))}")

@@ -69,6 +69,7 @@ def embed_fasta(
         "fingerprint": embedder.fingerprint,
         "total_bp": sum(lengths),
         "n_zero_vectors": int((~vectors.any(axis=1)).sum()),
+        "source": getattr(embedder, "source", {}),  # of a hub model: repository and commit
     }
     store = EmbeddingStore(vectors, names, manifest)
     write_store(folder, store, extra_files=[PIECES_NAME])

@@ -1,0 +1,79 @@
+"""The files of a model folder: which of them decide a vector, their hashes, and where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from workflow_lib.errors import InputError
+from workflow_lib.files import sha256_file
+
+SOURCE_NAME = "source.json"  # written by fetch_model, last
+TOKENIZER_FILES = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model",
+    "sentencepiece.bpe.model",
+)  # fmt: skip
+_TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_WEIGHTS = (
+    ("model.safetensors",), ("model.safetensors.index.json", "model-*.safetensors"),
+    ("pytorch_model.bin",), ("pytorch_model.bin.index.json", "pytorch_model-*.bin"),
+)  # fmt: skip
+
+
+def choose_files(names: list[str], *, remote_code: bool = False) -> list[str]:
+    """Of the file names of a model folder or repository those that are needed: the first kind of weights only.
+
+    Parameters
+    ----------
+    remote_code : the model's program code too.
+    """
+    present = set(names)
+    chosen = [name for name in ("config.json", *TOKENIZER_FILES, *_TOKENIZER_SETTINGS) if name in present]
+    for index_or_file, *patterns in _WEIGHTS:
+        if index_or_file in present:
+            chosen.append(index_or_file)
+            chosen += sorted(name for name in present for pattern in patterns if Path(name).match(pattern))
+            break
+    if remote_code:
+        chosen += sorted(name for name in present if name.endswith(".py"))
+    return chosen
+
+
+def _folder_files(folder: Path, remote_code: bool) -> list[str]:
+    return choose_files([path.name for path in folder.iterdir() if path.is_file()], remote_code=remote_code)
+
+
+def hash_model_files(folder: str | Path, *, remote_code: bool = False) -> dict[str, str]:
+    """SHA-256 of each file that decides a vector: configuration, tokenizer, weights, and code that is run."""
+    folder = Path(folder)
+    return {name: sha256_file(folder / name) for name in _folder_files(folder, remote_code)}
+
+
+def model_state(path: str | Path | None) -> str:
+    """Twelve hex digits of the names, sizes and times of a model folder's files or of one file; "" where none is.
+
+    Cheap enough for each start of the workflow; rules carry it in `params`, so that a model exchanged under the same
+    path is embedded anew. Whether vectors differ is decided by the fingerprint, which reads the files.
+    """
+    if path is None or not Path(path).exists():
+        return ""
+    path = Path(path)
+    files = [path / name for name in _folder_files(path, True)] if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        digest.update(f"{file.name}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def read_source(folder: str | Path) -> dict:
+    """What `fetch_model` recorded beside a model (model, repository, revision, commit); {} for a user's own folder."""
+    path = Path(folder) / SOURCE_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InputError(f"not a JSON file ({error})", path=path, remedy="delete the folder and fetch again") from error
+    return {key: content.get(key) for key in ("model", "repository", "revision", "commit")}
