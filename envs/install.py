@@ -23,9 +23,9 @@ OLDEST, NEWEST = (3, 11), (3, 13)  # versions of Python that the lock is made fo
 STAMP = "novabin-installed"
 # One module of each direct dependency; importing them shows that compiled parts fit this machine.
 MODULES = (
-    "Bio, faiss, isal, jinja2, jsonschema, matplotlib, numba, numpy, pandas, plotly, pysam, pytest, safetensors, "
-    "scipy, sklearn, snakemake, snakemake_executor_plugin_slurm, threadpoolctl, tokenizers, torch, tqdm, transformers, "
-    "yaml"
+    "Bio, faiss, huggingface_hub, isal, jinja2, jsonschema, matplotlib, numba, numpy, pandas, plotly, pysam, pytest, "
+    "safetensors, scipy, sklearn, snakemake, snakemake_executor_plugin_slurm, threadpoolctl, tokenizers, torch, tqdm, "
+    "transformers, yaml"
 )
 
 

@@ -284,7 +284,12 @@ def locked_versions():
 
 
 # Names that differ between conda-forge and PyPI.
-PYPI_NAMES = {"matplotlib-base": "matplotlib", "python-isal": "isal", "faiss-gpu": "faiss-cpu"}
+PYPI_NAMES = {
+    "matplotlib-base": "matplotlib",
+    "python-isal": "isal",
+    "faiss-gpu": "faiss-cpu",
+    "huggingface_hub": "huggingface-hub",
+}
 
 
 class TestLock:

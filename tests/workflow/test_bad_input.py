@@ -199,10 +199,12 @@ def test_full_disk_while_fastp_writes(tmp_path, root, monkeypatch, columns):
     """Fastp ends well though it could not write; minimap2 would take the reads that are there for all."""
     draw = random.Random(1)
     lines = (f"@r{i}\n{''.join(draw.choices('ACGT', k=150))}\n+\n{'I' * 150}\n" for i in range(6000))
-    with gzip.open(tmp_path / "r.fastq.gz", "wt", compresslevel=1) as handle:
-        handle.writelines(lines)
+    content = gzip.compress("".join(lines).encode(), compresslevel=1)
+    files = [f"{column}.fastq.gz" for column in columns]
+    for file in files:
+        (tmp_path / file).write_bytes(content)
     write_samples(tmp_path, {"s": fasta({"c": dna(1, 3000)})})
-    rows = (["library", "group", *columns], ["lib", "s", *["r.fastq.gz"] * len(columns)])
+    rows = (["library", "group", *columns], ["lib", "s", *files])
     (tmp_path / "libraries.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
     arguments = [*configure("libraries=libraries.tsv", "reference=null"), "--", "results/reads/lib/fastp.json"]
     (tmp_path / "bin").mkdir()
@@ -217,5 +219,6 @@ def test_full_disk_while_fastp_writes(tmp_path, root, monkeypatch, columns):
     assert "is the disk full?" in log.read_text()
     assert not list((tmp_path / "results/reads/lib").glob("*.fastq.gz"))
     run_snakemake(tmp_path, root, *arguments)
-    (tmp_path / "r.fastq.gz").write_bytes(b"")
+    for file in files:
+        (tmp_path / file).write_bytes(b"")
     run_snakemake(tmp_path, root, *arguments)  # no reads: a file of 0 bytes is whole

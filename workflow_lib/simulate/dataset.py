@@ -150,7 +150,7 @@ def write_config(folder: Path, *, reference: str | None) -> None:
         "samples": str(folder / "samples.tsv"),
         "libraries": str(folder / "libraries.tsv"),
         "reference": reference,
-        "pathvars": {"results": str(run), "logs": str(run / "logs"), "benchmarks": str(run / "benchmarks")},
+        "pathvars": {"results": str(run), **{name: str(run / name) for name in ("logs", "benchmarks", "resources")}},
     }
     with atomic_open(folder / "config.yaml") as handle:
         handle.write("# The simulated data set; what is not here comes from config/config.yaml.\n")
