@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from isal import igzip
-
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_gzip
 
@@ -40,11 +38,17 @@ def open_input(path: str | Path) -> BinaryIO:
         raise InputError(f"cannot be read ({error.strerror})", path=path) from error
     magic = handle.read(2)
     handle.seek(0)
-    return igzip.IGzipFile(fileobj=handle, mode="rb") if magic == GZIP_MAGIC else handle
+    if magic != GZIP_MAGIC:
+        return handle
+    from isal import igzip
+
+    return igzip.IGzipFile(fileobj=handle, mode="rb")
 
 
 def read_blocks(path: str | Path) -> Iterator[bytes]:
     """Yield the bytes of a plain or gzip file in blocks of at most 4 MiB; damaged gzip data raise InputError."""
+    from isal import igzip
+
     with open_input(path) as handle:
         while True:
             try:

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from isal import igzip
-
 from workflow_lib.errors import InputError
 
 GZIP_LEVEL = 2  # of igzip's 0-3: DNA gains little above it and costs twice the time
@@ -62,6 +60,8 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator:
 @contextmanager
 def atomic_gzip(path: str | Path) -> Iterator[BinaryIO]:
     """Open a gzip file for writing bytes: the same content gives the same bytes (no time, no name in the header)."""
+    from isal import igzip
+
     with (
         atomic_path(path) as temporary,
         open(temporary, "wb") as raw,

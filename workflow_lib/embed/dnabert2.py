@@ -7,21 +7,28 @@ Source: Zhou et al. 2024 (DNABERT-2; DNABERT-S has the same architecture); Press
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import gelu, layer_norm
 
+from workflow_lib.embed.alibi_attention import (
+    Attention,
+    BlockAttention,
+    FlexAttention,
+    RowAttention,
+    alibi_slopes,
+    can_compile,
+    row_places,
+)
 from workflow_lib.embed.weights import fill, load_weights, read_settings
 from workflow_lib.errors import InputError
 
-ATTENTIONS = ("fused", "flex")
+KERNELS = ("auto", "torch", "compiled")
 _PREFIXES = ("", "bert.")
 _IGNORED = ("pooler.", "cls.", "classifier.", "embeddings.position_ids", "embeddings.token_type_ids")
-_BIAS_VALUES = 1 << 26  # biases that a block of queries holds at a time on a GPU: 128 MB in bfloat16
 
 
 @dataclass(frozen=True)
@@ -51,38 +58,27 @@ class DNABERT2Config:
         return cls(**read_settings(folder, defaults | dict.fromkeys(sizes)))
 
 
-def alibi_slopes(n_heads: int) -> list[float]:
-    """How much attention falls with each token of distance, one positive number a head.
-
-    For 2^k heads the powers 1 to 2^k of 2^(-8 / 2^k). For other counts those of the largest 2^k below, then every
-    second of those of 2^(k+1), from the first on. Source: Press et al. 2022, section 3 and their published code.
-    """
-    n = 1 << (n_heads.bit_length() - 1)
-    slopes = [2.0 ** (-8 * i / n) for i in range(1, n + 1)]
-    between = [2.0 ** (-8 * i / (2 * n)) for i in range(1, 2 * n + 1, 2)]
-    return slopes + between[: n_heads - n]
-
-
 class DNABERT2(nn.Module):
     """The encoder, without pooler and heads.
 
-    Everything but attention runs on the tokens of a batch put end to end, without padding.
+    It runs on the tokens of a batch put end to end, without padding.
+
+    Parameters
+    ----------
+    kernels : "torch": torch's own attention, one sequence at a time. "compiled", on GPUs: kernels that torch.compile
+        makes at first use (half a minute; it keeps them on disk), faster. "auto": these where a GPU can have them.
 
     Attributes
     ----------
     hidden_size : length of a token vector.
     max_tokens : None; there is no limit.
-    attention : "fused" takes torch's own kernels: on a CPU for one sequence at a time, so that no padding is computed;
-        on other devices for padded batches, with the biases of a block of queries at a time. "flex" compiles a kernel
-        that computes the biases itself (`torch.nn.attention.flex_attention`; needs Triton). Memory is linear in the
-        length with both.
     """
 
-    def __init__(self, config: DNABERT2Config, *, attention: str = "fused") -> None:
+    def __init__(self, config: DNABERT2Config, *, kernels: str = "auto") -> None:
         super().__init__()
-        if attention not in ATTENTIONS:
-            raise ValueError(f"no attention {attention!r}; available: {', '.join(ATTENTIONS)}")
-        self.config, self.attention = config, attention
+        if kernels not in KERNELS:
+            raise ValueError(f"no kernels {kernels!r}; available: {', '.join(KERNELS)}")
+        self.config, self.kernels = config, kernels
         self.hidden_size, self.max_tokens = config.hidden_size, None
         self.embeddings = nn.ModuleDict(
             {
@@ -101,7 +97,7 @@ class DNABERT2(nn.Module):
         *,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
-        attention: str = "fused",
+        kernels: str = "auto",
     ) -> DNABERT2:
         """Load config.json and weights of a folder, in evaluation mode; pooler and heads are left out.
 
@@ -112,42 +108,52 @@ class DNABERT2(nn.Module):
         """
         config = DNABERT2Config.read(folder)
         with torch.device("meta"):
-            module = cls(config, attention=attention)
+            module = cls(config, kernels=kernels)
         fill(module, load_weights(folder), prefixes=_PREFIXES, ignored=_IGNORED, path=folder)
         return module.to(device=device, dtype=dtype).eval()
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, lengths: list[int] | None = None
+    ) -> Tensor:
         """Token vectors of a batch.
 
         Parameters
         ----------
         input_ids : int64 (b, s).
         attention_mask : bool or int (b, s), true or 1 at tokens; None: all are. Distances are counted in tokens.
+        lengths : tokens of each row, padded on the right, in place of the mask: the GPU is then not waited for.
 
         Returns
         -------
         (b, s, hidden_size) of the weights' dtype; zeros at padding.
         """
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        mask = mask.bool()
-        lengths = mask.sum(1).tolist()
+        b, s = input_ids.shape
+        if lengths is None and attention_mask is not None:
+            places = attention_mask.flatten().nonzero().squeeze(1)
+            lengths = attention_mask.bool().sum(1).tolist()
+        else:
+            lengths = [s] * b if lengths is None else lengths
+            places = row_places(lengths, s, input_ids.device)
         embeddings = self.embeddings
-        if not any(lengths):
-            return embeddings["LayerNorm"].weight.new_zeros(*mask.shape, self.hidden_size)
-        attend = self._plan_attention(lengths, mask.device)
-        hidden = embeddings["word_embeddings"](input_ids[mask]) + embeddings["token_type_embeddings"].weight[0]
-        hidden = embeddings["LayerNorm"](hidden)
-        for layer in self.encoder["layer"]:
-            hidden = layer(hidden, attend)
-        output = hidden.new_zeros(*mask.shape, self.hidden_size)
-        output[mask] = hidden
-        return output
+        output = embeddings["LayerNorm"].weight.new_zeros(b * s, self.hidden_size)
+        lengths = [length for length in lengths if length]
+        if lengths:
+            hidden = embeddings["word_embeddings"](input_ids.flatten()[places])
+            hidden = embeddings["LayerNorm"](hidden + embeddings["token_type_embeddings"].weight[0])
+            attend = self._plan_attention(lengths, hidden)
+            for layer in self.encoder["layer"]:
+                hidden = layer(hidden, attend)
+            output = output.index_copy(0, places, hidden)
+        return output.unflatten(0, (b, s))
 
-    def _plan_attention(self, lengths: list[int], device: torch.device) -> _Attention:
-        slopes = torch.tensor(alibi_slopes(self.config.num_attention_heads), device=device)
-        if self.attention == "flex":
-            return _FlexAttention(lengths, slopes)
-        return _SequenceAttention(lengths, slopes) if device.type == "cpu" else _BlockAttention(lengths, slopes)
+    def _plan_attention(self, lengths: list[int], hidden: Tensor) -> Attention:
+        slopes = torch.tensor(alibi_slopes(self.config.num_attention_heads), device=hidden.device)
+        if not hidden.is_cuda:
+            kind = RowAttention
+        else:
+            compiled = self.kernels == "compiled" or (self.kernels == "auto" and can_compile())
+            kind = FlexAttention if compiled else BlockAttention
+        return kind(lengths, slopes, hidden.dtype)
 
 
 class _Layer(nn.Module):
@@ -168,111 +174,27 @@ class _Layer(nn.Module):
             }
         )
 
-    def forward(self, hidden: Tensor, attend: _Attention) -> Tensor:
+    def forward(self, hidden: Tensor, attend: Attention) -> Tensor:
         """(n, width) -> (n, width) for the n tokens of a batch."""
+        compiled = hidden.is_cuda and isinstance(attend, FlexAttention)
+        add_and_norm, gate = (_compiled(f) if compiled else f for f in (_add_and_norm, _gate))
         qkv = self.attention["self"]["Wqkv"](hidden).unflatten(1, (3, self.n_heads, -1))
-        output = self.attention["output"]
-        hidden = output["LayerNorm"](output["dense"](attend(qkv).flatten(1)) + hidden)
-        gate, value = self.mlp["gated_layers"](hidden).chunk(2, dim=1)
-        return self.mlp["layernorm"](self.mlp["wo"](gelu(gate) * value) + hidden)
+        output, norm = self.attention["output"]["dense"], self.attention["output"]["LayerNorm"]
+        hidden = add_and_norm(output(attend(qkv).flatten(1)), hidden, norm.weight, norm.bias, norm.eps)
+        inner, norm = gate(self.mlp["gated_layers"](hidden)), self.mlp["layernorm"]
+        return add_and_norm(self.mlp["wo"](inner), hidden, norm.weight, norm.bias, norm.eps)
 
 
-class _Attention:
-    """softmax(q k^T / sqrt(d) - slope |i - j|) v for the sequences of a batch, put end to end.
-
-    Parameters
-    ----------
-    lengths : tokens of each sequence.
-    slopes : float32 (heads,).
-    """
-
-    def __init__(self, lengths: list[int], slopes: Tensor) -> None:
-        self.lengths, self.slopes = lengths, slopes
-
-    def __call__(self, qkv: Tensor) -> Tensor:
-        """(n, 3, heads, d) -> (n, heads, d)."""
-        raise NotImplementedError
+def _add_and_norm(x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return layer_norm(x + residual, weight.shape, weight, bias, eps)
 
 
-class _SequenceAttention(_Attention):
-    """One sequence at a time, for CPUs: nothing is padded, and the biases take no memory.
-
-    With the queries in reverse order the bias of row i and column j depends on i + j only, so that the matrix is a view
-    of one row of 2 s - 1 numbers.
-    """
-
-    def __call__(self, qkv: Tensor) -> Tensor:
-        outputs = []
-        for part in qkv.split([length for length in self.lengths if length]):
-            query, key, value = part.permute(1, 2, 0, 3).unsqueeze(1)
-            bias = self._bias(len(part), part.dtype)
-            attended = scaled_dot_product_attention(query.flip(2), key, value, attn_mask=bias)
-            outputs.append(attended.flip(2)[0].transpose(0, 1))
-        return torch.cat(outputs)
-
-    def _bias(self, length: int, dtype: torch.dtype) -> Tensor:
-        """View (1, heads, s, s) of the biases, rows in reverse order."""
-        distance = torch.arange(1 - length, length).abs()
-        row = (-self.slopes[:, None] * distance).to(dtype)
-        return row.as_strided((1, len(row), length, length), (0, row.shape[1], 1, 1))
-
-
-class _PaddedAttention(_Attention):
-    """All sequences at once, padded on the right to the longest."""
-
-    def __init__(self, lengths: list[int], slopes: Tensor) -> None:
-        super().__init__(lengths, slopes)
-        longest = -(-max(lengths) // 8) * 8  # kernels want biases in rows of a multiple of 16 bytes
-        self.ends = torch.tensor(lengths, device=slopes.device)
-        self.layout = torch.arange(longest, device=slopes.device) < self.ends[:, None]
-        self.is_full = all(length == longest for length in lengths)
-
-    def __call__(self, qkv: Tensor) -> Tensor:
-        padded = qkv.new_zeros(*self.layout.shape, *qkv.shape[1:])
-        padded[self.layout] = qkv
-        query, key, value = padded.permute(2, 0, 3, 1, 4)
-        return self._attend(query, key, value).transpose(1, 2)[self.layout]
-
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """(b, heads, s, d) each -> (b, heads, s, d)."""
-        raise NotImplementedError
-
-
-class _BlockAttention(_PaddedAttention):
-    """With the biases of a block of queries at a time."""
-
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        b, n_heads, s, _ = query.shape
-        n_biases = s * n_heads * (1 if self.is_full else b)  # of a query
-        n_rows = max(1, _BIAS_VALUES // n_biases)
-        blocks = [
-            scaled_dot_product_attention(rows, key, value, attn_mask=self._bias(start, rows, s))
-            for start, rows in zip(range(0, s, n_rows), query.split(n_rows, dim=2), strict=True)
-        ]
-        return torch.cat(blocks, dim=2)
-
-    def _bias(self, start: int, rows: Tensor, s: int) -> Tensor:
-        """Biases (1 or b, heads, rows, s) of the queries from `start` on; -inf at padding."""
-        position = torch.arange(s, device=rows.device)
-        distance = (position[start : start + rows.shape[2], None] - position).abs()
-        bias = (-self.slopes[:, None, None] * distance).to(rows.dtype).unsqueeze(0)
-        return bias if self.is_full else bias.masked_fill(~self.layout[:, None, None, :], -math.inf)
-
-
-class _FlexAttention(_PaddedAttention):
-    """With a kernel, compiled at first use, that computes the biases itself."""
-
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        slopes, ends = self.slopes, self.ends
-
-        def add_bias(score: Tensor, b: Tensor, head: Tensor, i: Tensor, j: Tensor) -> Tensor:
-            return torch.where(j < ends[b], score - slopes[head] * (i - j).abs(), -math.inf)
-
-        return _flex_kernel(query.is_cuda)(query, key, value, score_mod=add_bias)
+def _gate(x: Tensor) -> Tensor:
+    """(n, 2 inner) -> (n, inner): gelu of the first half times the second."""
+    gate, value = x.chunk(2, dim=1)
+    return gelu(gate) * value
 
 
 @functools.cache
-def _flex_kernel(is_cuda: bool):
-    from torch.nn.attention.flex_attention import flex_attention
-
-    return torch.compile(flex_attention, dynamic=True) if is_cuda else flex_attention
+def _compiled(function):
+    return torch.compile(function, dynamic=True)

@@ -42,9 +42,14 @@ class Encoder:
         """Number of the texts that may share a batch with one of `length` tokens."""
         return 0
 
-    def __call__(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Token vectors, float (b, s, dim), of int64 ids (b, s) with bool mask (b, s)."""
-        if self.kind in ("dnabert2", "hyenadna"):
+    def __call__(self, ids: torch.Tensor, mask: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+        """Token vectors, float (b, s, dim), of int64 ids (b, s), padded on the right.
+
+        `mask`, bool (b, s), is true at tokens; `lengths` says the same without a look at the device.
+        """
+        if self.kind == "dnabert2":
+            return self.module(ids, lengths=lengths)
+        if self.kind == "hyenadna":
             return self.module(ids, mask)
         output = self.module(input_ids=ids, attention_mask=mask.long())
         return output[0] if isinstance(output, tuple) else output.last_hidden_state
@@ -70,7 +75,7 @@ class BigBirdEncoder(Encoder):
         config = self.module.config
         return (5 + 2 * config.num_random_blocks) * config.block_size
 
-    def __call__(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def __call__(self, ids: torch.Tensor, mask: torch.Tensor, lengths: list[int]) -> torch.Tensor:
         """See `Encoder`; all rows of one group."""
         import torch
 
@@ -79,7 +84,8 @@ class BigBirdEncoder(Encoder):
         self.module.set_attention_type("block_sparse" if n_blocks else "original_full")
         rest = max(0, n_blocks * self.module.config.block_size - length)
         ids = torch.nn.functional.pad(ids, (0, rest), value=self.pad_id)
-        return super().__call__(ids, torch.nn.functional.pad(mask, (0, rest)))[:, :length]
+        mask = torch.nn.functional.pad(mask, (0, rest))
+        return super().__call__(ids, mask, lengths)[:, :length]
 
 
 def read_config(folder: str | Path) -> dict:

@@ -94,7 +94,7 @@ class Worker:
         with torch.inference_mode():
             if on_gpu:
                 ids, mask = (array.pin_memory().to(self.device, non_blocking=True) for array in (ids, mask))
-            pooled = pool(self.encoder(ids, mask), mask, self.pooling)
+            pooled = pool(self.encoder(ids, mask, [len(row) for row in tokens]), mask, self.pooling)
             if not on_gpu:
                 return _Pending(pooled, None)
             host = torch.empty(pooled.shape, dtype=pooled.dtype, pin_memory=True)

@@ -10,14 +10,8 @@ from safetensors.torch import save_file
 from scipy.special import erf, softmax
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from workflow_lib.embed.dnabert2 import (
-    DNABERT2,
-    DNABERT2Config,
-    _BlockAttention,
-    _FlexAttention,
-    _SequenceAttention,
-    alibi_slopes,
-)
+from workflow_lib.embed.alibi_attention import BlockAttention, FlexAttention, RowAttention, alibi_slopes
+from workflow_lib.embed.dnabert2 import DNABERT2, DNABERT2Config
 from workflow_lib.errors import InputError
 
 # float32 has 24 significant bits; sums of some hundred products in another order lose a few of them.
@@ -92,18 +86,18 @@ def model(tmp_path, weights):
 
 def with_attention(model, kind):
     slopes = torch.tensor(alibi_slopes(model.config.num_attention_heads))
-    model._plan_attention = lambda lengths, device: kind(lengths, slopes)
+    model._plan_attention = lambda lengths, hidden: kind(lengths, slopes, hidden.dtype)
     return model
 
 
 # --- against references ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [_SequenceAttention, _BlockAttention, _FlexAttention])
+@pytest.mark.parametrize("kind", [RowAttention, BlockAttention, FlexAttention])
 @pytest.mark.parametrize("lengths", [(13, 1, 40, 7), (16, 16)])
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_agrees_with_a_plain_reference(model, weights, kind, lengths, monkeypatch):
-    monkeypatch.setattr("workflow_lib.embed.dnabert2._BIAS_VALUES", 1000)  # several blocks of queries
+    monkeypatch.setattr("workflow_lib.embed.alibi_attention._BIAS_VALUES", 8 * 2 * 40 * 6)  # blocks of 8 queries
     ids, mask = random_batch(lengths)
     with torch.no_grad():
         found = with_attention(model, kind)(ids, mask)
@@ -123,7 +117,7 @@ def test_agrees_with_the_published_code(shared, tmp_path, file, prefix):
     (folder / "config.json").write_text(str(oracle["config"]))
     ids, mask = torch.from_numpy(oracle["input_ids"]), torch.from_numpy(oracle["attention_mask"])
     model = DNABERT2.from_pretrained(folder)
-    for kind in (_SequenceAttention, _BlockAttention):
+    for kind in (RowAttention, BlockAttention):
         hidden = with_attention(model, kind)(ids, mask).detach()
         np.testing.assert_allclose(hidden, oracle["last_hidden_state"], atol=TOLERANCE)
         mean = hidden.sum(1) / mask.sum(1, keepdim=True)
@@ -147,7 +141,7 @@ def test_slopes(n_heads, exponents):
 # --- invariants ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [_SequenceAttention, _BlockAttention])
+@pytest.mark.parametrize("kind", [RowAttention, BlockAttention])
 def test_a_sequence_does_not_depend_on_its_batch(model, kind):
     ids, mask = random_batch((9, 30, 2))
     batch = with_attention(model, kind)(ids, mask)
@@ -156,13 +150,27 @@ def test_a_sequence_does_not_depend_on_its_batch(model, kind):
         np.testing.assert_allclose(batch[row, :length].detach(), alone[0].detach(), atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("lengths", [(9, 30, 2), (0, 4, 0), (5, 5)])
+def test_lengths_stand_for_the_mask(model, lengths):
+    ids, mask = random_batch(lengths)
+    assert torch.equal(model(ids, lengths=list(lengths)), model(ids, mask))
+
+
+@pytest.mark.parametrize("length", [10, 500, 5000])
+def test_biases_of_blocks_take_bounded_memory(monkeypatch, length):
+    monkeypatch.setattr("workflow_lib.embed.alibi_attention._BIAS_VALUES", 1 << 20)
+    attention = BlockAttention([length], torch.tensor(alibi_slopes(12)), torch.bfloat16)
+    assert attention.n_rows % 8 == 0
+    assert attention.biases.numel() <= max(1 << 20, 8 * 2 * attention.longest * 12)  # 8 rows at least
+
+
 def test_padding_may_be_on_the_left_and_hold_any_id(model):
     ids, mask = random_batch((9, 30))
     flipped = model(ids.where(mask.bool(), 39).roll(21, dims=1)[:1], mask.roll(21, dims=1)[:1])
     np.testing.assert_allclose(flipped[0, 21:].detach(), model(ids, mask)[0, :9].detach(), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("kind", [_SequenceAttention, _BlockAttention])
+@pytest.mark.parametrize("kind", [RowAttention, BlockAttention])
 @pytest.mark.parametrize("shape", [(0, 5), (2, 0), (2, 5)])
 def test_nothing_but_padding(model, kind, shape):
     ids = torch.zeros(shape, dtype=torch.int64)
@@ -175,17 +183,17 @@ def test_nothing_but_padding(model, kind, shape):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_fused_kernel_takes_the_biases(length, dtype):
     """Flash attention, whose memory is linear in the length, reads the biases from one row of numbers."""
-    attention = _SequenceAttention([length], torch.tensor(alibi_slopes(6)))
+    attention = RowAttention([length], torch.tensor(alibi_slopes(6)), dtype)
     qkv = torch.randn(length, 3, 6, 8, dtype=dtype)
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # an error if it cannot take them
         attention(qkv)
-    bias = attention._bias(length, dtype)
+    bias = attention.bias(length)
     assert bias.untyped_storage().nbytes() == 6 * (2 * length - 1) * dtype.itemsize
     position = torch.arange(length)
     assert torch.equal(bias[0, 0].flip(0), (-0.25 * (position[:, None] - position).abs()).to(dtype))
 
 
-@pytest.mark.parametrize("kind", [_SequenceAttention, _BlockAttention])
+@pytest.mark.parametrize("kind", [RowAttention, BlockAttention])
 def test_gradients(weights, tmp_path, kind):
     """Along a random direction the gradient is the slope of the loss (float64: central difference, error ~ step^2)."""
     model = DNABERT2.from_pretrained(write_model(tmp_path, weights), dtype=torch.float64)
@@ -215,15 +223,15 @@ def test_bfloat16_stays_close(weights, tmp_path, model):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("attention", ["fused", "flex"])
+@pytest.mark.parametrize("kernels", ["torch", "compiled"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_on_a_gpu(tmp_path, attention, dtype):
+def test_on_a_gpu(tmp_path, kernels, dtype):
     config = DNABERT2Config(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
     weights = {name: tensor * 0.1 for name, tensor in random_weights(config).items()}
     folder = write_model(tmp_path, weights, config)
     ids, mask = random_batch((300, 7, 129), vocabulary=4096)
     expected = DNABERT2.from_pretrained(folder)(ids, mask).detach()
-    found = DNABERT2.from_pretrained(folder, device="cuda", dtype=dtype, attention=attention)
+    found = DNABERT2.from_pretrained(folder, device="cuda", dtype=dtype, kernels=kernels)
     found = found(ids.cuda(), mask.cuda()).detach().float().cpu()
     # float32 products may run as TF32 with 11 significant bits, bfloat16 has 8; through two layers
     assert (found - expected).abs().max() < (0.02 if dtype == torch.float32 else 0.1)
@@ -283,6 +291,6 @@ def test_faulty_config(tmp_path, weights):
         DNABERT2.from_pretrained(write_model(tmp_path, weights, hidden_size=None))
 
 
-def test_unknown_attention():
-    with pytest.raises(ValueError, match="no attention 'fast'"):
-        DNABERT2(CONFIG, attention="fast")
+def test_unknown_kernels():
+    with pytest.raises(ValueError, match="no kernels 'fast'"):
+        DNABERT2(CONFIG, kernels="fast")

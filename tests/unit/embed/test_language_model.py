@@ -50,7 +50,7 @@ def plain_vectors(embedder, texts):
     with torch.inference_mode():
         for ids in embedder._tokenizer.encode(texts):
             ids = torch.from_numpy(ids.astype(np.int64))[None]
-            yield worker.encoder(ids, torch.ones_like(ids, dtype=torch.bool))[0].double().numpy()
+            yield worker.encoder(ids, torch.ones_like(ids, dtype=torch.bool), [ids.shape[1]])[0].double().numpy()
 
 
 def test_the_vector_is_the_weighted_mean_of_plain_window_vectors(folder, sequences):
