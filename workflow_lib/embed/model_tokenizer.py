@@ -78,15 +78,23 @@ def bp_per_token(tokenizer: ModelTokenizer) -> float:
 
 
 class RustTokenizer:
-    """A tokenizer.json, read by the `tokenizers` library, which encodes texts in parallel outside Python's lock."""
+    """A tokenizer.json, read by the `tokenizers` library, which encodes texts in parallel outside Python's lock.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    normalise : as the file says; false where its normaliser would only repeat what was done to the texts before: it
+        takes as long as all the rest.
+    """
+
+    def __init__(self, path: Path, *, normalise: bool = True) -> None:
         from tokenizers import Tokenizer
 
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises plain Exception
             raise InputError(f"not a tokenizer.json that can be read ({error})", path=path) from error
+        if not normalise:
+            self._tokenizer.normalizer = None
         self._tokenizer.no_truncation()  # published files cut at their training length
         self._tokenizer.no_padding()
         special = self._tokenizer.encode("").tokens

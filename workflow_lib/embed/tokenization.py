@@ -26,7 +26,7 @@ from workflow_lib.embed.base import as_bytes
 from workflow_lib.embed.model_tokenizer import KmerTokenizer, RustTokenizer
 from workflow_lib.embed.windows import clean_letters
 from workflow_lib.errors import InputError
-from workflow_lib.files import atomic_open, atomic_path
+from workflow_lib.files import atomic_open
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class DNATokenizer:
                 overlapping=self.kind == "overlapping-kmer",
             )
         else:
-            self._encoder = RustTokenizer(folder / "tokenizer.json")
+            self._encoder = RustTokenizer(folder / "tokenizer.json", normalise=False)  # `encode` cleans the letters
 
     def encode(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Ids, int32, of each text between [CLS] and [SEP], nothing cut; empty where there is nothing to encode."""
@@ -210,8 +210,8 @@ def _save(folder: Path, content: str, kind: str, k: int | None) -> None:
         "clean_up_tokenization_spaces": False,
         SETTINGS_KEY: {"kind": kind, "k": k},
     }
-    with atomic_path(folder / "tokenizer.json") as temporary:
-        temporary.write_text(content, encoding="utf-8")
+    with atomic_open(folder / "tokenizer.json") as handle:
+        handle.write(content)
     with atomic_open(folder / "tokenizer_config.json") as handle:
         json.dump(settings, handle, indent=2, sort_keys=True)
         handle.write("\n")

@@ -23,7 +23,7 @@ class Table:
     def group(self, length):
         return 0
 
-    def __call__(self, ids, mask):
+    def __call__(self, ids, mask, lengths):
         self.sizes.append(ids.numel())
         if ids.numel() > self.capacity:
             raise self.error("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes")
@@ -104,10 +104,10 @@ def test_several_workers_share_the_work():
     both_here = threading.Barrier(2)
 
     class Waiting(Table):
-        def __call__(self, ids, mask):
+        def __call__(self, ids, mask, lengths):
             if not self.sizes:
                 both_here.wait(timeout=30)
-            return super().__call__(ids, mask)
+            return super().__call__(ids, mask, lengths)
 
     workers = [Worker(Waiting(capacity), CPU, pooling="mean", token_budget=200) for capacity in (10**9, 90)]
     vectors = collect(run_tokens(workers, tokens), len(tokens))
