@@ -147,10 +147,13 @@ def get_embed_env():
 
 
 def get_model_record():
-    """The record of the embedding model if it comes from the hub: `fetch_model` makes it. No input otherwise."""
-    if not hub_repository(config["embed"]["model"]):
-        return []
-    return f"<resources>/models/{model_folder_name(config['embed']['model'])}/source.json"
+    """The last file of the embedding model's folder if a rule makes it: of the hub, or trained. No input otherwise."""
+    model = config["embed"]["model"]
+    if model == "tnf-vae" and config["embed"]["weights"] is None:
+        return "<results>/models/tnf-vae/config.json"
+    if hub_repository(model):
+        return f"<resources>/models/{model_folder_name(model)}/source.json"
+    return []
 
 
 def get_embed_params():

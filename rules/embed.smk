@@ -22,6 +22,28 @@ rule fetch_model:
         "../scripts/fetch_model.py"
 
 
+rule train_tnf_vae:
+    input:
+        contigs=expand("<results>/contigs/{sample}/contigs.fa.gz", sample=SAMPLES),
+    output:
+        weights="<results>/models/tnf-vae/model.safetensors",
+        config="<results>/models/tnf-vae/config.json",
+    log:
+        "<logs>/train_tnf_vae.log",
+    benchmark:
+        "<benchmarks>/train_tnf_vae.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 2
+    resources:
+        mem_mb=get_memory(1500, 5),
+        runtime=get_runtime(15, 720),
+    params:
+        version=stage_version("embed"),
+    script:
+        "../scripts/train_tnf_vae.py"
+
+
 rule embed_contigs:
     input:
         contigs="<results>/contigs/{sample}/contigs.fa.gz",

@@ -13,7 +13,7 @@ def main(snakemake) -> None:
     model = params.embedder["model"]
     folder = Path(snakemake.output.manifest).parent
     embedder = load_embedder(
-        # A model of the hub lies where fetch_model put it, beside its record.
+        # A model that another rule fetched or trained lies beside that rule's last file.
         Path(snakemake.input.model).parent if snakemake.input.model else model,
         # A rule that asks for a GPU gets none under `--resources gpu=0`: the user's word for the CPU.
         device=params.device if snakemake.resources.gpu else "cpu",

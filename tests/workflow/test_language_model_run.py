@@ -1,4 +1,4 @@
-"""The workflow with a language model: the embedding, what makes it run again, and a model that cannot be fetched."""
+"""The workflow with models: the embedding, what makes it run again, one that cannot be fetched, one that is trained."""
 
 import json
 
@@ -7,6 +7,7 @@ import yaml
 from running import run_snakemake
 from tiny_models import random_sequence, write_bert
 
+from workflow_lib.embed import load_embedder
 from workflow_lib.fasta import write_fasta
 from workflow_lib.store import read_store
 
@@ -27,8 +28,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def configure(folder, **embed):
-    content = {"samples": "samples.tsv", "libraries": None, "reference": None, "embed": embed}
+def configure(folder, *, reference=None, **embed):
+    content = {"samples": "samples.tsv", "libraries": None, "reference": reference, "embed": embed}
     (folder / "config").mkdir(exist_ok=True)
     (folder / "config/config.yaml").write_text(yaml.safe_dump(content))
 
@@ -92,3 +93,18 @@ def test_a_promised_gpu_that_is_missing_is_an_error(folder, root, arguments, run
     done = run_snakemake(folder, root, STORE, *arguments, check=False)
     assert (done.returncode == 0) is runs
     assert runs or "there is no GPU 0" in done.stdout
+
+
+def test_one_tnf_vae_is_trained_on_all_samples_and_embeds_them_and_the_reference(folder, root):
+    (folder / "samples.tsv").write_text("sample\tcontigs\nsmall\tcontigs.fa.gz\nagain\tcontigs.fa.gz\n")
+    (folder / "reference.tsv").write_text("genome_id\tfasta\ttaxonomy\nknown\tcontigs.fa.gz\t\n")
+    configure(folder, reference="reference.tsv", model="tnf-vae")
+    windows = "results/index/reference/windows/manifest.json"
+    stores = [f"results/embeddings/{sample}/manifest.json" for sample in ("small", "again")]
+    run_snakemake(folder, root, "--notemp", *stores, windows)
+    trained = load_embedder(folder / "results/models/tnf-vae")
+    manifests = [json.loads((folder / path).read_text()) for path in (*stores, windows)]
+    assert {manifest["fingerprint"] for manifest in manifests} == {trained.fingerprint}
+    assert json.loads((folder / "results/models/tnf-vae/config.json").read_text())["n_sequences"] == 8
+    configure(folder, reference="reference.tsv", model="tnf-vae", weights="results/models/tnf-vae")
+    assert "rule train_tnf_vae" not in run_snakemake(folder, root, "--dry-run", "--forceall", *stores).stdout

@@ -25,7 +25,7 @@ EMBEDDERS = {
 # Those that are made from a file or folder (option `weights`), and what it is.
 WEIGHTS = {
     "dna2vec": "a file of k-mer vectors in word2vec's text format",
-    "tnf-vae": "a folder that train_tnf_vae wrote",
+    "tnf-vae": "a folder that train_tnf_vae wrote (the workflow trains one by itself)",
 }
 # Options of the configuration that an embedder takes, so that others are not passed on (a test compares the classes).
 OPTIONS = {
