@@ -12,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 from workflow_lib.config import convert_texts, validate_config
 from workflow_lib.embed.hub import hub_repository, model_folder_name
 from workflow_lib.embed.model_files import model_state
-from workflow_lib.embed.registry import is_language_model, select_options
+from workflow_lib.embed.registry import check_model, is_language_model, select_options
 from workflow_lib.errors import NovabinError
 from workflow_lib.files import check_writable
 from workflow_lib.tables import load_libraries, load_reference, load_samples
@@ -29,6 +29,7 @@ def load_inputs():
         if check_files:
             for folder in config["pathvars"].values():
                 check_writable(folder)
+            check_model(config["embed"]["model"], config["embed"]["weights"])
         samples = load_samples(config["samples"], check_files=check_files)
         groups = {sample.group for sample in samples.values()}
         libraries = {}

@@ -108,3 +108,21 @@ def test_one_tnf_vae_is_trained_on_all_samples_and_embeds_them_and_the_reference
     assert json.loads((folder / "results/models/tnf-vae/config.json").read_text())["n_sequences"] == 8
     configure(folder, reference="reference.tsv", model="tnf-vae", weights="results/models/tnf-vae")
     assert "rule train_tnf_vae" not in run_snakemake(folder, root, "--dry-run", "--forceall", *stores).stdout
+
+
+@pytest.mark.parametrize(
+    ("embed", "message"),
+    [
+        ({"model": "dnabert_s"}, "no embedder named 'dnabert_s', and no such folder; available: tnf, "),
+        ({"model": "dna2vec"}, "dna2vec needs a file of k-mer vectors"),
+        ({"model": "dna2vec", "weights": "absent.w2v"}, "absent.w2v: no such file or folder; dna2vec needs a file of"),
+        ({"model": "results"}, "results: no config.json: this is no model folder"),
+    ],
+)
+def test_a_model_that_cannot_be_is_told_before_any_job_runs(folder, root, embed, message):
+    (folder / "results").mkdir()
+    configure(folder, **embed)
+    done = run_snakemake(folder, root, "--dry-run", check=False)
+    assert done.returncode != 0
+    assert message in done.stdout
+    assert "set embed." in done.stdout or "give a folder" in done.stdout

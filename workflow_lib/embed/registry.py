@@ -27,6 +27,7 @@ WEIGHTS = {
     "dna2vec": "a file of k-mer vectors in word2vec's text format",
     "tnf-vae": "a folder that train_tnf_vae wrote (the workflow trains one by itself)",
 }
+_WEIGHTS = "set embed.weights to its path"
 # Options of the configuration that an embedder takes, so that others are not passed on (a test compares the classes).
 OPTIONS = {
     "tnf": ("both_strands",),
@@ -57,6 +58,42 @@ def select_options(model: str, config: Mapping[str, object]) -> dict[str, object
     """The keys of the configuration's embed section that the embedder of `model` takes; others do not concern it."""
     known = LANGUAGE_MODEL_OPTIONS if is_language_model(model) else OPTIONS.get(model, ("both_strands",))
     return {key: config[key] for key in known if key in config}
+
+
+def check_model(model: str, weights: str | Path | None) -> None:
+    """Refuse what can be told without loading a model, before a run spends hours on what comes first.
+
+    Parameters
+    ----------
+    model, weights : of the configuration's embed section; `tnf-vae` without weights is trained by the workflow.
+
+    Raises
+    ------
+    InputError
+        when there is no such embedder, the folder names no architecture, or weights are missing.
+    """
+    if model in WEIGHTS:
+        if weights is None and model != "tnf-vae":
+            raise _lacks_weights(model)
+        if weights is not None and not Path(weights).exists():
+            raise InputError(f"no such file or folder; {model} needs {WEIGHTS[model]}", path=weights, remedy=_WEIGHTS)
+    elif Path(model).is_dir():
+        from workflow_lib.embed.encoders import read_config
+
+        read_config(model)
+    elif model not in EMBEDDERS and hub_repository(model) is None:
+        raise _unknown(model)
+
+
+def _lacks_weights(name: str) -> InputError:
+    return InputError(f"{name} needs {WEIGHTS[name]}", remedy=_WEIGHTS)
+
+
+def _unknown(name: str) -> InputError:
+    return InputError(
+        f"no embedder named {name!r}, and no such folder; available: {', '.join([*EMBEDDERS, *HUB_MODELS])}",
+        remedy="set embed.model to one of these, to the folder of a model, or to owner/name on the hub",
+    )
 
 
 def load_embedder(name_or_folder: str | Path, *, device: str = "cpu", **options: object) -> Embedder:
@@ -98,17 +135,14 @@ def _make(name: str, device: str, options: dict[str, object]) -> Embedder:
     options = dict(options)
     weights = options.pop("weights", None)
     if weights is None:
-        raise InputError(f"{name} needs {WEIGHTS[name]}", remedy="set embed.weights to its path")
+        raise _lacks_weights(name)
     return embedder_class(weights, device=device, **options)
 
 
 def _load_language_model(name: str, device: str, options: dict[str, object]) -> Embedder:
     is_folder = Path(name).is_dir()
     if not is_folder and hub_repository(name) is None:
-        raise InputError(
-            f"no embedder named {name!r}, and no such folder; available: {', '.join([*EMBEDDERS, *HUB_MODELS])}",
-            remedy="set embed.model to one of these, to the folder of a model, or to owner/name on the hub",
-        )
+        raise _unknown(name)
     from workflow_lib.embed.language_model import LanguageModel
 
     known = set(inspect.signature(LanguageModel).parameters) - {"folder", "device", "name"}
@@ -116,6 +150,8 @@ def _load_language_model(name: str, device: str, options: dict[str, object]) -> 
     options = dict(options)
     revision = options.pop("revision", None)
     if is_folder:
+        if revision is not None:
+            logger.warning("revision %s does not concern %s: a local folder is taken as it is", revision, name)
         return LanguageModel(name, device=device, **options)
     trust = bool(options.get("trust_remote_code", False))
     folder = locate_model(name, revision=revision, trust_remote_code=trust)

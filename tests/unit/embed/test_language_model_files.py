@@ -236,6 +236,11 @@ def test_unknown_names_are_refused_with_the_known_ones():
         load_embedder("dnabert")
 
 
+def test_a_revision_of_a_folder_is_not_passed_over_in_silence(tmp_path, caplog):
+    load_embedder(write_bert(tmp_path), revision="v1")
+    assert "revision v1 does not concern" in caplog.text
+
+
 def test_metaberta_in_many_orders_keeps_its_attention(tmp_path):
     """transformers' BigBird stays in full attention once it met a short text; the encoder must not."""
     embedder = load_embedder(write_metaberta(tmp_path))
