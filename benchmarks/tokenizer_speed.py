@@ -6,8 +6,8 @@ Each number of threads is measured in a process of its own, because the `tokeniz
 sequences (even base frequencies) are cut into windows of 20 kbp. Best of three. Kinds are trained on 100 kbp of them,
 BPE and unigram to 4,096 tokens.
 
-Measured on 2 cores (Debian 12, Python 3.11, tokenizers 0.23.3) with the published tokenizer of DNABERT-2: BPE 6.1 Mbp/s
-(1.3 M tokens/s) on one core, 12.0 Mbp/s on two; 6-mers 296 Mbp/s, overlapping 176 Mbp/s, one core.
+Measured on 2 cores (Debian 12, Python 3.11, tokenizers 0.23.3) with the published tokenizer of DNABERT-2: BPE 5.8 Mbp/s
+(1.2 M tokens/s) on one core, 11.0 Mbp/s on two; 6-mers 256 Mbp/s, overlapping 214 Mbp/s, one core.
 """
 
 import argparse

@@ -50,6 +50,14 @@ def hash_model_files(folder: str | Path, *, remote_code: bool = False) -> dict[s
     return {name: sha256_file(folder / name) for name in _folder_files(folder, remote_code)}
 
 
+def weights_mb(model: str | Path) -> float | None:
+    """Size in MB of the weights of a model folder; None where it is no folder or has none."""
+    if not Path(model).is_dir():
+        return None
+    names = [name for name in _folder_files(Path(model), False) if name.endswith((".safetensors", ".bin"))]
+    return sum((Path(model) / name).stat().st_size for name in names) / 1e6 or None
+
+
 def model_state(path: str | Path | None) -> str:
     """Twelve hex digits of the names, sizes and times of a model folder's files or of one file; "" where none is.
 
