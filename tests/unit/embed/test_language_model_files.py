@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import write_bert, write_metaberta, write_nucleotide_transformer, write_tnf_vae
 
 from workflow_lib.embed import load_embedder
-from workflow_lib.embed.model_files import choose_files, model_state
+from workflow_lib.embed.model_files import choose_files, model_state, weights_mb
 from workflow_lib.embed.registry import (
     EMBEDDERS,
     LANGUAGE_MODEL_OPTIONS,
@@ -248,3 +248,11 @@ def test_metaberta_in_many_orders_keeps_its_attention(tmp_path):
     first = embedder.embed([long])
     embedder.embed([short])
     assert (embedder.embed([long]) == first).all()
+
+
+def test_the_size_of_weights_is_that_of_the_files_that_are_read(tmp_path):
+    folder = write_bert(tmp_path / "bert")
+    (folder / "pytorch_model.bin").write_bytes(bytes(10**6))  # not read beside model.safetensors
+    assert weights_mb(folder) == (folder / "model.safetensors").stat().st_size / 1e6
+    assert weights_mb(tmp_path) is None
+    assert weights_mb("dnabert-s") is None
