@@ -148,7 +148,7 @@ def get_embed_env():
 
 
 def get_model_record():
-    """The last file of the embedding model's folder if a rule makes it: of the hub, or trained. No input otherwise."""
+    """The last file of the embedding model's folder if the workflow fetches or trains it. No input otherwise."""
     model = config["embed"]["model"]
     if model == "tnf-vae" and config["embed"]["weights"] is None:
         return "<results>/models/tnf-vae/config.json"

@@ -1,5 +1,7 @@
 """Language models as embedders: windows, pooling, strands, and the same vector in any batch."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -187,3 +189,30 @@ def test_gpu_vectors_do_not_depend_on_their_batch(folder, sequences):
     exact = load_embedder(folder, device="cuda", dtype="float32").embed(sequences)
     np.testing.assert_allclose(exact, load_embedder(folder).embed(sequences), rtol=0, atol=1e-4)
     assert (together * exact).sum(1).min() > 0.99
+
+
+def test_the_next_block_is_tokenized_while_one_is_embedded(bert, sequences, monkeypatch):
+    monkeypatch.setattr("workflow_lib.embed.language_model._BLOCK_BP", 3000)
+    embedder = load_embedder(bert)
+    expected = embedder.embed(sequences)
+    encode, run = embedder._tokenizer.encode, embedder._workers[0].run
+    n_tokenized, more = 0, threading.Condition()
+    waited = []
+
+    def counting_encode(texts):
+        nonlocal n_tokenized
+        with more:
+            n_tokenized += 1
+            more.notify_all()
+        return encode(texts)
+
+    def waiting_run(queue, tokens):
+        if not waited:
+            with more:
+                waited.append(more.wait_for(lambda: n_tokenized > 1, timeout=30))
+        return run(queue, tokens)
+
+    monkeypatch.setattr(embedder._tokenizer, "encode", counting_encode)
+    monkeypatch.setattr(embedder._workers[0], "run", waiting_run)
+    np.testing.assert_allclose(embedder.embed(sequences), expected, atol=TOLERANCE)
+    assert waited == [True]
