@@ -24,6 +24,9 @@ include: "rules/novelty.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
 include: "rules/simulate.smk"
+include: "rules/train.smk"
+include: "rules/pretrain.smk"
+include: "rules/scoreboard.smk"
 
 
 localrules:

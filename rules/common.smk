@@ -1,6 +1,7 @@
 # Table loading and get_* functions; no rules here.
 import os
 import sys
+from functools import cache
 
 sys.path.insert(0, workflow.basedir)
 # Scripts of jobs import workflow_lib too, also inside a conda environment.
@@ -12,10 +13,10 @@ from snakemake.exceptions import WorkflowError
 from workflow_lib.config import convert_texts, validate_config
 from workflow_lib.embed.hub import hub_repository, model_folder_name
 from workflow_lib.embed.model_files import model_state, weights_mb
-from workflow_lib.embed.registry import check_model, is_language_model, select_options
+from workflow_lib.embed.registry import check_model, is_language_model, name_models, select_options
 from workflow_lib.errors import NovabinError
 from workflow_lib.files import check_writable
-from workflow_lib.tables import load_libraries, load_reference, load_samples
+from workflow_lib.tables import load_libraries, load_reference, load_samples, load_sets
 from workflow_lib.versions import stage_version
 
 
@@ -29,7 +30,8 @@ def load_inputs():
         if check_files:
             for folder in config["pathvars"].values():
                 check_writable(folder)
-            check_model(config["embed"]["model"], config["embed"]["weights"])
+            embed = config["embed"]
+            check_model(embed["model"], embed["weights"], device=embed["device"])
         samples = load_samples(config["samples"], check_files=check_files)
         groups = {sample.group for sample in samples.values()}
         libraries = {}
@@ -138,13 +140,39 @@ def get_truth(wildcards):
 
 def get_gpus():
     """GPUs that embedding takes: those that the configuration names; `--resources gpu=0` takes them back."""
-    device = config["embed"]["device"]
+    return count_gpus(config["embed"]["device"])
+
+
+def count_gpus(device):
+    """GPUs that a device of the configuration names."""
     return device.count(",") + 1 if device.startswith("cuda") else 0
 
 
 def get_embed_env():
-    """Conda environment of the rules that embed: the one with CUDA if the configuration asks for a GPU."""
-    return "../envs/novabin-gpu.yaml" if get_gpus() else "../envs/novabin.yaml"
+    """Conda environment of the rules that embed."""
+    return get_device_env(config["embed"]["device"])
+
+
+def get_device_env(device):
+    """Conda environment of a rule that runs on a device: the one with CUDA if it is a GPU."""
+    return "../envs/novabin-gpu.yaml" if count_gpus(device) else "../envs/novabin.yaml"
+
+
+def get_training_inputs(section):
+    """An input function: a section's table of genomes (the reference table unless another is named) and their files."""
+
+    def inputs(wildcards):
+        needed = {**config[section], "genomes": config[section]["genomes"] or config["reference"]}
+        for key in ("model", "genomes"):
+            if key in needed and needed[key] is None:
+                raise WorkflowError(f"{section}.{key} is not set: name one in the configuration")
+        try:
+            genomes = load_reference(needed["genomes"], check_files=workflow.is_main_process)
+        except NovabinError as error:
+            raise WorkflowError(str(error)) from None
+        return {"table": needed["genomes"], "genomes": [genome.fasta for genome in genomes.values()]}
+
+    return inputs
 
 
 def get_model_record():
@@ -189,6 +217,93 @@ def get_embed_runtime(base_minutes, per_input_gb):
 def get_embed_threads():
     """Cores of a job that embeds: a language model on the CPU takes what it gets, the others wait for the disk."""
     return 8 if is_language_model(config["embed"]["model"]) else 2
+
+
+@cache
+def get_sets():
+    """The labelled sets of the scoreboard; their table is read only when the scoreboard is asked for."""
+    try:
+        return load_sets(config["scoreboard"]["sets"], check_files=workflow.is_main_process)
+    except NovabinError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def get_set_source(wildcards):
+    """The files that a labelled set is made from: sequences, or a table of genomes and the genomes."""
+    source = get_sets()[wildcards.set]
+    if source.sequences:
+        return {"sequences": source.sequences}
+    try:
+        genomes = load_reference(source.genomes, check_files=workflow.is_main_process)
+    except NovabinError as error:
+        raise WorkflowError(str(error)) from None
+    return {"table": source.genomes, "genomes": [genome.fasta for genome in genomes.values()]}
+
+
+def get_dna2vec_weights():
+    """The k-mer vectors of DNA2Vec on the scoreboard; None where the configuration names none."""
+    embed = config["embed"]
+    return config["scoreboard"]["dna2vec"] or (embed["weights"] if embed["model"] == "dna2vec" else None)
+
+
+def get_scoreboard_embedders():
+    """Names -> models of the scoreboard: TNF, those of the configuration that can run, and the one that is in use."""
+    models = ["tnf", *config["scoreboard"]["embedders"], config["embed"]["model"]]
+    try:
+        return name_models([m for m in models if m != "dna2vec" or get_dna2vec_weights()])
+    except NovabinError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def get_scoreboard_not_run():
+    """Embedders that the configuration asks for and that lack something, with the reason."""
+    if "dna2vec" in config["scoreboard"]["embedders"] and not get_dna2vec_weights():
+        return {"dna2vec": "no k-mer vectors were given (scoreboard.dna2vec)"}
+    return {}
+
+
+def get_scoreboard_params(wildcards):
+    """What decides the vectors of an embedder of the scoreboard: as `get_embed_params`, for any model."""
+    model = SCOREBOARD_EMBEDDERS[wildcards.embedder]
+    options = select_options(model, config["embed"])
+    if "weights" in options:  # those of embed.model concern no other embedder; TNF-VAE is trained on the set
+        options["weights"] = get_dna2vec_weights() if model == "dna2vec" else None
+    return {"model": model, "state": [model_state(model), model_state(options.get("weights"))], **options}
+
+
+def get_scoreboard_record(wildcards):
+    """The record of the model in use if it comes from the hub, as `get_model_record`; others come by the hub's cache."""
+    return get_model_record() if SCOREBOARD_EMBEDDERS[wildcards.embedder] == config["embed"]["model"] else []
+
+
+def get_scoreboard_gpus(wildcards):
+    """GPUs that an embedder of the scoreboard takes: only language models run on one."""
+    return get_gpus() if is_language_model(SCOREBOARD_EMBEDDERS[wildcards.embedder]) else 0
+
+
+def get_scoreboard_memory(wildcards, input, attempt):
+    """`mem_mb` of embedding a labelled set, whose sequences are all held; more for a language model."""
+    base = 2000 + 6000 * is_language_model(SCOREBOARD_EMBEDDERS[wildcards.embedder])
+    return int((base + 20 * input.size_mb) * attempt)
+
+
+def get_scoreboard_runtime(wildcards, input, attempt):
+    """`runtime` of embedding a labelled set in minutes: as `get_embed_runtime`, for any model."""
+    slower = 1
+    if is_language_model(SCOREBOARD_EMBEDDERS[wildcards.embedder]):
+        slower = 20 if get_scoreboard_gpus(wildcards) else 400
+    return int((30 + 100 * slower * input.size_mb / 1000) * attempt)
+
+
+def get_scoreboard_scores(wildcards):
+    """The scores of every embedder on every labelled set."""
+    pairs = [(name, embedder) for name in get_sets() for embedder in SCOREBOARD_EMBEDDERS]
+    return [f"<results>/scoreboard/{name}/{embedder}/scores.tsv" for name, embedder in pairs]
+
+
+def get_scoreboard_facts(wildcards):
+    """What each labelled set is."""
+    return [f"<results>/scoreboard/{name}/set.json" for name in get_sets()]
 
 
 def get_memory(base_mb, per_input_mb):

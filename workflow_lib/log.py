@@ -13,7 +13,7 @@ from pathlib import Path
 
 from workflow_lib.errors import NovabinError
 
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+FORMAT, DATE_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS",
 )  # fmt: skip
@@ -33,7 +33,7 @@ def configure_logging(log_file: str | Path | None) -> None:
     if log_file is not None:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log_file, mode="w", encoding="utf-8"))
-    logging.basicConfig(level=logging.INFO, format=_FORMAT, datefmt="%H:%M:%S", handlers=handlers, force=True)
+    logging.basicConfig(level=logging.INFO, format=FORMAT, datefmt=DATE_FORMAT, handlers=handlers, force=True)
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells at INFO which builds it does not have
 
 

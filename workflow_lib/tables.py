@@ -1,4 +1,4 @@
-"""The three input tables: samples, libraries, reference. Every fault is collected and shown, none is guessed away."""
+"""The input tables: samples, libraries, reference, labelled sets. Every fault is collected and shown."""
 
 from __future__ import annotations
 
@@ -51,6 +51,22 @@ class Genome:
     name: str
     fasta: str
     taxonomy: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SetSource:
+    """A row of sets.tsv: a labelled set of sequences, given (`sequences`) or to be cut from the genomes of a table.
+
+    `length` (bp), `sigma` and `pieces` are as in `scoreboard.labelled.cut_pieces`; `pieces` may be None for given ones.
+    """
+
+    name: str
+    sequences: str | None
+    genomes: str | None
+    length: int | None
+    sigma: float
+    pieces: int | None
+    seed: int
 
 
 class _Table:
@@ -116,6 +132,21 @@ class _Table:
         if self.check_files and not Path(value).is_file():
             self.add_fault(line, column, value, f"an existing file (relative paths start at {Path.cwd()})")
         return value
+
+    def number(self, line: int, row: dict, column: str, kind: type, *, least: float) -> int | float | None:
+        """A checked number of `kind` (int or float), or None where the field is empty."""
+        value = row.get(column, "")
+        if not value:
+            return None
+        try:
+            number = kind(value)
+        except ValueError:
+            number = None
+        if number is None or not least <= number < float("inf"):
+            what = "a whole number" if kind is int else "a number"
+            self.add_fault(line, column, value, f"{what}, at least {least}")
+            return None
+        return number
 
     def finish(self) -> None:
         if self.faults:
@@ -202,3 +233,34 @@ def load_reference(path: str | Path, *, check_files: bool = True) -> dict[str, G
         table.add_fault(1, None, "no rows", "at least one reference genome")
     table.finish()
     return genomes
+
+
+def load_sets(path: str | Path, *, check_files: bool = True) -> dict[str, SetSource]:
+    """Read sets.tsv (columns set; sequences or genomes; length, sigma, pieces, seed) into name -> SetSource, in order.
+
+    Pieces are cut from genomes only, so that a row with sequences has no length and no sigma.
+    """
+    table = _Table(path, ("set",), ("sequences", "genomes", "length", "sigma", "pieces", "seed"), check_files)
+    sets, seen = {}, {}
+    for line, row in table.rows:
+        name = table.name(line, row, "set", seen)
+        sequences, genomes = (table.file(line, row, column) for column in ("sequences", "genomes"))
+        if bool(row.get("sequences")) == bool(row.get("genomes")):
+            found = "both" if row.get("sequences") else "neither"
+            table.add_fault(line, None, found, "either sequences (a TSV of sequence and label) or genomes (a table)")
+        length = table.number(line, row, "length", int, least=20)
+        sigma = table.number(line, row, "sigma", float, least=0)
+        pieces = table.number(line, row, "pieces", int, least=10)
+        seed = table.number(line, row, "seed", int, least=0)
+        for column in ("length", "sigma") if row.get("sequences") else ():
+            if row.get(column):
+                table.add_fault(line, column, row[column], "nothing: sequences that are given are not cut")
+        if row.get("genomes"):
+            if not row.get("length"):
+                table.add_fault(line, "length", None, "the length of a piece in bp (the median, with a sigma)")
+            pieces = pieces or 100
+        sets[name] = SetSource(name, sequences, genomes, length, sigma or 0.0, pieces, 1 if seed is None else seed)
+    if not table.rows and not table.faults:
+        table.add_fault(1, None, "no rows", "at least one labelled set")
+    table.finish()
+    return sets

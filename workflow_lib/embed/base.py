@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from workflow_lib.errors import InputError
+
 _BLOCK_ROWS = 4096  # held in float64 at a time
 
 
@@ -46,6 +48,13 @@ def compute_fingerprint(content: dict, arrays: Iterable[np.ndarray] = ()) -> str
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def runs_on_cpu_only(name: str, device: str) -> InputError:
+    """The error of an embedder that is asked to run on another device."""
+    return InputError(
+        f"{name} runs on the CPU only, the device asked for is {device!r}", remedy="set embed.device to cpu"
+    )
 
 
 def as_bytes(sequences: Sequence[str | bytes]) -> list[bytes]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from workflow_lib.embed.base import compute_fingerprint, unit_rows
+from workflow_lib.embed.base import compute_fingerprint, runs_on_cpu_only, unit_rows
 from workflow_lib.embed.kmers import BASES, MAX_K, compiled, kmer_frequencies, run_in_threads
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_blocks
@@ -187,10 +187,7 @@ class DNA2Vec:
         threads: int | None = None,
     ) -> None:
         if device != "cpu":
-            raise InputError(
-                f"{self.name} runs on the CPU only, the device asked for is {device!r}",
-                remedy="set embed.device to cpu",
-            )
+            raise runs_on_cpu_only(self.name, device)
         self._vectors = read_kmer_vectors(path, k=k)
         n_kmers, self.dim = self._vectors.shape
         self.k = (n_kmers.bit_length() - 1) // 2

@@ -127,24 +127,39 @@ class DNABERT2(nn.Module):
         -------
         (b, s, hidden_size) of the weights' dtype; zeros at padding.
         """
-        b, s = input_ids.shape
-        if lengths is None and attention_mask is not None:
-            places = attention_mask.flatten().nonzero().squeeze(1)
-            lengths = attention_mask.bool().sum(1).tolist()
-        else:
-            lengths = [s] * b if lengths is None else lengths
-            places = row_places(lengths, s, input_ids.device)
-        embeddings = self.embeddings
-        output = embeddings["LayerNorm"].weight.new_zeros(b * s, self.hidden_size)
+        places, lengths = _find_tokens(input_ids, attention_mask, lengths)
+        hidden = self._run(self._embed(input_ids.flatten()[places]), lengths, self.encoder["layer"])
+        return _spread(hidden, places, input_ids.shape)
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return len(self.encoder["layer"])
+
+    def embed_tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What the first layer reads, (b, s, hidden_size); zeros at padding. Parameters as of `forward`."""
+        places, _ = _find_tokens(input_ids, attention_mask)
+        return _spread(self._embed(input_ids.flatten()[places]), places, input_ids.shape)
+
+    def run_layers(self, hidden: Tensor, attention_mask: Tensor, first: int, last: int) -> Tensor:
+        """Layers `first` to `last` - 1 of vectors (b, s, hidden_size); zeros at padding."""
+        places, lengths = _find_tokens(hidden[..., 0], attention_mask)
+        output = self._run(hidden.flatten(0, 1)[places], lengths, self.encoder["layer"][first:last])
+        return _spread(output, places, hidden.shape[:2])
+
+    def _embed(self, token_ids: Tensor) -> Tensor:
+        """(n,) -> (n, hidden_size)."""
+        words = self.embeddings["word_embeddings"](token_ids)
+        return self.embeddings["LayerNorm"](words + self.embeddings["token_type_embeddings"].weight[0])
+
+    def _run(self, hidden: Tensor, lengths: list[int], layers: nn.ModuleList) -> Tensor:
+        """(n, hidden_size) -> (n, hidden_size), for sequences put end to end."""
         lengths = [length for length in lengths if length]
         if lengths:
-            hidden = embeddings["word_embeddings"](input_ids.flatten()[places])
-            hidden = embeddings["LayerNorm"](hidden + embeddings["token_type_embeddings"].weight[0])
             attend = self._plan_attention(lengths, hidden)
-            for layer in self.encoder["layer"]:
+            for layer in layers:
                 hidden = layer(hidden, attend)
-            output = output.index_copy(0, places, hidden)
-        return output.unflatten(0, (b, s))
+        return hidden
 
     def _plan_attention(self, lengths: list[int], hidden: Tensor) -> Attention:
         slopes = torch.tensor(alibi_slopes(self.config.num_attention_heads), device=hidden.device)
@@ -154,6 +169,21 @@ class DNABERT2(nn.Module):
             compiled = self.kernels == "compiled" or (self.kernels == "auto" and can_compile())
             kind = FlexAttention if compiled else BlockAttention
         return kind(lengths, slopes, hidden.dtype)
+
+
+def _find_tokens(rows: Tensor, mask: Tensor | None, lengths: list[int] | None = None) -> tuple[Tensor, list[int]]:
+    """Places, int64 (n,), of the tokens in flattened rows (b, s), and how many each row has; see `DNABERT2.forward`."""
+    b, s = rows.shape
+    if lengths is None and mask is not None:
+        return mask.flatten().nonzero().squeeze(1), mask.bool().sum(1).tolist()
+    lengths = [s] * b if lengths is None else lengths
+    return row_places(lengths, s, rows.device), lengths
+
+
+def _spread(hidden: Tensor, places: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Token vectors (n, width) at their places in (b, s, width); zeros elsewhere."""
+    output = hidden.new_zeros(shape[0] * shape[1], hidden.shape[1])
+    return output.index_copy(0, places, hidden).unflatten(0, tuple(shape))
 
 
 class _Layer(nn.Module):

@@ -129,12 +129,27 @@ class HyenaDNA(nn.Module):
                 f"a sequence of {input_ids.shape[1]} tokens; this model reads at most {self.max_tokens}",
                 remedy="cut it into windows",
             )
-        hidden = self.backbone["embeddings"]["word_embeddings"](input_ids)
-        for layer in self.backbone["layers"]:
+        hidden = self.run_layers(self.embed_tokens(input_ids), None, 0, self.n_layers)
+        return hidden if attention_mask is None else hidden.masked_fill(~attention_mask.bool().unsqueeze(-1), 0)
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return len(self.backbone["layers"])
+
+    def embed_tokens(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """What the first layer reads, (b, s, hidden_size), padding too."""
+        return self.backbone["embeddings"]["word_embeddings"](input_ids)
+
+    def run_layers(self, hidden: Tensor, attention_mask: Tensor | None, first: int, last: int) -> Tensor:
+        """Layers `first` to `last` - 1 of vectors (b, s, hidden_size), and behind the last layer its norm.
+
+        No mask is needed: nothing after a position changes it. What stands at padding means nothing.
+        """
+        for layer in self.backbone["layers"][first:last]:
             hidden = layer(hidden)
         norm = self.backbone["ln_f"]
-        hidden = norm(hidden.to(norm.weight.dtype))
-        return hidden if attention_mask is None else hidden.masked_fill(~attention_mask.bool().unsqueeze(-1), 0)
+        return norm(hidden.to(norm.weight.dtype)) if last == self.n_layers else hidden
 
 
 class _Layer(nn.Module):
@@ -219,7 +234,8 @@ class _LongFilter(nn.Module):
         """(b, width, s) -> (b, width, s) of the same dtype; computed in float32, by FFT."""
         s = x.shape[2]
         position, time = self.pos_emb.z[:, :s], self.pos_emb.t[:, :s]
-        taps = self.implicit_filter(position) * (torch.exp(-time * self.modulation.deltas.abs()) + _SHIFT)
+        with torch.autocast(x.device.type, enabled=False):  # see `HyenaDNA.from_pretrained`
+            taps = self.implicit_filter(position) * (torch.exp(-time * self.modulation.deltas.abs()) + _SHIFT)
         size = next_fast_len(2 * s, real=True)  # long enough that the end does not reach around to the start
         signal = x.to(taps.dtype)
         spectrum = torch.fft.rfft(signal, n=size) * torch.fft.rfft(taps.transpose(1, 2), n=size)

@@ -45,9 +45,9 @@ class ModelTokenizer(Protocol):
 def load_tokenizer(folder: str | Path, model_type: str, *, trust_remote_code: bool = False) -> ModelTokenizer:
     """The tokenizer of a model folder.
 
-    In this order: one of `tokenization`; tokenizer.json (the `tokenizers` library); HyenaDNA's characters; a k-mer
-    vocabulary (vocab.txt of Nucleotide Transformer, vocab.json with special_tokens_map.json's `kmerlen` of MetaBERTa);
-    what transformers' AutoTokenizer reads.
+    In this order: one of `tokenization` or `ensemble_tokenizer`; tokenizer.json (the `tokenizers` library); HyenaDNA's
+    characters; a k-mer vocabulary (vocab.txt of Nucleotide Transformer, vocab.json with special_tokens_map.json's
+    `kmerlen` of MetaBERTa); what transformers' AutoTokenizer reads.
 
     Raises
     ------
@@ -57,9 +57,7 @@ def load_tokenizer(folder: str | Path, model_type: str, *, trust_remote_code: bo
     folder = Path(folder)
     settings = {**_read_json(folder / "special_tokens_map.json"), **_read_json(folder / "tokenizer_config.json")}
     if "dna_tokenization" in settings:
-        from workflow_lib.embed.tokenization import DNATokenizer
-
-        return DNATokenizer(folder)
+        return _load_own(folder, settings)
     if (folder / "tokenizer.json").is_file():
         return RustTokenizer(folder / "tokenizer.json")
     if model_type == "hyenadna":
@@ -69,6 +67,15 @@ def load_tokenizer(folder: str | Path, model_type: str, *, trust_remote_code: bo
     if model_type == "esm" and (folder / "vocab.txt").is_file():
         return _load_nucleotide_transformer(folder, settings)
     return _load_auto_tokenizer(folder, settings, trust_remote_code)
+
+
+def _load_own(folder: Path, settings: dict) -> ModelTokenizer:
+    from workflow_lib.embed.ensemble_tokenizer import KIND, EnsembleTokenizer
+    from workflow_lib.embed.tokenization import DNATokenizer
+
+    description = settings["dna_tokenization"]
+    is_ensemble = isinstance(description, dict) and description.get("kind") == KIND
+    return EnsembleTokenizer(folder) if is_ensemble else DNATokenizer(folder)
 
 
 def bp_per_token(tokenizer: ModelTokenizer) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from workflow_lib.embed.base import Embedder
-from workflow_lib.embed.hub import HUB_MODELS, hub_repository, locate_model
+from workflow_lib.embed.base import Embedder, runs_on_cpu_only
+from workflow_lib.embed.hub import HUB_MODELS, hub_repository, locate_model, model_folder_name
+from workflow_lib.embed.small_model import model_type
 from workflow_lib.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ EMBEDDERS = {
     "tnf-k": ("workflow_lib.embed.tnf", "TNFK"),
     "dna2vec": ("workflow_lib.embed.dna2vec", "DNA2Vec"),
     "tnf-vae": ("workflow_lib.embed.tnf_vae", "TNFVAE"),
+    "compact": ("workflow_lib.embed.compact", "Compact"),
 }
 # Those that are made from a file or folder (option `weights`), and what it is.
 WEIGHTS = {
@@ -34,7 +35,10 @@ OPTIONS = {
     "tnf-k": ("both_strands",),
     "dna2vec": ("weights", "both_strands"),
     "tnf-vae": ("weights", "both_strands"),
+    "compact": (),  # both strands give the same vector by construction
 }
+# Those whose trained folder can be named itself, by the `model_type` of its config.json -> the parameter that takes it.
+TRAINED = {"tnf-vae": "weights", "compact": "folder"}
 LANGUAGE_MODEL_OPTIONS = (
     "revision", "trust_remote_code", "pooling", "window", "overlap", "both_strands", "token_budget", "dtype",
 )  # fmt: skip
@@ -42,36 +46,35 @@ LANGUAGE_MODEL_OPTIONS = (
 
 def is_language_model(model: str) -> bool:
     """Whether a name, folder or hub id stands for a language model."""
-    return model not in EMBEDDERS and not _is_vae_folder(model)
-
-
-def _is_vae_folder(model: str) -> bool:
-    """Whether a folder is one that train_tnf_vae wrote."""
-    try:
-        config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False  # what is wrong with it is told when it is loaded
-    return isinstance(config, dict) and config.get("model_type") == "tnf-vae"
+    return model not in EMBEDDERS and model_type(model) not in TRAINED
 
 
 def select_options(model: str, config: Mapping[str, object]) -> dict[str, object]:
     """The keys of the configuration's embed section that the embedder of `model` takes; others do not concern it."""
-    known = LANGUAGE_MODEL_OPTIONS if is_language_model(model) else OPTIONS.get(model, ("both_strands",))
+    if is_language_model(model):
+        known = LANGUAGE_MODEL_OPTIONS
+    elif model in EMBEDDERS:
+        known = OPTIONS[model]
+    else:
+        known = tuple(key for key in OPTIONS[model_type(model)] if key != "weights")  # the folder is the weights
     return {key: config[key] for key in known if key in config}
 
 
-def check_model(model: str, weights: str | Path | None) -> None:
+def check_model(model: str, weights: str | Path | None, *, device: str = "cpu") -> None:
     """Refuse what can be told without loading a model, before a run spends hours on what comes first.
 
     Parameters
     ----------
-    model, weights : of the configuration's embed section; `tnf-vae` without weights is trained by the workflow.
+    model, weights, device : of the configuration's embed section; `tnf-vae` without weights is trained by the workflow.
 
     Raises
     ------
     InputError
-        when there is no such embedder, the folder names no architecture, or weights are missing.
+        when there is no such embedder, the folder names no architecture, weights are missing, or the embedder has no
+        use for the device.
     """
+    if device != "cpu" and not is_language_model(model):
+        raise runs_on_cpu_only(model, device)
     if model in WEIGHTS:
         if weights is None and model != "tnf-vae":
             raise _lacks_weights(model)
@@ -96,6 +99,30 @@ def _unknown(name: str) -> InputError:
     )
 
 
+def name_models(models: Sequence[str]) -> dict[str, str]:
+    """Names for files and pages -> models, each model once, in order.
+
+    A model that has a name keeps it; a folder is called by its last part, a model of the hub `owner--name`.
+
+    Raises
+    ------
+    InputError
+        when two models would have one name.
+    """
+    named: dict[str, str] = {}
+    for model in dict.fromkeys(models):
+        if model in EMBEDDERS or model in HUB_MODELS:
+            name = model
+        else:
+            name = Path(model).resolve().name if Path(model).is_dir() else model_folder_name(model)
+        if name in named:
+            raise InputError(
+                f"two embedders would be called {name!r}: {named[name]} and {model}", remedy="rename one of the folders"
+            )
+        named[name] = model
+    return named
+
+
 def load_embedder(name_or_folder: str | Path, *, device: str = "cpu", **options: object) -> Embedder:
     """Make the embedder of a name, a model folder, or a model of the hub.
 
@@ -104,8 +131,8 @@ def load_embedder(name_or_folder: str | Path, *, device: str = "cpu", **options:
     name_or_folder : a key of `EMBEDDERS` or `hub.HUB_MODELS`; a local folder (config.json, tokenizer, weights); or an
         id 'owner/name' of the hub, taken from the hub's cache on this machine, else downloaded.
     device : "cpu", or "cuda", "cuda:N", "cuda:N,M" for language models.
-    options : of the embedder; `both_strands` and `threads` are common to all. Of hub models also `revision`; of those
-        in `WEIGHTS` also `weights`, a path.
+    options : of the embedder; `threads` is common to all, `both_strands` to all but compact. Of hub models also
+        `revision`; of those in `WEIGHTS` also `weights`, a path.
 
     Raises
     ------
@@ -113,8 +140,8 @@ def load_embedder(name_or_folder: str | Path, *, device: str = "cpu", **options:
         when there is no such embedder, it lacks an option, or it cannot run on the device.
     """
     name = str(name_or_folder)
-    if _is_vae_folder(name):
-        embedder = _make("tnf-vae", device, {**options, "weights": name})
+    if (kind := model_type(name)) in TRAINED and name not in EMBEDDERS:
+        embedder = _make(kind, device, {**options, TRAINED[kind]: name})
     elif name in EMBEDDERS:
         embedder = _make(name, device, options)
     else:

@@ -8,9 +8,8 @@ from functools import cache
 import numba
 import numpy as np
 
-from workflow_lib.embed.base import compute_fingerprint, unit_rows
-from workflow_lib.embed.kmers import BASES, compiled, kmer_frequencies, reverse_complement_columns, run_in_threads
-from workflow_lib.errors import InputError
+from workflow_lib.embed.base import compute_fingerprint, runs_on_cpu_only, unit_rows
+from workflow_lib.embed.kmers import BASES, kmer_frequencies, project_rows, reverse_complement_columns
 
 K = 4
 N_COLUMNS = 4**K
@@ -67,21 +66,6 @@ def tnf_k_kernel() -> np.ndarray:
     return np.ascontiguousarray(basis.round(_DECIMALS)) + 0.0  # no negative zeros
 
 
-@compiled("void(float32[:, ::1], float64[:, ::1], int64, int64, float32[:, ::1])")
-def _project(frequencies, kernel, start, stop, projected):  # pragma: no cover -- compiled
-    """projected = (frequencies - 1/256) @ kernel, always summed in the same order; zero rows stay zeros."""
-    n_columns, dim = kernel.shape
-    for row in range(start, stop):
-        total = np.zeros(dim)
-        if frequencies[row].any():
-            for i in range(n_columns):
-                weight = frequencies[row, i] - 1.0 / n_columns
-                for j in range(dim):
-                    total[j] += weight * kernel[i, j]
-        for j in range(dim):
-            projected[row, j] = total[j]
-
-
 def published_kernel() -> np.ndarray:
     """The kernel, float64 (256, 103), as DNABERT-S's published evaluation applies it.
 
@@ -100,10 +84,7 @@ def project_frequencies(frequencies: np.ndarray, *, kernel: np.ndarray | None = 
     of zeros stays zeros.
     """
     kernel = tnf_k_kernel() if kernel is None else kernel
-    projected = np.empty((len(frequencies), kernel.shape[1]), dtype=np.float32)
-    offsets = np.arange(len(frequencies) + 1)
-    run_in_threads(lambda a, b: _project(frequencies, kernel, a, b, projected), offsets, threads=threads)
-    return projected
+    return project_rows(frequencies, np.full(N_COLUMNS, 1 / N_COLUMNS), kernel, threads=threads)
 
 
 class TNF:
@@ -121,10 +102,7 @@ class TNF:
 
     def __init__(self, *, device: str = "cpu", both_strands: bool = True, threads: int | None = None) -> None:
         if device != "cpu":
-            raise InputError(
-                f"{self.name} runs on the CPU only, the device asked for is {device!r}",
-                remedy="set embed.device to cpu",
-            )
+            raise runs_on_cpu_only(self.name, device)
         self.both_strands = both_strands
         self.threads = threads or numba.config.NUMBA_NUM_THREADS
         self.fingerprint = self._fingerprint([])

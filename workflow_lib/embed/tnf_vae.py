@@ -10,7 +10,6 @@ samples of a run and their reference.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +17,11 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from workflow_lib.embed.base import as_bytes, compute_fingerprint, unit_rows
+from workflow_lib.embed.base import as_bytes, compute_fingerprint, runs_on_cpu_only, unit_rows
 from workflow_lib.embed.kmers import BASES
+from workflow_lib.embed.small_model import read_small_model, write_small_model
 from workflow_lib.embed.tnf import TNF_K_DIM, project_frequencies, tetranucleotide_frequencies
-from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta
-from workflow_lib.files import atomic_open, atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +91,6 @@ def train_tnf_vae(
     InputError
         when a FASTA file cannot be read.
     """
-    from safetensors.numpy import save_file
-
     from workflow_lib.embed.tnf_vae_training import train_network
 
     if isinstance(fasta_paths, str | Path):
@@ -103,16 +99,11 @@ def train_tnf_vae(
     mean, deviation = standardise(projected)
     standardised = ((projected - mean) / deviation).astype(np.float32)
     weights, loss = train_network(standardised, lengths, seed=seed, epochs=epochs)
-    folder = Path(folder)
     config = {
         "model_type": MODEL_TYPE, "version": ALGORITHM_VERSION, "hidden": HIDDEN, "latent": LATENT, "seed": seed,
         "epochs": epochs, "n_sequences": len(lengths), "total_bp": int(lengths.sum()), "loss": loss,
     }  # fmt: skip
-    with atomic_path(folder / "model.safetensors") as temporary:
-        save_file({**weights, "mean": mean, "deviation": deviation}, temporary)
-    with atomic_open(folder / "config.json") as handle:
-        json.dump(config, handle, indent=2, sort_keys=True)
-        handle.write("\n")
+    write_small_model(folder, config, {**weights, "mean": mean, "deviation": deviation})
 
 
 _SHAPES = {
@@ -133,34 +124,6 @@ _SHAPES = {
     "latent.weight": (LATENT, HIDDEN),
     "latent.bias": (LATENT,),
 }
-
-
-def _read_weights(folder: Path) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
-    remedy = "train it again (workflow_lib.embed.tnf_vae.train_tnf_vae)"
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"not a config.json that can be read ({error})", path=folder, remedy=remedy) from error
-    found = (config.get("model_type"), config.get("version")) if isinstance(config, dict) else (None, None)
-    if found != (MODEL_TYPE, ALGORITHM_VERSION):
-        raise InputError(
-            f"its config.json says model_type {found[0]!r}, version {found[1]!r}; expected {MODEL_TYPE!r}, "
-            f"{ALGORITHM_VERSION}",
-            path=folder,
-            remedy=remedy,
-        )
-    path = folder / "model.safetensors"
-    try:
-        weights = load_file(path)
-    except Exception as error:  # the library raises its own errors and OSError
-        raise InputError(f"not a safetensors file that can be read ({error})", path=path, remedy=remedy) from error
-    for name, shape in _SHAPES.items():
-        shown = weights[name].shape if name in weights else "none"
-        if shown != shape:
-            raise InputError(f"tensor {name}: found {shown}, expected shape {shape}", path=path, remedy=remedy)
-    return {name: weights[name].astype(np.float64) for name in _SHAPES}
 
 
 class TNFVAE:
@@ -191,11 +154,14 @@ class TNFVAE:
         threads: int | None = None,
     ) -> None:
         if device != "cpu":
-            raise InputError(
-                f"{self.name} runs on the CPU only, the device asked for is {device!r}",
-                remedy="set embed.device to cpu",
-            )
-        self._weights = _read_weights(Path(folder))
+            raise runs_on_cpu_only(self.name, device)
+        self._weights = read_small_model(
+            folder,
+            kind=MODEL_TYPE,
+            version=ALGORITHM_VERSION,
+            shapes=_SHAPES,
+            remedy="train it again (workflow_lib.embed.tnf_vae.train_tnf_vae)",
+        )
         self.both_strands = both_strands
         self.threads = threads or numba.config.NUMBA_NUM_THREADS
         content = {"name": self.name, "version": ALGORITHM_VERSION, "bases": BASES, "both_strands": both_strands}

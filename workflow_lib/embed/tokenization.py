@@ -171,15 +171,16 @@ def train_tokenizer(
         content = training.make_kmer_tokenizer(kind, kmers, k)
     else:
         size = VOCABULARY_SIZE if vocabulary_size is None else vocabulary_size
-        _check_size(size, len(LETTERS))
+        check_size(size)
         content = training.learn_tokens(kind, fasta_paths, size=size, max_mbp=max_mbp, seed=seed)
-    _save(Path(folder), content, kind, k)
+    save_tokenizer(folder, content, {"kind": kind, "k": k})
     tokenizer = DNATokenizer(folder)
     logger.info("%s tokenizer with %d tokens in %s", kind, tokenizer.n_ids, folder)
     return tokenizer
 
 
-def _check_size(size: int, n_letters: int) -> None:
+def check_size(size: int, n_letters: int = len(LETTERS)) -> None:
+    """Refuse a vocabulary with no room for more than the special tokens and `n_letters` letters."""
     needed = len(SPECIAL_TOKENS) + n_letters
     if size <= needed:
         raise InputError(
@@ -187,15 +188,20 @@ def _check_size(size: int, n_letters: int) -> None:
         )
 
 
+def all_kmers(k: int) -> list[str]:
+    """All k-mers of A, C, G and T in alphabetical order."""
+    return ["".join(letters) for letters in itertools.product("ACGT", repeat=k)]
+
+
 def _choose_kmers(kind: str, fasta_paths: Sequence[str | Path], size: int | None, k: int) -> list[str]:
     """All k-mers in alphabetical order, or the most frequent ones of the files."""
     from workflow_lib.embed.tokenizer_training import count_kmers
 
-    kmers = ["".join(letters) for letters in itertools.product("ACGT", repeat=k)]
+    kmers = all_kmers(k)
     if size is None or k == 1:
         return kmers
     n_letters = 0 if kind == "overlapping-kmer" else len(LETTERS)
-    _check_size(size, n_letters)
+    check_size(size, n_letters)
     counts = count_kmers(fasta_paths, k)
     if not counts.any():
         raise InputError(f"found no {k}-mer of A, C, G and T in the FASTA files", remedy="give files with sequences")
@@ -203,13 +209,15 @@ def _choose_kmers(kind: str, fasta_paths: Sequence[str | Path], size: int | None
     return [kmers[column] for column in order if counts[column]]
 
 
-def _save(folder: Path, content: str, kind: str, k: int | None) -> None:
+def save_tokenizer(folder: str | Path, content: str, description: dict) -> None:
+    """Write tokenizer.json (its content) and tokenizer_config.json (special tokens, and what only novabin reads)."""
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **{f"{token[1:-1].lower()}_token": token for token in SPECIAL_TOKENS},
         "clean_up_tokenization_spaces": False,
-        SETTINGS_KEY: {"kind": kind, "k": k},
+        SETTINGS_KEY: description,
     }
+    folder = Path(folder)
     with atomic_open(folder / "tokenizer.json") as handle:
         handle.write(content)
     with atomic_open(folder / "tokenizer_config.json") as handle:

@@ -115,6 +115,29 @@ def learn_tokens(kind: str, fasta_paths: Sequence[str | Path], *, size: int, max
     return _finish(tokenizer)
 
 
+def join_kmers(bpe: str, kmers: Sequence[str], *, prompts: Sequence[str]) -> str:
+    """A BPE tokenizer.json with prompt tokens and k-mers behind its own tokens; it encodes as BPE, with its prompt.
+
+    Parameters
+    ----------
+    bpe : the content of a tokenizer.json of `learn_tokens`.
+    kmers : their names, which no DNA spells.
+    prompts : the prompt tokens; the first is that of BPE.
+    """
+    content = json.loads(bpe)
+    vocabulary = content["model"]["vocab"]
+    first = 1 + max(vocabulary.values())
+    vocabulary.update({token: identity for identity, token in enumerate([*prompts, *kmers], start=first)})
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    tokenizer.add_special_tokens(list(prompts))
+    special = ["[CLS]", prompts[0], "[SEP]"]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"[CLS] {prompts[0]} $A [SEP]",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in special],
+    )
+    return tokenizer.to_str(pretty=True)
+
+
 def _rounded_unigram(tokenizer: Tokenizer) -> Tokenizer:
     """Scores to six decimals and tokens sorted by them: the same file whatever the order of the trainer's sums."""
     content = json.loads(tokenizer.to_str())

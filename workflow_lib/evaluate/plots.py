@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def plot_bin_quality(bins: pd.DataFrame, path: str | Path) -> None:
             handle.set_sizes([60.0])
         _note_empty(axes, len(drawn), "no bins")
 
-    _save(draw, path, size=(6.4, 6.4))
+    save_svg(draw, path, size=(6.4, 6.4))
 
 
 def plot_ranked(bins: pd.DataFrame, genomes: pd.DataFrame, path: str | Path) -> None:
@@ -77,7 +78,7 @@ def plot_ranked(bins: pd.DataFrame, genomes: pd.DataFrame, path: str | Path) -> 
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)
         _note_empty(axes, len(completeness) + len(contamination), "nothing to evaluate")
 
-    _save(draw, path, size=(6.4, 5.4))
+    save_svg(draw, path, size=(6.4, 5.4))
 
 
 def _classify(bins: pd.DataFrame) -> np.ndarray:
@@ -94,7 +95,8 @@ def _note_empty(axes, n_drawn: int, text: str) -> None:
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="#555555")
 
 
-def _save(draw, path: str | Path, *, size: tuple[float, float]) -> None:
+def save_svg(draw: Callable[[Figure], None], path: str | Path, *, size: tuple[float, float]) -> None:
+    """Have `draw` fill a figure of `size` (inches) and write it as SVG; the same drawing gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

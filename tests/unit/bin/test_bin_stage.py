@@ -67,7 +67,8 @@ class Sample:
         rng = np.random.default_rng(1)
         lines = ["contig\tlength\ta\ta-var\tb\tb-var"]
         for name, sequence in kept:
-            level = {"g0": (5, 20), "g1": (5, 3), "g2": (40, 3)}.get(name[:2], (1, 1))
+            levels = {"g0": (5, 20), "g1": (5, 3), "g2": (40, 3), "st": (200, 100)}
+            level = levels.get(name[:2], (1, 1))
             values = [f"{value * np.exp(0.1 * rng.standard_normal()):.5g}\t{value:g}" for value in level]
             lines.append("\t".join([name, str(len(sequence)), *values]))
         (folder / "depth.tsv").write_text("\n".join(lines) + "\n")

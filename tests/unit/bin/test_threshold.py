@@ -187,3 +187,23 @@ def test_whitening_needs_pieces():
     assert whiten(vectors, few)[0] is vectors
     with pytest.raises(InputError, match="pieces"):
         Pieces(pieces.rows[:5], pieces.lengths, pieces.vectors)
+
+
+def test_halves_tell_what_unseen_halves_would():
+    """A metric makes the halves alike that it is learned from: those that it has not seen are the measure."""
+    rng = np.random.default_rng(11)
+
+    def draw(n):
+        # One genome: what is common, and noise that is of the same size in every direction.
+        return unit_rows((np.eye(60)[0] + 0.1 * rng.standard_normal((n, 2, 60))).astype(np.float32))
+
+    known, unseen = draw(80), draw(2000)
+    pieces = Pieces(np.arange(80), np.full(80, 3000), known)
+    halves = unseen.reshape(-1, 60)
+    expected = whiten(halves, pieces)[0].reshape(-1, 2, 60)
+    _, found = whiten(known[:, 0], pieces)
+
+    def similarity(pairs):
+        return np.einsum("ij,ij->i", pairs[:, 0], pairs[:, 1]).mean()
+
+    assert similarity(found.vectors) == pytest.approx(similarity(expected), abs=0.05)

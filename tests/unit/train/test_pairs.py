@@ -1,0 +1,197 @@
+"""Positive pairs and the split by genus: what pairs are made of, and what must never be in one batch or both parts."""
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+from tiny_models import random_sequence
+
+from workflow_lib.errors import InputError
+from workflow_lib.fasta import reverse_complement, write_fasta
+from workflow_lib.tables import Genome
+from workflow_lib.train.genomes import TrainingGenome, hash_genomes, load_genomes, split_by_genus
+from workflow_lib.train.pairs import PairOptions, PairSampler, draw_apart, draw_length, mutate
+
+SHORT = {"length_median": 300, "length_sigma": 0.3, "min_length": 100, "max_length": 900}
+
+
+def make_genome(name, species=None, genus=None, lengths=(4000, 1000, 2500)):
+    rng = np.random.default_rng(sum(map(ord, name)))
+    segments = tuple(random_sequence(rng, length).encode() for length in lengths)
+    return TrainingGenome(name, species or name, genus or species or name, segments)
+
+
+def find(piece, genome):
+    """(segment, start, stop) of a piece on either strand."""
+    hits = [
+        (i, start, start + len(piece))
+        for text in (piece, reverse_complement(piece))
+        for i, segment in enumerate(genome.segments)
+        if (start := segment.find(text)) >= 0
+    ]
+    assert len(hits) == 1
+    return hits[0]
+
+
+def test_pieces_of_one_genome_share_no_base():
+    genomes = [make_genome(f"g{i}") for i in range(6)] + [make_genome("single", lengths=(450,))]
+    sampler = PairSampler(genomes, PairOptions(batch_size=7, **SHORT))
+    rng, strands = np.random.default_rng(0), Counter()
+    for _ in range(60):
+        batch = sampler.draw(rng)
+        for first, second, genome in zip(*batch, strict=True):
+            (i, *one), (j, *other) = find(first, genome), find(second, genome)
+            assert i != j or one[1] <= other[0] or other[1] <= one[0]
+            assert min(len(first), len(second)) >= 100
+            strands[first in genome.segments[i], second in genome.segments[j]] += 1
+    assert len(strands) == 4
+    assert min(strands.values()) > 60
+
+
+def test_lengths_of_a_batch_are_alike_and_follow_the_distribution():
+    options = PairOptions(batch_size=5, **SHORT)
+    sampler = PairSampler([make_genome(f"g{i}") for i in range(5)], options)
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        first, second, _ = sampler.draw(rng)
+        assert len(set(map(len, first))) == len(set(map(len, second))) == 1
+    lengths = [draw_length(options, rng) for _ in range(4000)]
+    assert 290 < np.median(lengths) < 310
+    assert 0.25 < np.std(np.log(lengths)) < 0.31  # cut off at both ends
+    assert min(lengths) >= 100
+    assert max(lengths) <= 900
+
+
+def test_every_place_is_drawn_alike():
+    rng = np.random.default_rng(2)
+    segments = (b"ACGTA", b"C", b"TTGCA")
+    counts = Counter(draw_apart(segments, (4, 1), rng)[0] for _ in range(4000))
+    assert set(counts) == {b"ACGT", b"CGTA", b"TTGC", b"TGCA"}
+    assert min(counts.values()) > 850  # 1000 +- 27
+
+
+def test_a_batch_has_each_species_once_and_all_species_alike():
+    genomes = [make_genome(f"g{i}", species="common", genus="a") for i in range(6)]
+    genomes += [make_genome("h", species="rare"), make_genome("i"), make_genome("j")]
+    sampler = PairSampler(genomes, PairOptions(batch_size=3, **SHORT))
+    rng, seen, common = np.random.default_rng(3), Counter(), Counter()
+    for _ in range(400):
+        batch = sampler.draw(rng)
+        species = [genome.species for genome in batch.genomes]
+        assert len(set(species)) == 3
+        seen.update(species)
+        common.update(genome.name for genome in batch.genomes if genome.species == "common")
+    assert max(seen.values()) - min(seen.values()) < 60
+    assert len(common) == 6
+
+
+def test_batches_are_those_of_the_seed_whatever_the_order_of_genomes():
+    genomes = [make_genome(f"g{i}", species=f"s{i // 2}") for i in range(8)]
+    options = PairOptions(batch_size=4, **SHORT)
+    one, other = (PairSampler(order, options).draw(np.random.default_rng(5)) for order in (genomes, genomes[::-1]))
+    assert one == other
+    assert one != PairSampler(genomes, options).draw(np.random.default_rng(6))
+
+
+def test_other_strategies():
+    genomes = [make_genome(f"g{i}") for i in range(3)]
+
+    def draw(strategy, **changes):
+        options = PairOptions(batch_size=3, strategy=strategy, **SHORT, **changes)
+        return PairSampler(genomes, options).draw(np.random.default_rng(4))
+
+    for first, second, genome in zip(*draw("double_strand"), strict=True):
+        complement = dict(zip(b"ACGT", b"TGCA", strict=True))
+        assert second == bytes(complement[letter] for letter in reversed(first))
+        assert any(first in segment for segment in genome.segments)
+    assert all(first == second for first, second, _ in zip(*draw("dropout"), strict=True))
+    assert all(first == second for first, second, _ in zip(*draw("mutate", mutation_rate=0.0), strict=True))
+    assert all(first != second for first, second, _ in zip(*draw("mutate"), strict=True))
+
+
+def test_mutations_change_and_lose_half_of_the_share_each():
+    rng = np.random.default_rng(7)
+    sequence = random_sequence(rng, 100_000, "ACGTN").encode()
+    mutated = mutate(sequence, 0.2, rng)
+    assert len(mutated) / len(sequence) == pytest.approx(0.9, abs=0.005)  # 5 deviations
+    poly = mutate(b"A" * 100_000, 0.2, rng)
+    assert poly.count(b"A") / len(poly) == pytest.approx(0.8 / 0.9, abs=0.005)
+    assert min(poly.count(base) for base in (b"C", b"G", b"T")) > 3050  # 3333 +- 57
+    assert set(mutate(b"N" * 1000, 0.5, rng)) == {ord("N")}
+
+
+def write_table(folder, rows):
+    """Genomes of (name, taxonomy, sequence lengths)."""
+    genomes = []
+    for name, taxonomy, lengths in rows:
+        rng = np.random.default_rng(sum(map(ord, name)))
+        records = [(f"{name}_{i}", random_sequence(rng, length).encode()) for i, length in enumerate(lengths)]
+        write_fasta(folder / f"{name}.fa.gz", records)
+        genomes.append(Genome(name, str(folder / f"{name}.fa.gz"), taxonomy))
+    return genomes
+
+
+def test_genomes_are_loaded_with_their_units(tmp_path):
+    rows = [
+        ("d", {"species": "A b", "genus": "A"}, [500, 80, 500]),
+        ("c", {"genus": "A"}, [900]),
+        ("b", {"species": "C d"}, [900]),
+        ("a", {}, [900]),
+        ("short", {}, [399, 99]),
+    ]
+    genomes = load_genomes(write_table(tmp_path, rows), min_length=100)
+    assert [(genome.name, genome.species, genome.genus) for genome in genomes] == [
+        ("a", "genome a", "genome a"),
+        ("b", "species C d", "species C d"),
+        ("c", "genome c", "genus A"),
+        ("d", "species A b", "genus A"),
+    ]
+    assert genomes[3].n_bp == 1000
+    changed = [*genomes[:3], make_genome("d")]
+    assert hash_genomes(genomes) != hash_genomes(changed)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_split_is_by_genus_and_independent_of_order(seed):
+    genomes = [make_genome(f"g{i}", species=f"s{i // 2}", genus=f"n{i // 6}") for i in range(60)]
+    genomes += [make_genome(f"unnamed{i}") for i in range(5)]
+    genomes += [make_genome("x1", species="x", genus="n0"), make_genome("x2", species="x", genus="other name of n0")]
+    train, held_out = split_by_genus(genomes, held_out=0.3, seed=seed)
+    assert split_by_genus(genomes[::-1], held_out=0.3, seed=seed) == (train, held_out)
+    assert sorted(genome.name for genome in train + held_out) == sorted(genome.name for genome in genomes)
+    for level in ("genus", "species"):
+        one, other = ({getattr(genome, level) for genome in part} for part in (train, held_out))
+        assert not one & other
+    assert 4 <= len({genome.genus for genome in held_out}) <= 6  # of 15, or 16 if the joined ones are among them
+
+
+def test_seeds_split_differently():
+    genomes = [make_genome(f"g{i}") for i in range(20)]
+    names = [
+        frozenset(genome.name for genome in split_by_genus(genomes, held_out=0.2, seed=seed)[1]) for seed in range(4)
+    ]
+    assert all(one != other for one, other in itertools.combinations(names, 2))
+
+
+def test_too_little_to_split():
+    genomes = [make_genome(f"g{i}", species=f"s{i}", genus="all") for i in range(4)]
+    with pytest.raises(InputError, match="0 species to train on and 4 held out, of 1 genera"):
+        split_by_genus(genomes, held_out=0.1, seed=1)
+    with pytest.raises(InputError, match="1 species"):
+        PairSampler([make_genome("a", species="s"), make_genome("b", species="s")], PairOptions(**SHORT))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strategy": "same"}, "same_genome, mutate, dropout, double_strand"),
+        ({"min_length": 400}, "400 to 900 bp with a median of 300"),
+        ({"min_length": 10}, "20 <= min_length"),
+        ({"batch_size": 1}, "batch of 1"),
+        ({"mutation_rate": 1.0}, "rate of 1.0"),
+    ],
+)
+def test_bad_options(changes, message):
+    with pytest.raises(InputError, match=message):
+        PairOptions(**{**SHORT, **changes})

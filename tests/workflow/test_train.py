@@ -1,0 +1,67 @@
+"""`snakemake train`: a tiny DNABERT-2 learns, a killed run goes on to the same weights, and what is missing is told."""
+
+import pytest
+import yaml
+from genome_tables import write_genomes
+from running import read_losses, run_snakemake, start_and_kill
+from tiny_models import write_dnabert2
+
+from workflow_lib.embed import load_embedder
+
+TRAIN = {
+    "model": "model", "genomes": "genomes.tsv", "batch_size": 8, "length_median": 250, "length_sigma": 0.2,
+    "min_length": 150, "max_length": 400, "steps": 40, "simclr_share": 0.75, "head": 16, "learning_rate": 0.001,
+    "warmup_steps": 2, "checkpoint_steps": 10, "validation_steps": 20, "log_steps": 6, "validation_pieces": 3,
+    "held_out": 0.2,
+}  # fmt: skip
+FOLDER = "results/models/trained"
+ONE_CORE = ("--cores", "1")  # so small a model gains nothing from two
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return prepare(tmp_path)
+
+
+def prepare(path, **changes):
+    """Genomes, a model and a configuration in a folder."""
+    path.mkdir(exist_ok=True)
+    write_genomes(path)
+    write_dnabert2(path / "model")
+    (path / "samples.tsv").write_text("sample\tcontigs\nsmall\tgenome_0.fa.gz\n")
+    content = {"samples": "samples.tsv", "libraries": None, "reference": None, "train": {**TRAIN, **changes}}
+    (path / "config").mkdir(exist_ok=True)
+    (path / "config/config.yaml").write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_it_learns_and_a_killed_run_goes_on_to_the_same_weights(folder, root, tmp_path):
+    run_snakemake(folder, root, *ONE_CORE, "train")
+    first_phase = read_losses(folder / FOLDER / "training/history.tsv", until=30)
+    assert len(first_phase) == 5
+    assert first_phase[-1] < 0.8 * first_phase[0]
+    assert "Nothing to be done" in run_snakemake(folder, root, *ONE_CORE, "train", "--dry-run").stdout
+    vectors = load_embedder(folder / FOLDER).embed(["ACGTTGCAAC" * 30])
+    assert vectors.shape == (1, 32)
+
+    other = prepare(tmp_path / "killed")
+    start_and_kill(other, root, *ONE_CORE, "train", checkpoint=FOLDER + "/training/checkpoint.pt")
+    assert not (other / FOLDER / "model.safetensors").exists()
+    run_snakemake(other, root, *ONE_CORE, "train", "--unlock")
+    run_snakemake(other, root, *ONE_CORE, "train", "--rerun-incomplete")
+    assert "going on from step" in (other / "logs/train_embedder.log").read_text()
+    for name in ("model.safetensors", "training/history.tsv", "training/history.svg"):
+        assert (other / FOLDER / name).read_bytes() == (folder / FOLDER / name).read_bytes()
+
+
+def test_what_is_missing_is_told(folder, root):
+    for changes, message in (
+        ({"model": None}, "train.model is not set"),
+        ({"genomes": None}, "train.genomes is not set"),
+        ({"genomes": "none.tsv"}, "none.tsv"),
+        ({"model": "nothing"}, "no config.json: this is no model folder"),
+    ):
+        prepare(folder, **changes)
+        done = run_snakemake(folder, root, *ONE_CORE, "train", check=False)
+        assert done.returncode != 0
+        assert message in done.stdout

@@ -1,0 +1,236 @@
+"""Curriculum contrastive training of an embedder: Weighted SimCLR, then manifold instance mixup.
+
+Source: Zhou et al. 2024 (DNABERT-S), section 3; Lee et al. 2021 (i-Mix) for mixing inputs; Verma et al. 2019 for mixing
+hidden states.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from workflow_lib.embed.base import compute_fingerprint
+from workflow_lib.embed.pooling import pool
+from workflow_lib.errors import InputError
+from workflow_lib.train import losses, processes
+from workflow_lib.train.genomes import TrainingGenome, hash_genomes
+from workflow_lib.train.pairs import PairOptions, PairSampler
+from workflow_lib.train.prefetch import Prefetch
+from workflow_lib.train.trainable import Batch, Trainable
+from workflow_lib.train.validation import HeldOutPieces
+
+logger = logging.getLogger(__name__)
+
+MIXINGS = ("manifold", "input", "none")
+_PAIRS, _MIXING, _HELD_OUT = range(3)  # streams of random numbers
+_VALIDATION_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class ContrastiveOptions:
+    """What decides a contrastive training, beside how pairs are drawn.
+
+    Attributes
+    ----------
+    pairs : see `PairOptions`.
+    steps : batches of both phases.
+    simclr_share : of the steps that are the first phase, Weighted SimCLR; 0: no curriculum, mixing from the start.
+    mixing : of the second phase: "manifold", hidden states before a layer drawn anew for each batch; "input", what the
+        first layer reads (i-Mix); "none", Weighted SimCLR to the end.
+    mix_alpha : of the Beta distribution that the share of an anchor in its mixture is drawn from.
+    temperature : of the losses.
+    head : columns of a projection that the losses see and that is thrown away; 0: none.
+    validation_pieces : of each held-out genome, for the validation by K-means.
+    seed : of batches, mixing, head and validation.
+    """
+
+    pairs: PairOptions = field(default_factory=PairOptions)
+    steps: int = 20_000
+    simclr_share: float = 1 / 3
+    mixing: str = "manifold"
+    mix_alpha: float = 1.0
+    temperature: float = losses.TEMPERATURE
+    head: int = 128
+    validation_pieces: int = 10
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.mixing not in MIXINGS:
+            raise InputError(
+                f"found the mixing {self.mixing!r}, expected one of {', '.join(MIXINGS)}",
+                remedy="correct train.mixing",
+            )
+        if not 0 <= self.simclr_share <= 1:
+            raise InputError(f"found a share of {self.simclr_share} for the first phase, expected 0 to 1")
+        if min(self.temperature, self.mix_alpha) <= 0:
+            raise InputError(
+                f"found temperature {self.temperature} and mix_alpha {self.mix_alpha}, expected both above 0"
+            )
+
+    @property
+    def first_mixed_step(self) -> int:
+        """The step from which batches are mixed; `steps` if none is."""
+        return self.steps if self.mixing == "none" else round(self.simclr_share * self.steps)
+
+
+class Mixing(NamedTuple):
+    """Row i becomes lam h_i + (1 - lam) h_p(i) before layer `layer`; p int64 (b,)."""
+
+    layer: int
+    permutation: Tensor
+    lam: float
+
+
+class ContrastiveModel(nn.Module):
+    """A `Trainable` with the projection of contrastive training, if there is one.
+
+    Parameters
+    ----------
+    head : columns of the projection: linear, ReLU, linear, without biases; 0: none. Source: Zhou et al. 2024.
+    """
+
+    def __init__(self, trainable: Trainable, *, head: int, seed: int) -> None:
+        super().__init__()
+        self.encoder, self.trainable = trainable.module, trainable
+        self.head = _make_head(trainable.dim, head, seed) if head else nn.Identity()
+
+    def forward(self, batch: Batch, mixing: Mixing | None = None) -> Tensor:
+        """Projected unit rows (b, head) of a batch, mixed or not."""
+        return normalize(self.head(self.embed(batch, mixing)), dim=1)
+
+    def embed(self, batch: Batch, mixing: Mixing | None = None) -> Tensor:
+        """Vectors (b, dim): means over the tokens.
+
+        Tokens are mixed place by place; a mixture is as long as the shorter of its two.
+        """
+        run, hidden, mask = self.trainable.run, self.trainable.begin(batch), batch.mask
+        done = 0
+        if mixing is not None:
+            hidden, done = run(hidden, mask, 0, mixing.layer), mixing.layer
+            hidden = mixing.lam * hidden + (1 - mixing.lam) * hidden[mixing.permutation]
+            mask = mask & mask[mixing.permutation]
+            hidden = hidden * mask.unsqueeze(2)
+        return pool(run(hidden, mask, done, self.trainable.n_layers), mask, "mean")
+
+
+def _make_head(width: int, columns: int, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # the caller's random state stays
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(width, width, bias=False), nn.ReLU(), nn.Linear(width, columns, bias=False))
+
+
+class ContrastiveTask:
+    """Training a `Trainable` on positive pairs: a `Task` of `loop.train`.
+
+    Seed and step decide a batch. Of several processes each embeds its share of the rows, and the loss is that of all of
+    them: the same training as in one process, up to the order of sums (manifold mixing pairs rows of one process).
+
+    Parameters
+    ----------
+    genomes, held_out : to learn from, and to validate on (none: no validation); see `genomes.split_by_genus`.
+
+    Attributes
+    ----------
+    module : the `ContrastiveModel`.
+    fingerprint : of first weights, genomes and options.
+    """
+
+    def __init__(
+        self,
+        trainable: Trainable,
+        genomes: Sequence[TrainingGenome],
+        held_out: Sequence[TrainingGenome],
+        options: ContrastiveOptions,
+    ) -> None:
+        self.options, self.n_steps = options, options.steps
+        self.module = ContrastiveModel(trainable, head=options.head, seed=options.seed)
+        self._sampler = PairSampler(genomes, options.pairs)
+        if self._sampler.n_rows < options.pairs.batch_size:
+            logger.warning("batches of %d pairs only: there are no more species", self._sampler.n_rows)
+        self._share = self._sampler.n_rows // processes.n_processes()  # rows of a process
+        if self._share < 1:
+            raise InputError(
+                f"found batches of {self._sampler.n_rows} pairs for {processes.n_processes()} devices",
+                remedy="train on more species, with larger batches, or on fewer devices",
+            )
+        self._take = Prefetch(self._make, options.steps)
+        self._held_out_pairs, self._held_out_pieces = [], None
+        if held_out:
+            rng = self._rng(_HELD_OUT, 0)
+            held_out_pairs = PairSampler(held_out, options.pairs)
+            self._held_out_pairs = [held_out_pairs.draw(rng) for _ in range(_VALIDATION_BATCHES)]
+            self._held_out_pieces = HeldOutPieces(held_out, options.pairs, n=options.validation_pieces, rng=rng)
+        content = {"task": "contrastive", "model": trainable.fingerprint, **asdict(options)}
+        self.fingerprint = compute_fingerprint(content | {"data": [hash_genomes(genomes), hash_genomes(held_out)]})
+        logger.info(
+            "%d steps of Weighted SimCLR, then %d of %s mixing; batches of %d pairs",
+            options.first_mixed_step, options.steps - options.first_mixed_step, options.mixing,
+            self._share * processes.n_processes(),
+        )  # fmt: skip
+
+    def _rng(self, stream: int, step: int) -> np.random.Generator:
+        return np.random.default_rng([self.options.seed, stream, step])
+
+    def loss(self, step: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, dict[str, float]]:
+        """Weighted SimCLR in the first phase, the loss of mixtures in the second; and the mean similarity of pairs."""
+        first, second = (batch.to(device) for batch in self._take(step))
+        temperature = self.options.temperature
+        z2 = self.module(second)
+        if step < self.options.first_mixed_step:
+            z1, z2 = processes.gather_rows(self.module(first)), processes.gather_rows(z2)
+            similarity = float((z1 * z2).sum(1).mean().detach())
+            return losses.weighted_simclr(z1, z2, temperature), {"pair_similarity": similarity}
+        layer, permutations, lam = self._draw_mixing(step)
+        own = permutations[processes.rank()].to(device)
+        z1 = self.module(first, Mixing(layer, own, lam))
+        z1, z2 = processes.gather_rows(z1), processes.gather_rows(z2)
+        of_all = torch.cat([part + i * self._share for i, part in enumerate(permutations)]).to(device)
+        mixed_loss = losses.mi_mix if self.options.mixing == "manifold" else losses.i_mix
+        return mixed_loss(z1, z2, of_all, lam, temperature), {}
+
+    def _draw_mixing(self, step: int) -> tuple[int, list[Tensor], float]:
+        """Layer, a permutation for each process, and share of the anchor: the same in all processes."""
+        rng = self._rng(_MIXING, step)
+        layer = int(rng.integers(self.module.trainable.n_layers)) if self.options.mixing == "manifold" else 0
+        lam = float(rng.beta(self.options.mix_alpha, self.options.mix_alpha))
+        return layer, [torch.from_numpy(rng.permutation(self._share)) for _ in range(processes.n_processes())], lam
+
+    def _make(self, step: int) -> tuple[Batch, Batch]:
+        """Both views of a step."""
+        pairs = self._sampler.draw(self._rng(_PAIRS, step))
+        start = processes.rank() * self._share
+        encode, rows = self.module.trainable.encode, slice(start, start + self._share)
+        return encode(pairs.first[rows]), encode(pairs.second[rows])
+
+    @torch.no_grad()
+    def validate(self, device: torch.device) -> dict[str, float]:
+        """On the held-out genera, always the same pieces.
+
+        Returns
+        -------
+        loss, Weighted SimCLR of pairs; ari, adjusted Rand index of K-means with the number of species known against the
+        species of the pieces, on the vectors without projection; ari_tnf, the same of tetranucleotide frequencies.
+        Nothing without held-out genomes.
+        """
+        if self._held_out_pieces is None:
+            return {}
+        encode = self.module.trainable.encode
+        values = []
+        for pairs in self._held_out_pairs:
+            z1, z2 = (self.module(encode(view).to(device)) for view in (pairs.first, pairs.second))
+            values.append(float(losses.weighted_simclr(z1, z2, self.options.temperature)))
+        rows = self.options.pairs.batch_size
+
+        def embed(sequences: list[bytes]) -> np.ndarray:
+            parts = [sequences[i : i + rows] for i in range(0, len(sequences), rows)]
+            vectors = [self.module.embed(encode(part).to(device)).cpu() for part in parts]
+            return torch.cat(vectors).numpy()
+
+        return {"loss": float(np.mean(values)), **self._held_out_pieces.score(embed)}

@@ -1,0 +1,146 @@
+"""Genomes to train on: their sequences and species, and a split by genus into what is learned and what is held out."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from workflow_lib.embed.windows import split_segments
+from workflow_lib.errors import InputError
+from workflow_lib.fasta import read_fasta
+from workflow_lib.tables import Genome
+
+logger = logging.getLogger(__name__)
+
+_MIN_PIECES = 4  # lengths that the only stretch of a genome must have: then two pieces fit, wherever the first lies
+
+
+@dataclass(frozen=True)
+class TrainingGenome:
+    """A genome to draw pieces from.
+
+    Attributes
+    ----------
+    name : of the reference table.
+    species : its species, or its own name where none is given: an unnamed species is like no other.
+    genus : unit of the split: its genus, else its species, else its own name.
+    segments : stretches between gaps, upper case, each at least as long as the shortest piece.
+    """
+
+    name: str
+    species: str
+    genus: str
+    segments: tuple[bytes, ...]
+
+    @property
+    def n_bp(self) -> int:
+        """Bases that pieces are drawn from."""
+        return sum(map(len, self.segments))
+
+
+def load_genomes(genomes: Iterable[Genome], *, min_length: int) -> list[TrainingGenome]:
+    """Read the sequences of genomes, in the order of their names; all are held in memory, a byte a bp.
+
+    Stretches between gaps that are shorter than a piece are left out, and so are genomes in which two pieces that do
+    not overlap need not fit: those with one stretch of less than four times `min_length`, or none.
+
+    Parameters
+    ----------
+    genomes : rows of a reference table.
+    min_length : bp of the shortest piece.
+
+    Raises
+    ------
+    InputError
+        when a file cannot be read.
+    """
+    loaded, left_out = [], []
+    for genome in sorted(genomes, key=lambda genome: genome.name):
+        records = (record.sequence for record in read_fasta(genome.fasta))
+        segments = tuple(s for record in records for s in split_segments(record) if len(s) >= min_length)
+        if len(segments) < 2 and sum(map(len, segments)) < _MIN_PIECES * min_length:
+            left_out.append(genome.name)
+            continue
+        # Prefixes keep a species, a genus and a genome of the same name apart.
+        own = f"genome {genome.name}"
+        species = f"species {genome.taxonomy['species']}" if "species" in genome.taxonomy else own
+        genus = f"genus {genome.taxonomy['genus']}" if "genus" in genome.taxonomy else species
+        loaded.append(TrainingGenome(genome.name, species, genus, segments))
+    if left_out:
+        logger.warning("%d genomes are too short for two pieces: %s", len(left_out), ", ".join(left_out[:5]))
+    logger.info(
+        "%d genomes of %d species and %d genera, %.1f Mbp",
+        len(loaded), len({g.species for g in loaded}), len({g.genus for g in loaded}),
+        sum(g.n_bp for g in loaded) / 1e6,
+    )  # fmt: skip
+    return loaded
+
+
+def split_by_genus(
+    genomes: Iterable[TrainingGenome], *, held_out: float, seed: int, min_species: int = 2
+) -> tuple[list[TrainingGenome], list[TrainingGenome]]:
+    """Hold out a share of the genera, with all their genomes, drawn by a hash of seed and name.
+
+    A species whose genomes name different genera, or some none, stays in one part: its genera count as one.
+
+    Parameters
+    ----------
+    held_out : share of the genera; at least one is held out, but none at 0.
+    min_species : that each part must have; two, or there is nothing to tell apart.
+
+    Returns
+    -------
+    Genomes to train on, genomes held out; each in the order of their names, whatever the order of the input.
+
+    Raises
+    ------
+    InputError
+        when either part has fewer species.
+    """
+    genomes = sorted(genomes, key=lambda genome: genome.name)
+    unit_of = _join_units(genomes)
+
+    def draw(unit: str) -> bytes:
+        return hashlib.sha256(f"{seed}\t{unit}".encode()).digest()
+
+    units = sorted(set(unit_of.values()), key=draw)
+    chosen = set(units[: max(1, round(held_out * len(units)))] if held_out else [])
+    parts = [], []
+    for genome in genomes:
+        parts[unit_of[genome.genus] in chosen].append(genome)
+    counts = [len({genome.species for genome in part}) for part in parts]
+    if counts[0] < min_species or (held_out and counts[1] < min_species):
+        raise InputError(
+            f"{counts[0]} species to train on and {counts[1]} held out, of {len(units)} genera; expected at least "
+            f"{min_species} of each",
+            remedy="add genomes of other genera, fill in their taxonomy, or change held_out",
+        )
+    logger.info(
+        "%d genera, %d species to train on; %d genera, %d species held out",
+        len(units) - len(chosen), counts[0], len(chosen), counts[1],
+    )  # fmt: skip
+    return parts
+
+
+def _join_units(genomes: list[TrainingGenome]) -> dict[str, str]:
+    """Genus -> unit of the split, with genera that share a species in one unit (the first by name)."""
+    unit_of = {genome.genus: genome.genus for genome in genomes}
+    seen: dict[str, str] = {}
+    for genome in genomes:
+        one, other = unit_of[seen.setdefault(genome.species, genome.genus)], unit_of[genome.genus]
+        if one != other:
+            first, second = sorted((one, other))
+            unit_of = {genus: first if unit == second else unit for genus, unit in unit_of.items()}
+    return unit_of
+
+
+def hash_genomes(genomes: Iterable[TrainingGenome]) -> str:
+    """Hex SHA-256 of names, species and sequences, in order."""
+    digest = hashlib.sha256()
+    for genome in genomes:
+        digest.update(f"{genome.name}\t{genome.species}\n".encode())
+        for segment in genome.segments:
+            digest.update(segment + b"\n")
+    return digest.hexdigest()

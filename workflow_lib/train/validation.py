@@ -1,0 +1,50 @@
+"""How well vectors tell species apart that were not trained on: K-means of pieces of held-out genomes, beside TNF."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from workflow_lib.embed.base import unit_rows
+from workflow_lib.train.genomes import TrainingGenome
+from workflow_lib.train.pairs import PairOptions, draw_pieces
+
+_RUNS = 5  # of K-means, of which the tightest counts
+
+
+class HeldOutPieces:
+    """Pieces of held-out genomes and their species.
+
+    Parameters
+    ----------
+    n : pieces of a genome, of lengths drawn as those of pairs.
+    """
+
+    def __init__(
+        self, genomes: Sequence[TrainingGenome], options: PairOptions, *, n: int, rng: np.random.Generator
+    ) -> None:
+        pieces = [(piece, genome.species) for genome in genomes for piece in draw_pieces(genome, n, options, rng)]
+        # The longest first, so that pieces of like length share a batch.
+        pieces.sort(key=lambda piece: -len(piece[0]))
+        self.sequences = [sequence for sequence, _ in pieces]
+        self.labels = np.unique([species for _, species in pieces], return_inverse=True)[1]
+        self._seed = int(rng.integers(1 << 31))
+
+    def score(self, embed: Callable[[list[bytes]], np.ndarray]) -> dict[str, float]:
+        """Adjusted Rand index of K-means on the vectors that `embed` gives, float (n, d), and on those of TNF."""
+        return {"ari": self._ari(embed(self.sequences)), "ari_tnf": self._ari_tnf}
+
+    @functools.cached_property
+    def _ari_tnf(self) -> float:
+        from workflow_lib.embed import load_embedder
+
+        return self._ari(load_embedder("tnf").embed(self.sequences))
+
+    def _ari(self, vectors: np.ndarray) -> float:
+        from sklearn.cluster import KMeans
+        from sklearn.metrics import adjusted_rand_score
+
+        clusters = KMeans(int(self.labels.max()) + 1, n_init=_RUNS, random_state=self._seed)
+        return float(adjusted_rand_score(self.labels, clusters.fit_predict(unit_rows(vectors))))
