@@ -154,7 +154,7 @@ def get_embed_env():
 
 
 def get_device_env(device):
-    """Conda environment of a rule that runs on a device: the one with CUDA if it is a GPU."""
+    """Conda environment of a job on a device, the one with CUDA where it is a GPU."""
     return "../envs/novabin-gpu.yaml" if count_gpus(device) else "../envs/novabin.yaml"
 
 
