@@ -14,6 +14,7 @@ rule bin_contigs:
             "<results>/depth/{sample}/depth.tsv" if get_libraries(wildcards.sample) else []
         ),
         labelled=config["bin"]["threshold"]["labelled"] or [],
+        model=get_threshold_model(),
     output:
         contig2bin="<results>/bins/{sample}/contig2bin.tsv",
         bioboxes="<results>/bins/{sample}/{sample}.binning",
@@ -25,21 +26,19 @@ rule bin_contigs:
     benchmark:
         "<benchmarks>/bin_contigs/{sample}.tsv"
     conda:
-        "../envs/novabin.yaml"
+        get_embed_env() if needs_labelled_sequences() else "../envs/novabin.yaml"
     threads: 4
     resources:
-        mem_mb=get_memory(1000, 8),
+        mem_mb=(get_embed_memory if needs_labelled_sequences() else get_memory)(1000, 8),
         runtime=get_runtime(10, 120),
+        gpu=get_gpus() if needs_labelled_sequences() else 0,
     params:
         version=stage_version("bin"),
         threshold=config["bin"]["threshold"],
         binning={key: value for key, value in config["bin"].items() if key != "threshold"},
         # Of the labelled sequences that a percentile threshold needs.
-        embedder={
-            "name_or_folder": config["embed"]["model"],
-            "device": "cpu",
-            "both_strands": config["embed"]["both_strands"],
-        },
+        embedder=get_embed_params(),
+        device=config["embed"]["device"],
     script:
         "../scripts/bin_contigs.py"
 

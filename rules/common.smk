@@ -17,6 +17,7 @@ from workflow_lib.embed.registry import check_model, is_language_model, name_mod
 from workflow_lib.errors import NovabinError
 from workflow_lib.files import check_writable
 from workflow_lib.tables import load_libraries, load_reference, load_samples, load_sets
+from workflow_lib.train.sources import check_source
 from workflow_lib.versions import stage_version
 
 
@@ -167,6 +168,8 @@ def get_training_inputs(section):
             if key in needed and needed[key] is None:
                 raise WorkflowError(f"{section}.{key} is not set: name one in the configuration")
         try:
+            if "model" in needed and workflow.is_main_process:
+                check_source(needed["model"])
             genomes = load_reference(needed["genomes"], check_files=workflow.is_main_process)
         except NovabinError as error:
             raise WorkflowError(str(error)) from None
@@ -190,6 +193,16 @@ def get_embed_params():
     model = config["embed"]["model"]
     options = select_options(model, config["embed"])
     return {"model": model, "state": [model_state(model), model_state(options.get("weights"))], **options}
+
+
+def get_threshold_model():
+    """As `get_model_record`, of the model that embeds the labelled sequences of a percentile threshold."""
+    return get_model_record() if needs_labelled_sequences() else []
+
+
+def needs_labelled_sequences():
+    """Whether binning embeds labelled sequences: it then needs what the embedding of the contigs needs."""
+    return config["bin"]["threshold"]["method"] == "percentile"
 
 
 def get_embed_memory(base_mb, per_input_mb):

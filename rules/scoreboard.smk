@@ -48,7 +48,7 @@ rule embed_labelled_set:
         runtime=get_scoreboard_runtime,
         gpu=get_scoreboard_gpus,
     params:
-        version=stage_version("scoreboard"),
+        version=[stage_version("scoreboard"), stage_version("embed")],
         embedder=get_scoreboard_params,
         device=config["embed"]["device"],
         shard_mbp=config["embed"]["shard_mbp"],

@@ -8,8 +8,16 @@ from workflow_lib.log import run_script
 def main(snakemake) -> None:
     from workflow_lib.bin.assign import BinningOptions
     from workflow_lib.bin.stage import BinInputs, BinOutputs, ThresholdOptions, bin_sample
+    from workflow_lib.embed.registry import select_options
 
     files, params = snakemake.input, snakemake.params
+    model = params.embedder["model"]
+    embedder = {  # as scripts/embed_contigs.py has it
+        "name_or_folder": Path(files.model).parent if files.model else model,
+        "device": params.device if snakemake.resources.gpu else "cpu",
+        "threads": snakemake.threads,
+        **select_options(model, params.embedder),
+    }
     bin_sample(
         snakemake.wildcards.sample,
         BinInputs(
@@ -21,7 +29,7 @@ def main(snakemake) -> None:
         ),
         BinOutputs(**dict(snakemake.output.items())),
         BinningOptions(**params.binning),
-        ThresholdOptions(**params.threshold, embedder=dict(params.embedder, threads=snakemake.threads)),
+        ThresholdOptions(**params.threshold, embedder=embedder),
     )
 
 

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
+_WEIGHTS = {"embed": "weights/compact"}  # stage -> folder of the model that is shipped for it
+_NO_DATA = (".py", ".pyc", ".nbi", ".nbc")
 
 
 @cache
@@ -15,8 +17,8 @@ def stage_version(stage: str) -> str:
     """Twelve hex digits that change when the code of a stage, or library code that it imports, changes.
 
     Of Python code the syntax tree is hashed, so that comments and layout do not count; of other files in the stage's
-    folder (templates, weights) the bytes. Rules carry it in `params`: Snakemake then reruns the stage after an update
-    of the library, which it would not notice otherwise.
+    folder (templates) and of the weights that are shipped for it the bytes. Rules carry it in `params`: Snakemake then
+    reruns the stage after an update of the library, which it would not notice otherwise.
     """
     folder = _PACKAGE / stage
     if not folder.is_dir():
@@ -27,7 +29,9 @@ def stage_version(stage: str) -> str:
         if path not in seen:
             seen.add(path)
             pending.extend(_imported_files(path))
-    data = {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")}
+    folders = [folder, _PACKAGE / _WEIGHTS[stage]] if stage in _WEIGHTS else [folder]
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    data = {path for path in files if path.suffix not in _NO_DATA}
     digest = hashlib.sha256()
     for path in sorted(seen | data):
         digest.update(path.relative_to(_PACKAGE).as_posix().encode())

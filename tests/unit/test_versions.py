@@ -51,6 +51,15 @@ def test_data_files_of_a_stage_count(package):
     assert version("report") != before
 
 
+def test_weights_that_are_shipped_count_for_what_embeds(package):
+    folder, version = package
+    before = {stage: version(stage) for stage in ("embed", "filter")}
+    with open(folder / "weights/compact/model.safetensors", "ab") as handle:
+        handle.write(b" ")
+    assert version("embed") != before["embed"]
+    assert version("filter") == before["filter"]
+
+
 def test_unknown_stage():
     with pytest.raises(ValueError, match="no stage named 'nothing'"):
         versions.stage_version("nothing")

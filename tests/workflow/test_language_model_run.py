@@ -8,7 +8,7 @@ from running import run_snakemake
 from tiny_models import random_sequence, write_bert
 
 from workflow_lib.embed import load_embedder
-from workflow_lib.fasta import write_fasta
+from workflow_lib.fasta import read_fasta, write_fasta
 from workflow_lib.store import read_store
 
 STORE = "results/embeddings/small/manifest.json"
@@ -28,10 +28,19 @@ def folder(tmp_path):
     return tmp_path
 
 
-def configure(folder, *, reference=None, **embed):
+def configure(folder, *, reference=None, threshold=None, **embed):
     content = {"samples": "samples.tsv", "libraries": None, "reference": reference, "embed": embed}
+    if threshold is not None:
+        content["bin"] = {"threshold": threshold}
     (folder / "config").mkdir(exist_ok=True)
     (folder / "config/config.yaml").write_text(yaml.safe_dump(content))
+
+
+def write_labelled(folder):
+    """Sequences of two made-up species, for a percentile threshold."""
+    records = read_fasta(folder / "contigs.fa.gz")
+    rows = [f"{record.sequence[:1000].decode()}\ts{i % 2}" for i, record in enumerate(records)]
+    (folder / "labelled.tsv").write_text("\n".join(["sequence\tlabel", *rows, ""]))
 
 
 def planned(folder, root):
@@ -53,6 +62,15 @@ def test_a_model_folder_is_used_and_an_exchanged_one_embeds_anew(folder, root):
     assert len(list((folder / "results/embeddings/.shards").iterdir())) == 2
     configure(folder, model="model", pooling="max")
     assert "rule embed_contigs" in planned(folder, root)
+
+
+@pytest.mark.parametrize("embed", [{"model": "compact"}, {"model": "model", "pooling": "max", "window": 400}])
+def test_a_percentile_threshold_takes_the_embedder_of_the_contigs(folder, root, embed):
+    write_labelled(folder)
+    configure(folder, threshold={"method": "percentile", "labelled": "labelled.tsv"}, **embed)
+    run_snakemake(folder, root, "results/bins/small/contig2bin.tsv")
+    summary = json.loads((folder / "results/bins/small/binning.json").read_text())
+    assert summary["threshold"]["method"] == "percentile"
 
 
 def test_options_of_language_models_do_not_concern_others(folder, root):

@@ -59,9 +59,11 @@ def test_what_is_missing_is_told(folder, root):
         ({"model": None}, "train.model is not set"),
         ({"genomes": None}, "train.genomes is not set"),
         ({"genomes": "none.tsv"}, "none.tsv"),
-        ({"model": "nothing"}, "no config.json: this is no model folder"),
+        ({"model": "nothing"}, "nothing to train by the name 'nothing', and no such folder"),
+        ({"model": "nt"}, "nt cannot be trained here"),
     ):
         prepare(folder, **changes)
         done = run_snakemake(folder, root, *ONE_CORE, "train", check=False)
         assert done.returncode != 0
         assert message in done.stdout
+        assert "rule train_embedder:" not in done.stdout  # before any job

@@ -1,4 +1,4 @@
-"""From vectors to bins: metric, fusion, threshold, K-medoid, and which bins are kept."""
+"""From vectors to bins: metric, fusion, threshold, K-medoid, refinement, and which bins are kept."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workflow_lib.bin.adapt import adapt
 from workflow_lib.bin.fuse import Depth, depth_profile, depth_share, fuse, fuse_pieces
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
 from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten
+from workflow_lib.bin.refine import refine
 from workflow_lib.bin.similarity import ThresholdedSimilarity
 from workflow_lib.bin.threshold import Threshold, label_free
 from workflow_lib.blocks import block_pool
@@ -31,6 +33,9 @@ class BinningOptions:
     max_steps : medoids tried at most.
     iterations : passes that refine a medoid.
     depth_weight : 0 to below 1, see `fuse.depth_share`.
+    refine_passes : passes of `refine` after K-medoid; 0: none. A percentile threshold has none.
+    adapt_from : bins of a first round from which the space is adapted (`adapt`) and all is binned again; 0: never. Only
+        with a threshold found from the sample.
     seed : of everything random.
     """
 
@@ -39,6 +44,8 @@ class BinningOptions:
     max_steps: int = 1000
     iterations: int = 3
     depth_weight: float = 0.55
+    refine_passes: int = 5
+    adapt_from: int = 6
     seed: int = 1
 
 
@@ -57,7 +64,7 @@ class Binning:
     libraries : names of the libraries that entered.
     depth_share : share of depth in the similarity; 0 without depth.
     depth_noise : standard deviation of log depth within a genome, a library.
-    whitened : whether the metric was learned from halves of contigs.
+    learned : what was learned of the space from the sample: "nothing", "whitening", or "adaptation".
     """
 
     labels: np.ndarray
@@ -69,7 +76,7 @@ class Binning:
     libraries: list[str]
     depth_share: float
     depth_noise: list[float]
-    whitened: bool
+    learned: str
 
     @property
     def n_bins(self) -> int:
@@ -96,19 +103,37 @@ def assign_bins(
     options : how to bin.
     depth : of these contigs; None bins on composition alone.
     threshold : None finds one from the halves. One with method "percentile" holds for the embeddings as they are: they
-        are then neither whitened nor joined with depth. A "fixed" one holds for the space that label_free would use.
+        are then neither whitened nor joined with depth. A "fixed" one holds for the whitened vectors with depth.
 
     Returns
     -------
     The bins: kept are those with `min_bin_size` contigs or `min_bin_length` bp.
     """
     as_published = threshold is not None and threshold.method == "percentile"
-    profile = None
-    if not as_published:
-        vectors, pieces = whiten(vectors, pieces)
-        profile = depth_profile(depth, vectors, lengths) if depth is not None and len(vectors) else None
-        pieces = fuse_pieces(pieces, profile, options.depth_weight, seed=options.seed)
-        vectors = fuse(vectors, profile, options.depth_weight, seed=options.seed)
+    if as_published:
+        return _bin_in(vectors, pieces, lengths, None, options, threshold, learned="nothing")
+    learned = "whitening" if len(pieces) >= MIN_PIECES else "nothing"
+    binning = _bin_in(*whiten(vectors, pieces), lengths, depth, options, threshold, learned=learned)
+    if threshold is None and options.adapt_from and binning.n_bins >= options.adapt_from and learned != "nothing":
+        logger.info("%d bins: enough genomes to adapt the space to them and bin again", binning.n_bins)
+        binning = _bin_in(*adapt(vectors, pieces), lengths, depth, options, None, learned="adaptation")
+    return binning
+
+
+def _bin_in(
+    vectors: np.ndarray,
+    pieces: Pieces,
+    lengths: np.ndarray,
+    depth: Depth | None,
+    options: BinningOptions,
+    threshold: Threshold | None,
+    *,
+    learned: str,
+) -> Binning:
+    """Bin contigs in one space: vectors and pieces are in it already, depth joins them here."""
+    profile = depth_profile(depth, vectors, lengths) if depth is not None and len(vectors) else None
+    pieces = fuse_pieces(pieces, profile, options.depth_weight, seed=options.seed)
+    vectors = fuse(vectors, profile, options.depth_weight, seed=options.seed)
     libraries = profile.libraries if profile else []
     share = depth_share(options.depth_weight, len(libraries))
     noise = [float(value) for value in profile.noise] if profile else []
@@ -116,20 +141,34 @@ def assign_bins(
         threshold = label_free(vectors, pieces, min_bin_size=options.min_bin_size, seed=options.seed)
     can_bin = _can_bin_share(vectors, lengths, threshold.value, options)
     logger.info(
-        "similarity is %.0f%% depth (%d libraries) and %.0f%% composition",
-        100 * share,
-        len(libraries),
-        100 - 100 * share,
-    )
-    logger.info(
-        "threshold %.4f (%s); it can bin %.1f%% of the contigs", threshold.value, threshold.method, 100 * can_bin
-    )
+        "similarity is %.0f%% depth (%d libraries) and %.0f%% composition; threshold %.4f (%s), it can bin %.1f%% of "
+        "the contigs", 100 * share, len(libraries), 100 - 100 * share, threshold.value, threshold.method, 100 * can_bin,
+    )  # fmt: skip
     found = kmedoid(
         vectors, threshold.value, min_bin_size=1, max_steps=options.max_steps, iterations=options.iterations
     )
-    labels, reasons, n_dropped = _keep_bins(found, lengths, vectors.any(axis=1), options)
-    whitened = not as_published and len(pieces) >= MIN_PIECES
-    return Binning(labels, reasons, vectors, threshold, can_bin, n_dropped, libraries, share, noise, whitened)
+    embedded = vectors.any(axis=1)
+    labels, reasons, n_dropped = _keep_bins(found, lengths, embedded, options)
+    if options.refine_passes and threshold.method != "percentile":
+        labels, reasons, n_smaller = _refine(vectors, labels, reasons, lengths, threshold.value, options)
+        n_dropped += n_smaller
+    return Binning(labels, reasons, vectors, threshold, can_bin, n_dropped, libraries, share, noise, learned)
+
+
+def _refine(
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    reasons: list[str],
+    lengths: np.ndarray,
+    threshold: float,
+    options: BinningOptions,
+) -> tuple[np.ndarray, list[str], int]:
+    """Labels after `refine`, a reason for every unbinned contig, bins that have become too small."""
+    refined = refine(vectors, labels, lengths, threshold, passes=options.refine_passes)
+    labels, new_reasons, n_dropped = _keep_bins(refined, lengths, vectors.any(axis=1), options)
+    # A contig that no bin has taken keeps K-medoid's reason.
+    reasons = [new if was != UNBINNED else old for old, new, was in zip(reasons, new_reasons, refined, strict=True)]
+    return labels, reasons, n_dropped
 
 
 def _keep_bins(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from workflow_lib.embed.base import unit_rows
 from workflow_lib.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 MIN_PIECES = 20  # contigs cut in halves below which nothing is learned from them
-_RIDGE = 0.1  # of the mean variance, added in every direction; d / p where there are few pieces for the dimensions
+_RIDGE = 0.1  # of the mean variance, added in every direction
 _FOLDS = 5
 _BLOCK = 4096
 
@@ -44,12 +46,6 @@ class Pieces:
         return len(self.rows)
 
 
-def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1, float32; rows of zeros stay."""
-    norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, norm, out=np.zeros_like(vectors, dtype=np.float32), where=norm > 1e-12)
-
-
 def whiten(vectors: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, Pieces]:
     """Scale the embedding space so that the two halves of a contig differ equally in every direction.
 
@@ -78,25 +74,41 @@ def whiten(vectors: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, Pieces]:
     if len(pieces) < MIN_PIECES:
         return vectors, pieces
     with threadpool_limits(1, "blas"):
-        transform = _whitening(pieces.vectors)
-        whitened = np.empty_like(vectors)
-        for start in range(0, len(vectors), _BLOCK):
-            whitened[start : start + _BLOCK] = unit_rows(vectors[start : start + _BLOCK] @ transform)
-        halves = np.empty_like(pieces.vectors)
-        fold = np.arange(len(pieces)) % _FOLDS
-        for i in range(_FOLDS):
-            halves[fold == i] = unit_rows(pieces.vectors[fold == i] @ _whitening(pieces.vectors[fold != i]))
-    return whitened, Pieces(pieces.rows, pieces.lengths, halves)
+        return whiten_out_of_fold(vectors, pieces, whitening)
 
 
-def _whitening(halves: np.ndarray) -> np.ndarray:
-    """(W + r I)^-1/2 of the differences between halves: float32 (d, d), symmetric."""
+def whiten_out_of_fold(
+    vectors: np.ndarray, pieces: Pieces, learn: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, Pieces]:
+    """Vectors in the space that all halves teach; each fifth of the pieces in that of the other four fifths.
+
+    Parameters
+    ----------
+    learn : float32 (p, 2, d) halves -> transform (d, m), applied as x @ transform and scaled to unit rows.
+    """
+    transform = learn(pieces.vectors)
+    transformed = np.empty((len(vectors), transform.shape[1]), dtype=np.float32)
+    for start in range(0, len(vectors), _BLOCK):
+        transformed[start : start + _BLOCK] = unit_rows(vectors[start : start + _BLOCK] @ transform)
+    halves = np.empty((len(pieces), 2, transform.shape[1]), dtype=np.float32)
+    fold = np.arange(len(pieces)) % _FOLDS
+    for i in range(_FOLDS):
+        halves[fold == i] = unit_rows(pieces.vectors[fold == i] @ learn(pieces.vectors[fold != i]))
+    return transformed, Pieces(pieces.rows, pieces.lengths, halves)
+
+
+def whitening(halves: np.ndarray, *, ridge: float = _RIDGE) -> np.ndarray:
+    """(W + r I)^-1/2 of the differences between halves (p, 2, d): float32 (d, d), symmetric.
+
+    Parameters
+    ----------
+    ridge : r, or d / p where that is more.
+    """
     p, _, dim = halves.shape
     difference = (halves[:, 0] - halves[:, 1]).astype(np.float64)
     covariance = difference.T @ difference / p
     mean_variance = np.trace(covariance) / dim
     if mean_variance < 1e-12:  # all halves are identical: nothing to learn
         return np.eye(dim, dtype=np.float32)
-    ridge = max(_RIDGE, dim / p)
-    values, directions = np.linalg.eigh(covariance / mean_variance + ridge * np.eye(dim))
+    values, directions = np.linalg.eigh(covariance / mean_variance + max(ridge, dim / p) * np.eye(dim))
     return np.ascontiguousarray((directions / np.sqrt(values)) @ directions.T, dtype=np.float32)

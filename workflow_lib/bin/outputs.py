@@ -166,7 +166,7 @@ def write_summary(
             "distribution": threshold.distribution,
         },
         "embedder": {key: embedder.get(key) for key in ("embedder", "fingerprint", "dim")},
-        "whitened": binning.whitened,
+        "learned": binning.learned,
         "depth": {"libraries": binning.libraries, "share": binning.depth_share, "noise": binning.depth_noise},
         "counts": counts,
         "n_bins": binning.n_bins,

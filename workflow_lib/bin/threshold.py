@@ -20,6 +20,7 @@ _HIGHEST = 1 - 1e-4  # copies of one sequence must pass in spite of rounding
 _LOOSEST, _STRICTEST = 0.05, 0.8  # shares of halves of one contig that the threshold may part
 _PURITY_EXPONENT = 4  # weight of the purity of the pairs that pass against their number
 _HISTOGRAM_BINS = 60
+_LONGEST_NAME = 40  # of a column; a first row that begins with more is a faulty sequence, not a header
 _NEIGHBOUR_CONTIGS = 1000  # contigs whose neighbours the fallback looks at, at most
 
 
@@ -91,17 +92,21 @@ def read_labelled(path: str | Path) -> tuple[list[str], list[str]]:
     Raises
     ------
     InputError
-        with file and line: fewer than two columns, an empty field, characters that are no nucleotide codes; no rows.
+        with file and line: fewer than two columns, an empty field, characters that are no nucleotide codes; no rows. A
+        first row with such characters is a header if its first field is as short as a column's name.
     """
     sequences, labels = [], []
     alphabet = set(IUPAC.decode())
+    at_start = True
     with open_input(path) as handle:
         for number, row in enumerate(handle.read().decode("utf-8-sig", "replace").splitlines(), start=1):
             if not row.strip():
                 continue
             fields = [field.strip() for field in row.split("\t")]
             is_sequence = bool(fields[0]) and set(fields[0].upper()) <= alphabet
-            if number == 1 and not is_sequence:
+            is_header = at_start and not is_sequence and len(fields[0]) <= _LONGEST_NAME
+            at_start = False
+            if is_header:
                 continue
             if len(fields) < 2 or not is_sequence or not fields[1]:
                 raise InputError(

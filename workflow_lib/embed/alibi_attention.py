@@ -34,7 +34,7 @@ def alibi_slopes(n_heads: int) -> list[float]:
 
 def row_places(lengths: list[int], width: int, device: torch.device) -> Tensor:
     """Places, int64 (n,), of the tokens of sequences in rows of `width`, padded on the right; without a wait."""
-    ends = torch.tensor(lengths, device=device)
+    ends = torch.tensor(lengths, dtype=torch.int64, device=device)
     n = sum(lengths)
     row = torch.repeat_interleave(torch.arange(len(lengths), device=device), ends, output_size=n)
     return torch.arange(n, device=device) + (row * width - (ends.cumsum(0) - ends)[row])

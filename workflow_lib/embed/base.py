@@ -71,12 +71,13 @@ def as_bytes(sequences: Sequence[str | bytes]) -> list[bytes]:
 
 
 def unit_rows(vectors: np.ndarray, *, no_length: float = 0.0) -> np.ndarray:
-    """Scale the rows of float (n, d) to length 1, as float32; rows no longer than `no_length` become zeros."""
+    """Scale the rows of float (..., d) to length 1, as float32; rows no longer than `no_length` become zeros."""
     scaled = np.zeros(vectors.shape, dtype=np.float32)
-    for start in range(0, len(vectors), _BLOCK_ROWS):
-        block = vectors[start : start + _BLOCK_ROWS].astype(np.float64)
+    rows, scaled_rows = (array.reshape(-1, vectors.shape[-1]) for array in (vectors, scaled))
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        block = rows[start : start + _BLOCK_ROWS].astype(np.float64)
         lengths = np.linalg.norm(block, axis=1, keepdims=True)
         np.divide(
-            block, lengths, out=scaled[start : start + _BLOCK_ROWS], where=lengths > no_length, casting="same_kind"
+            block, lengths, out=scaled_rows[start : start + _BLOCK_ROWS], where=lengths > no_length, casting="same_kind"
         )
     return scaled

@@ -2,7 +2,7 @@
 
 A sequence becomes the square roots of its canonical 4- and 5-mer frequencies, x, and its vector is the unit row of
 (x - mean) @ projection. The projection is a linear discriminant of species, learned by
-`workflow_lib.train.compact.train_compact`; the model card lies beside the weights in `workflow_lib/weights`.
+`workflow_lib.train.compact.learn_discriminant`; the model card lies beside the weights in `workflow_lib/weights`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Compact:
 
     Parameters
     ----------
-    folder : written by `workflow_lib.train.compact.train_compact`; the shipped model unless another is given.
+    folder : written by `snakemake train` (`TrainableCompact.save`); the shipped model unless another is given.
     device : "cpu"; anything else is refused.
     threads : sequences counted at a time; None: as numba's NUMBA_NUM_THREADS.
 

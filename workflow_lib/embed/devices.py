@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 DTYPES = ("auto", "float32", "bfloat16")
 
 
-def find_devices(device: str) -> list[torch.device]:
+def find_devices(device: str, *, option: str = "embed.device") -> list[torch.device]:
     """The devices of "cpu", "cuda", "cuda:1" or "cuda:0,1".
+
+    Parameters
+    ----------
+    option : key of the configuration that gives the device, for messages.
 
     Raises
     ------
@@ -27,14 +31,14 @@ def find_devices(device: str) -> list[torch.device]:
         return [torch.device("cpu")]
     match = re.fullmatch(r"cuda(?::(\d+(?:,\d+)*))?", device)
     if match is None:
-        raise InputError(f"no device {device!r}; expected cpu, cuda, cuda:N or cuda:N,M", remedy="set embed.device")
+        raise InputError(f"no device {device!r}; expected cpu, cuda, cuda:N or cuda:N,M", remedy=f"set {option}")
     n = torch.cuda.device_count() if torch.cuda.is_available() else 0
     numbers = sorted({int(number) for number in (match[1] or "0").split(",")})
     if missing := [number for number in numbers if number >= n]:
         build = "this torch is a build for the CPU only" if torch.version.cuda is None else f"torch finds {n} GPUs"
         raise InputError(
             f"{device} was asked for, but there is no GPU {', '.join(map(str, missing))} ({build})",
-            remedy="run on a machine with that GPU; or embed on the CPU: --resources gpu=0, or embed.device: cpu",
+            remedy=f"run on a machine with that GPU; or on the CPU: --resources gpu=0, or {option}: cpu",
         )
     return [torch.device("cuda", number) for number in numbers]
 

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 # Architectures whose positions begin behind the padding token's id: so many fewer tokens fit into their table.
 _OFFSET_POSITIONS = {"camembert", "data2vec-text", "esm", "longformer", "mpnet", "roberta", "xlm-roberta"}
+# Settings that tell an own module's model_type where config.json does not name it.
+_TELLING = {"alibi_starting_size": "bert", "hyena_order": "hyenadna"}
+_DNABERT2_CODE = "bert_layers.BertModel"
 _SHOWN = 4  # tensors named in a message
 
 
@@ -89,7 +92,7 @@ class BigBirdEncoder(Encoder):
 
 
 def read_config(folder: str | Path) -> dict:
-    """The content of a model folder's config.json, checked to name an architecture."""
+    """The content of a model folder's config.json, with its `model_type`, checked to name an architecture."""
     path = Path(folder) / "config.json"
     remedy = "give a folder with config.json, a tokenizer, and model.safetensors or pytorch_model.bin"
     try:
@@ -98,6 +101,8 @@ def read_config(folder: str | Path) -> dict:
         raise InputError("no config.json: this is no model folder", path=folder, remedy=remedy) from error
     except (ValueError, OSError) as error:
         raise InputError(f"not a JSON file that can be read ({error})", path=path, remedy=remedy) from error
+    if isinstance(config, dict) and "model_type" not in config:
+        config["model_type"] = next((kind for setting, kind in _TELLING.items() if setting in config), None)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise InputError("names no model_type", path=path, remedy=remedy)
     return config
@@ -106,8 +111,9 @@ def read_config(folder: str | Path) -> dict:
 def model_kind(config: dict, *, trust_remote_code: bool = False) -> str:
     """Which code runs a model: "dnabert2", "hyenadna", "remote" or "transformers".
 
-    novabin's own modules come first: DNABERT-2 is told by `alibi_starting_size` beside model_type bert, HyenaDNA by its
-    model_type. Remote code needs `trust_remote_code` and an auto_map that names it.
+    novabin's own modules come first: DNABERT-2 is told by `alibi_starting_size`, or the published code in auto_map,
+    beside model_type bert; HyenaDNA by its model_type. Remote code needs `trust_remote_code` and an auto_map that names
+    an encoder (AutoModel): that of Nucleotide Transformer 2 names only models with heads.
 
     Raises
     ------
@@ -115,11 +121,12 @@ def model_kind(config: dict, *, trust_remote_code: bool = False) -> str:
         when the model can only be run by remote code that is not allowed, or by nothing.
     """
     model_type = config["model_type"]
-    if model_type == "bert" and "alibi_starting_size" in config:
+    if model_type == "bert" and ("alibi_starting_size" in config or _DNABERT2_CODE in str(config.get("auto_map"))):
         return "dnabert2"
     if model_type == "hyenadna":
         return "hyenadna"
-    if config.get("auto_map") and trust_remote_code:
+    brings_encoder = "AutoModel" in (config.get("auto_map") or ())
+    if brings_encoder and trust_remote_code:
         return "remote"
     from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
@@ -129,14 +136,15 @@ def model_kind(config: dict, *, trust_remote_code: bool = False) -> str:
         )
     if model_type in MODEL_MAPPING_NAMES:
         return "transformers"
-    if config.get("auto_map"):
+    if brings_encoder:
         raise InputError(
             f"{model_type} is known neither to novabin nor to transformers; it is run by program code that comes with"
             " the model, and this is switched off",
             remedy="read that code; set embed.trust_remote_code to true if you trust it, or choose another model",
         )
     raise InputError(
-        f"{model_type} is known neither to novabin nor to this version of transformers, and brings no code",
+        f"{model_type} is known neither to novabin nor to this version of transformers, and brings no code of an"
+        " encoder",
         remedy="correct model_type in config.json, or choose another model",
     )
 
@@ -155,7 +163,6 @@ def load_encoder(
     InputError
         when a file is missing or damaged, or a tensor is missing or has another shape; it names the tensors.
     """
-    vocabulary = int(config.get("vocab_size", 0))
     if kind == "dnabert2":
         from workflow_lib.embed.dnabert2 import DNABERT2 as own  # noqa: N811
     elif kind == "hyenadna":
@@ -163,7 +170,9 @@ def load_encoder(
     else:
         return _load_transformers(Path(folder), config, kind, dtype, device)
     module = own.from_pretrained(folder, dtype=dtype, device=device)
-    return Encoder(module, kind, dim=module.hidden_size, max_tokens=module.max_tokens, vocabulary=vocabulary)
+    return Encoder(
+        module, kind, dim=module.hidden_size, max_tokens=module.max_tokens, vocabulary=module.config.vocab_size
+    )
 
 
 def _load_transformers(folder: Path, config: dict, kind: str, dtype, device) -> Encoder:

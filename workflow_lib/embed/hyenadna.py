@@ -108,12 +108,13 @@ class HyenaDNA(nn.Module):
         return module.to(device).eval()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Token vectors of a batch, padded on the right.
+        """Token vectors of a batch.
 
         Parameters
         ----------
         input_ids : int64 (b, s), s at most `max_tokens`.
-        attention_mask : bool or int (b, s), true or 1 at tokens; None: all are.
+        attention_mask : bool or int (b, s), true or 1 at tokens; None: all are. Padding may stand on either side: the
+            tokens of a row are read as if nothing stood before or between them.
 
         Returns
         -------
@@ -129,8 +130,15 @@ class HyenaDNA(nn.Module):
                 f"a sequence of {input_ids.shape[1]} tokens; this model reads at most {self.max_tokens}",
                 remedy="cut it into windows",
             )
-        hidden = self.run_layers(self.embed_tokens(input_ids), None, 0, self.n_layers)
-        return hidden if attention_mask is None else hidden.masked_fill(~attention_mask.bool().unsqueeze(-1), 0)
+        if input_ids.numel() == 0:
+            return self.backbone["ln_f"].weight.new_zeros(*input_ids.shape, self.hidden_size)
+        if attention_mask is None:
+            return self.run_layers(self.embed_tokens(input_ids), None, 0, self.n_layers)
+        mask = attention_mask.bool()
+        order = mask.logical_not().argsort(dim=1, stable=True)  # tokens to the front: what stands before them counts
+        hidden = self.run_layers(self.embed_tokens(input_ids.gather(1, order)), None, 0, self.n_layers)
+        hidden = hidden.gather(1, order.argsort(dim=1).unsqueeze(-1).expand_as(hidden))
+        return hidden.masked_fill(~mask.unsqueeze(-1), 0)
 
     @property
     def n_layers(self) -> int:

@@ -17,7 +17,7 @@ from workflow_lib.embed.base import compute_fingerprint, unit_rows
 from workflow_lib.embed.devices import find_devices, find_dtype
 from workflow_lib.embed.encoders import load_encoder, model_kind, read_config
 from workflow_lib.embed.model_files import hash_model_files, read_source
-from workflow_lib.embed.model_tokenizer import bp_per_token, load_tokenizer
+from workflow_lib.embed.model_tokenizer import bp_per_token, limit_threads, load_tokenizer
 from workflow_lib.embed.pooling import check_pooling
 from workflow_lib.embed.runner import Worker, run_tokens
 from workflow_lib.embed.windows import Window, check_window, make_windows
@@ -41,7 +41,7 @@ class LanguageModel:
     folder : config.json, tokenizer, and model.safetensors or pytorch_model.bin.
     name : of the embedder; the folder's name (or what `fetch_model` recorded) without one.
     device : "cpu", "cuda", "cuda:N" or "cuda:N,M"; a GPU that is not there is an error.
-    threads : of torch on the CPU; None: as torch is set.
+    threads : of torch on the CPU, and of the tokenizer if it is the first of the process; None: as they are set.
     trust_remote_code : run the program code that comes with this model, where it needs it.
     pooling : "mean", "cls" or "max" over the tokens of a window, special tokens included.
     window : bp; None: the model's limit, at most `MAX_WINDOW`. A window with more tokens than the limit is halved.
@@ -80,6 +80,8 @@ class LanguageModel:
         self.source = read_source(folder)
         self.name = name or self.source.get("model") or folder.resolve().name
         self.threads, self.overlap, self.both_strands = threads, overlap, both_strands
+        if threads is not None:
+            limit_threads(threads)
         self._tokenizer = load_tokenizer(folder, config["model_type"], trust_remote_code=trust_remote_code)
         encoder = load_encoder(folder, config, kind, dtype=number_format, device=devices[0])
         self._check_fit(folder, encoder, pooling)

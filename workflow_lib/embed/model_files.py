@@ -15,6 +15,7 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
 )  # fmt: skip
 _TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_INDEX = ".index.json"
 _WEIGHTS = (
     ("model.safetensors",), ("model.safetensors.index.json", "model-*.safetensors"),
     ("pytorch_model.bin",), ("pytorch_model.bin.index.json", "pytorch_model-*.bin"),
@@ -41,7 +42,18 @@ def choose_files(names: list[str], *, remote_code: bool = False) -> list[str]:
 
 
 def _folder_files(folder: Path, remote_code: bool) -> list[str]:
-    return choose_files([path.name for path in folder.iterdir() if path.is_file()], remote_code=remote_code)
+    present = {path.name for path in folder.iterdir() if path.is_file()}
+    chosen = choose_files(list(present), remote_code=remote_code)
+    shards = [file for name in chosen if name.endswith(_INDEX) for file in _read_index(folder / name)]
+    return list(dict.fromkeys(chosen + sorted(present.intersection(shards))))
+
+
+def _read_index(path: Path) -> list[str]:
+    """The files that an index of weights names, whatever they are called; none of a damaged one, which cannot load."""
+    try:
+        return [str(file) for file in json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def hash_model_files(folder: str | Path, *, remote_code: bool = False) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +77,14 @@ def _load_own(folder: Path, settings: dict) -> ModelTokenizer:
     description = settings["dna_tokenization"]
     is_ensemble = isinstance(description, dict) and description.get("kind") == KIND
     return EnsembleTokenizer(folder) if is_ensemble else DNATokenizer(folder)
+
+
+def limit_threads(n: int) -> None:
+    """Let the `tokenizers` library use `n` threads, not every core of the machine.
+
+    It makes its threads once in a process, at the first text: to be called before. The environment comes first.
+    """
+    os.environ.setdefault("RAYON_NUM_THREADS", str(n))
 
 
 def bp_per_token(tokenizer: ModelTokenizer) -> float:

@@ -60,7 +60,7 @@ class Worker:
 
     def run(self, queue: BatchQueue, tokens: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (indices, vectors) of the batches that this worker takes from the queue."""
-        if self.token_budget is None:
+        if self.token_budget is None and tokens:
             self.token_budget = self._find_budget(tokens)
         in_flight: deque = deque()
         while (batch := queue.take(self.token_budget)) is not None:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from workflow_lib.errors import InputError
+from workflow_lib.evaluate.kmeans import kmeans_ari
 from workflow_lib.scoreboard.measures import (
     encode_labels,
-    kmeans_ari,
     pool_dimensions,
     pooled_dims,
     probe_macro_f1,

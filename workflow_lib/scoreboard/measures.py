@@ -22,37 +22,12 @@ logger = logging.getLogger(__name__)
 F1_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
 PERCENTILE = 70  # of the similarity to the species centre: the threshold of the published evaluation
 SMALLEST_DIM = 8
-_STARTS = 3  # of K-means; the best of them counts
 _MAX_ITERATIONS = 5000  # of the logistic regression; it takes a few hundred
 
 
 def encode_labels(labels: Sequence[str]) -> np.ndarray:
     """Codes of labels in the order of their names, int64 (n,)."""
     return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int64)
-
-
-def kmeans_ari(vectors: np.ndarray, codes: np.ndarray, *, seed: int) -> float:
-    """Adjusted Rand index of K-means (k-means++, the best of 3 starts) with the true number of species.
-
-    Parameters
-    ----------
-    vectors : float32 (n, d).
-    codes : int64 (n,).
-    seed : of the starts.
-
-    Notes
-    -----
-    Zhou et al. 2024, DNABERT-S, section 5; Hubert and Arabie 1985.
-    """
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.metrics import adjusted_rand_score
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different vectors than species: a poor score
-        clusters = KMeans(len(np.unique(codes)), n_init=_STARTS, random_state=seed).fit_predict(vectors)
-    return float(adjusted_rand_score(codes, clusters))
 
 
 def probe_macro_f1(vectors: np.ndarray, codes: np.ndarray, *, shots: Sequence[int], seed: int) -> dict[int, float]:

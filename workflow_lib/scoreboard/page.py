@@ -36,11 +36,12 @@ class _Column:
 
 def _columns(shots: Sequence[int]) -> list[_Column]:
     few = [n for n in (1, 2, 10) if n in shots] or list(shots[:3])
+    probed = f"of a logistic regression, over species with more than {max(shots)} sequences"
     return [
         _Column("ARI", "plain", "ari", None, 3, "K-means with the true number of species"),
         _Column("gap closed", "plain", "gap_closed", None, 2, f"share of the way from the ARI of {BASELINE} to 1"),
         *(
-            _Column(f"{n}-shot F1", "plain", "probe_macro_f1", n, 3, "macro F1 of a logistic regression")
+            _Column(f"{n}-shot F1", "plain", "probe_macro_f1", n, 3, f"macro F1 {probed}, from {n} of each")
             for n in few
         ),
         _Column("species F1 > 0.5", "plain", "species_f1_gt", 0.5, 1, "recovered by K-medoid, unbinned counted"),
@@ -95,8 +96,9 @@ def write_scoreboard(
             }
         )
     write_table(folder / "scoreboard.tsv", summary)
+    shown = [column for column in columns if _is_measured(summary, column)]
     content = {
-        "sets": sets, "columns": columns, "n_seeds": int(summary["seeds"].max()), "version": __version__,
+        "sets": sets, "columns": shown, "n_seeds": int(summary["seeds"].max()), "version": __version__,
         "not_run": not_run or {}, "baseline": BASELINE,
     }  # fmt: skip
     for name in ("scoreboard.md", "scoreboard.html"):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from workflow_lib.bin.adapt import adapt, smooth
 from workflow_lib.bin.metric import Pieces
 from workflow_lib.embed import Embedder, embed_records, load_embedder
-from workflow_lib.embed.adapt import adapt_axes, smooth
 from workflow_lib.embed.sample import choose_pieces
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import write_fasta
@@ -49,7 +49,7 @@ class SetVectors:
 
     def adapted(self) -> np.ndarray:
         """The vectors adapted to the set they belong to, without labels: its axes, then its neighbours (`adapt`)."""
-        return smooth(adapt_axes(self.vectors, self.pieces.vectors))
+        return smooth(adapt(self.vectors, self.pieces)[0])
 
     def write(self, path: str | Path) -> None:
         """Write everything as one .npz file."""

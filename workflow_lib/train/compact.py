@@ -78,7 +78,7 @@ class Moments:
         return mean, projection * np.sign(largest)  # a direction and its opposite are the same: one is chosen
 
 
-def cut_pieces(segments: Iterable[bytes], rng: np.random.Generator) -> Iterator[bytes]:
+def tile_segments(segments: Iterable[bytes], rng: np.random.Generator) -> Iterator[bytes]:
     """Neighbouring pieces of log-normal length of each segment; what is left at its end is a piece if long enough."""
     for segment in segments:
         start = 0
@@ -116,7 +116,7 @@ def learn_discriminant(
     moments, total_bp, start = Moments(), 0, time.perf_counter()
     for genome in genomes:
         rng = np.random.default_rng([seed, *genome.name.encode()])
-        pieces = list(cut_pieces(genome.segments, rng))
+        pieces = list(tile_segments(genome.segments, rng))
         if len(pieces) > PIECES:
             pieces = [pieces[i] for i in np.sort(rng.choice(len(pieces), PIECES, replace=False))]
         moments.add(genome.species, canonical_features(pieces, threads=threads))

@@ -6,7 +6,6 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from workflow_lib.embed.compact import MODEL_TYPE as COMPACT
 from workflow_lib.embed.devices import find_devices
 from workflow_lib.embed.hub import hub_repository, locate_model
 from workflow_lib.errors import InputError
@@ -16,6 +15,7 @@ from workflow_lib.train.compact import TrainableCompact, learn_discriminant
 from workflow_lib.train.contrastive import ContrastiveOptions, ContrastiveTask
 from workflow_lib.train.genomes import load_genomes, split_by_genus
 from workflow_lib.train.loop import LoopSettings, train
+from workflow_lib.train.sources import COMPACT, check_source
 from workflow_lib.train.trainable import TrainableLanguageModel, write_record
 
 logger = logging.getLogger(__name__)
@@ -54,9 +54,10 @@ def train_embedder(
     ToolError
         when one of several processes failed.
     """
+    check_source(str(model))
     source = locate_model(str(model)) if hub_repository(str(model)) else Path(model)
     arguments = (source, table, folder, options, settings, held_out, dropout, recompute, device)
-    processes.launch(_train, *arguments, n=len(find_devices(device)))
+    processes.launch(_train, *arguments, n=len(find_devices(device, option="train.device")))
 
 
 def _train(

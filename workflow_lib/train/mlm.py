@@ -29,7 +29,7 @@ from workflow_lib.train.prefetch import Prefetch
 
 logger = logging.getLogger(__name__)
 
-_TRAINING, _VALIDATION = 0, 1  # streams of random numbers
+_TRAINING, _VALIDATION, _COUNTING = range(3)  # streams of random numbers
 _VALIDATION_BATCHES = 8
 
 
@@ -71,6 +71,7 @@ class MaskedLMTask:
         )
         self._take = Prefetch(self.make_batch, options.steps)
         self._held_out = [validation.make(self._rng(_VALIDATION, i)) for i in range(_VALIDATION_BATCHES)]
+        self._unigram_loss = self._measure_unigram_loss(np.concatenate([v.token_ids for v in vocabularies]))
         config = DNABERT2Config(vocab_size=-(-tokenizer.n_ids // 8) * 8, **options.shape)
         self.module = MaskedLM(config, seed=options.seed)
         self.fingerprint = compute_fingerprint(
@@ -100,23 +101,36 @@ class MaskedLMTask:
         inputs, mask, labels = (torch.from_numpy(array).to(device, non_blocking=True) for array in batch)
         return self.module(inputs, mask, labels), labels[labels != IGNORED]
 
+    def _measure_unigram_loss(self, token_ids: np.ndarray) -> float:
+        """Cross-entropy (nats) of the held-out batches' hidden tokens under the frequencies in as many of training.
+
+        One is added to each count, so that no token has none.
+        """
+        counts = np.zeros(token_ids.max() + 1)
+        counts[token_ids] = 1
+        for i in range(_VALIDATION_BATCHES):
+            batch = self._training.make(self._rng(_COUNTING, i))
+            ids = np.where(batch.labels == IGNORED, batch.inputs, batch.labels)
+            counts += np.bincount(ids[np.isin(ids, token_ids)], minlength=len(counts))
+        told = np.concatenate([batch.labels[batch.labels != IGNORED] for batch in self._held_out])
+        return float(-np.log(counts[told] / counts.sum()).mean())
+
     @torch.no_grad()
     def validate(self, device: torch.device) -> dict[str, float]:
         """On the held-out genomes, always the same batches.
 
         Returns
         -------
-        loss, nats a hidden token; perplexity, its exponential; accuracy, share of hidden tokens told; unigram_loss, the
-        entropy of these tokens' own frequencies: what a model reaches that knows frequencies only.
+        loss, nats a hidden token; perplexity, its exponential; accuracy, share of hidden tokens told; unigram_loss,
+        what one who knows nothing but the tokens' frequencies in training would have for a loss.
         """
-        total = right = 0.0
-        told = []
+        total, right, n = 0.0, 0, 0
         for batch in self._held_out:
             scores, labels = self._scores(batch, device)
             total += float(cross_entropy(scores.float(), labels, reduction="sum"))
-            right += float((scores.argmax(dim=1) == labels).sum())
-            told.append(batch.labels[batch.labels != IGNORED])
-        n = sum(map(len, told))
-        counts = np.unique(np.concatenate(told), return_counts=True)[1]
-        entropy = float(-(counts / n * np.log(counts / n)).sum())
-        return {"loss": total / n, "perplexity": math.exp(total / n), "accuracy": right / n, "unigram_loss": entropy}
+            right += int((scores.argmax(dim=1) == labels).sum())
+            n += len(labels)
+        loss = total / n
+        return {
+            "loss": loss, "perplexity": math.exp(loss), "accuracy": right / n, "unigram_loss": self._unigram_loss,
+        }  # fmt: skip

@@ -48,7 +48,7 @@ def pretrain_model(
     ToolError
         when one of several processes failed.
     """
-    n = len(find_devices(device))
+    n = len(find_devices(device, option="pretrain.device"))
     processes.launch(_pretrain, table, Path(folder), options, settings, held_out, device, n=n)
 
 

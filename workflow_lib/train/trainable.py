@@ -17,16 +17,15 @@ from torch.utils.checkpoint import checkpoint
 
 from workflow_lib.embed.base import compute_fingerprint
 from workflow_lib.embed.batching import pad_batch
-from workflow_lib.embed.encoders import load_encoder, model_kind, read_config
+from workflow_lib.embed.encoders import load_encoder, read_config
 from workflow_lib.embed.model_files import choose_files, hash_model_files
 from workflow_lib.embed.model_tokenizer import load_tokenizer
 from workflow_lib.embed.windows import clean_letters
-from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_path
+from workflow_lib.train.sources import trainable_kind
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("dnabert2", "hyenadna")
 _WEIGHT_NAMES = ("model", "pytorch_model")  # beginnings of the files that are replaced
 
 
@@ -95,13 +94,7 @@ class TrainableLanguageModel:
     def __init__(self, folder: str | Path, *, dropout: float = 0.0, recompute: bool = False) -> None:
         self.folder, self.recompute, self._dropout = Path(folder), recompute, dropout
         config = read_config(folder)
-        kind = model_kind(config)
-        if kind not in KINDS:
-            raise InputError(
-                f"found a {config['model_type']} model, which cannot be trained here",
-                path=folder,
-                remedy="take DNABERT-2, DNABERT-S or HyenaDNA: set train.model",
-            )
+        kind = trainable_kind(folder, config)
         self.module = load_encoder(folder, config, kind, dtype=torch.float32, device="cpu").module
         self._tokenizer = load_tokenizer(folder, config["model_type"])
         self.dim, self.n_layers = self.module.hidden_size, self.module.n_layers

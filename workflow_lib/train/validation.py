@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from workflow_lib.embed.base import unit_rows
+from workflow_lib.evaluate.kmeans import kmeans_ari
 from workflow_lib.train.genomes import TrainingGenome
 from workflow_lib.train.pairs import PairOptions, draw_pieces
-
-_RUNS = 5  # of K-means, of which the tightest counts
 
 
 class HeldOutPieces:
@@ -43,8 +42,4 @@ class HeldOutPieces:
         return self._ari(load_embedder("tnf").embed(self.sequences))
 
     def _ari(self, vectors: np.ndarray) -> float:
-        from sklearn.cluster import KMeans
-        from sklearn.metrics import adjusted_rand_score
-
-        clusters = KMeans(int(self.labels.max()) + 1, n_init=_RUNS, random_state=self._seed)
-        return float(adjusted_rand_score(self.labels, clusters.fit_predict(unit_rows(vectors))))
+        return kmeans_ari(unit_rows(vectors), self.labels, seed=self._seed)

@@ -158,7 +158,7 @@ def test_summary_tells_how(binned):
     assert sum(summary["threshold"]["distribution"]["same"]) > 20
     assert summary["depth"]["libraries"] == ["a", "b"]
     assert summary["embedder"]["embedder"] == "tnf-k"
-    assert summary["whitened"]
+    assert summary["learned"] == "whitening"  # four bins: too few genomes to adapt the space to
 
 
 def test_fasta_of_bins(binned, tmp_path):
@@ -263,7 +263,7 @@ def test_labelled_threshold_bins_the_embeddings_as_they_are(tmp_path, caplog):
     assert "75 sequences in 3 classes" in summary["threshold"]["note"]
     assert "depth is not used" in caplog.text
     assert summary["depth"]["share"] == 0
-    assert not summary["whitened"]
+    assert summary["learned"] == "nothing"
 
 
 @pytest.mark.parametrize(

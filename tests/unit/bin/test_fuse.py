@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from workflow_lib.bin.fuse import DEFAULT_NOISE, Depth, depth_features, depth_profile, depth_share, fuse, fuse_pieces
-from workflow_lib.bin.metric import Pieces, unit_rows
+from workflow_lib.bin.metric import Pieces
+from workflow_lib.embed.base import unit_rows
 from workflow_lib.errors import InputError
 
 

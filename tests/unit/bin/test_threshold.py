@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from workflow_lib.bin import class_center_percentiles
-from workflow_lib.bin.metric import MIN_PIECES, Pieces, unit_rows, whiten
+from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten
 from workflow_lib.bin.threshold import label_free, read_labelled
+from workflow_lib.embed.base import unit_rows
 from workflow_lib.errors import InputError
 
 
@@ -70,6 +71,8 @@ def test_labelled_file(tmp_path):
     path = tmp_path / "labelled.tsv"
     path.write_text("sequence\tlabel\nACGT\tone\r\nacgn\ttwo\textra\n\n")
     assert read_labelled(path) == (["ACGT", "ACGN"], ["one", "two"])
+    path.write_text("\r\n\n" + path.read_text())
+    assert read_labelled(path) == (["ACGT", "ACGN"], ["one", "two"])
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,7 @@ def test_labelled_file(tmp_path):
         ("ACGT\ta\nACGT\n", "line 2"),
         ("ACGT\ta\nACGT\t\n", "line 2"),
         ("ACGT\ta\nprotein!\tb\n", "line 2"),
+        (30 * "ACGT" + "XX\ta\nACGT\tb\n", "line 1"),
     ],
 )
 def test_labelled_file_at_fault(tmp_path, text, message):

@@ -177,6 +177,7 @@ def test_nothing_but_padding(model, kind, shape):
     found = with_attention(model, kind)(ids, ids)
     assert found.shape == (*shape, 24)
     assert not found.any()
+    assert with_attention(model, kind)(ids).shape == found.shape
 
 
 @pytest.mark.parametrize("length", [1, 37])

@@ -139,6 +139,24 @@ def test_later_positions_change_nothing(model):
     assert (after[0, 23] - before[0, 23]).abs().max() > 0.01
 
 
+def test_padding_may_be_on_the_left(model):
+    ids = random_ids(2, 30)
+    mask = torch.tensor([[0] * 21 + [1] * 9, [1] * 30])
+    found = model(ids, mask).detach()
+    np.testing.assert_allclose(found[:1, 21:], model(ids[:1, 21:]).detach(), atol=TOLERANCE)
+    np.testing.assert_allclose(found[1:], model(ids[1:]).detach(), atol=TOLERANCE)
+    assert not found[0, :21].any()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (2, 0), (2, 5)])
+def test_nothing_but_padding(model, shape):
+    ids = torch.zeros(shape, dtype=torch.int64)
+    found = model(ids, ids)
+    assert found.shape == (*shape, CONFIG.d_model)
+    assert not found.any()
+    assert model(ids).shape == found.shape
+
+
 @pytest.mark.parametrize("length", [1, 17, 31])
 def test_padding_changes_nothing(model, length):
     ids = random_ids(1, length)

@@ -8,7 +8,14 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import write_bert, write_metaberta, write_nucleotide_transformer, write_tnf_vae
+from tiny_models import (
+    write_bert,
+    write_dnabert2,
+    write_hyenadna,
+    write_metaberta,
+    write_nucleotide_transformer,
+    write_tnf_vae,
+)
 
 from workflow_lib.embed import load_embedder
 from workflow_lib.embed.model_files import choose_files, model_state, weights_mb
@@ -151,6 +158,38 @@ def test_remote_code_is_run_only_if_it_is_trusted(bert, tmp_path):
     assert vectors.any()
 
 
+@pytest.mark.parametrize(
+    ("write", "changes"),
+    [
+        (write_dnabert2, {"model_type": None}),
+        (write_dnabert2, {"alibi_starting_size": None}),  # told by its auto_map
+        (write_hyenadna, {"model_type": None, "hyena_order": 2}),
+    ],
+)
+def test_own_modules_are_told_by_their_settings(tmp_path, write, changes):
+    folder = write(tmp_path / "model")
+    sequences = ["ACGTTGCATTGCCATGTACG" * 4]
+    expected = load_embedder(folder).embed(sequences)
+    change_config(folder, **changes)
+    assert (load_embedder(folder).embed(sequences) == expected).all()
+
+
+def test_trust_changes_nothing_where_no_encoder_comes_with_the_model(tmp_path):
+    folder = write_nucleotide_transformer(tmp_path / "model", version=2)  # its auto_map names a model with a head
+    sequences = ["ACGTTGCATTGCCATGTACG" * 4]
+    expected = load_embedder(folder).embed(sequences)
+    assert (load_embedder(folder, trust_remote_code=True).embed(sequences) == expected).all()
+
+
+@pytest.mark.parametrize("size", [None, "many", 0])
+def test_a_vocabulary_without_a_size_is_refused(tmp_path, size):
+    folder = write_dnabert2(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": size}))
+    with pytest.raises(InputError, match=f"vocab_size is {size!r}, expected a whole number above zero"):
+        load_embedder(folder)
+
+
 def test_an_unknown_architecture_without_code_is_refused(bert):
     change_config(bert, model_type="house_model", architectures=None)
     with pytest.raises(InputError, match="brings no code"):
@@ -171,6 +210,24 @@ def test_the_fingerprint_covers_what_decides_a_vector(bert, tmp_path):
     (tmp_path / "tokenized/tokenizer.json").write_text(json.dumps(tokenizer))
     fingerprints.append(load_embedder(tmp_path / "tokenized").fingerprint)
     assert len(set(fingerprints)) == len(fingerprints)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+def test_the_fingerprint_and_state_cover_shards_of_any_name(bert, ending):
+    name, save = f"part.{ending}", torch.save if ending == "bin" else save_file
+    index = ("pytorch_model" if ending == "bin" else "model") + f".{ending}.index.json"
+    weights = load_file(bert / "model.safetensors")
+    (bert / "model.safetensors").unlink()
+    (bert / index).write_text(json.dumps({"weight_map": dict.fromkeys(weights, name)}))
+    found = []
+    for scale in (1.0, 0.5):
+        save({key: value * scale for key, value in weights.items()}, bert / name)
+        found.append((load_embedder(bert).fingerprint, model_state(bert)))
+    assert found[0][0] != found[1][0]
+    assert found[0][1] != found[1][1]
+    assert weights_mb(bert) == (bert / name).stat().st_size / 1e6
+    (bert / index).write_text("[]")
+    assert model_state(bert), "a damaged index is told where the model is loaded"
 
 
 def test_the_fingerprint_leaves_out_what_does_not(bert, tmp_path):

@@ -69,8 +69,9 @@ def test_padding():
     assert mask.tolist() == [[True, True, True], [True, False, False]]
 
 
-def test_no_sequences():
-    assert run_tokens([Worker(Table(), CPU, pooling="mean", token_budget=None)], []) == []
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_no_sequences(device):
+    assert run_tokens([Worker(Table(), torch.device(device), pooling="mean", token_budget=None)], []) == []
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])

@@ -1,10 +1,21 @@
 """Tokenizers of model folders: the same ids as the published ones, nothing cut."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import kmers, random_sequence, write_bpe, write_metaberta, write_nucleotide_transformer
+from tiny_models import (
+    kmers,
+    random_sequence,
+    write_bpe,
+    write_dnabert2,
+    write_metaberta,
+    write_nucleotide_transformer,
+)
 
 from workflow_lib.embed.model_tokenizer import bp_per_token, load_tokenizer
 from workflow_lib.errors import InputError
@@ -86,3 +97,20 @@ def test_the_published_dnabert2_tokenizer(shared):
     assert len(ids) > 636, "the published file cuts at 636 tokens"
     assert (ids[0], ids[-1], ids.max() < 4096) == (1, 2, True)
     assert tokenizer.n_ids == 4096
+
+
+@pytest.mark.parametrize(("n", "environment", "expected"), [(3, {}, 3), (3, {"RAYON_NUM_THREADS": "1"}, 1)])
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts the threads of a process of Linux")
+def test_a_tokenizer_takes_as_many_threads_as_the_embedder(tmp_path, root, n, environment, expected):
+    write_dnabert2(tmp_path)
+    code = (
+        "import os, sys; from workflow_lib.embed import load_embedder; "
+        "model = load_embedder(sys.argv[1], threads=int(sys.argv[2])); before = len(os.listdir('/proc/self/task')); "
+        "model._tokenizer.encode([b'ACGTTGCATG' * 50] * 40); print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    outside = {key: value for key, value in os.environ.items() if key != "RAYON_NUM_THREADS"}
+    arguments = [sys.executable, "-c", code, str(tmp_path), str(n)]
+    found = subprocess.run(
+        arguments, cwd=root, env=outside | environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert int(found) == expected

@@ -10,10 +10,10 @@ from sklearn.metrics import f1_score
 from workflow_lib.bin import class_center_percentiles, kmedoid
 from workflow_lib.embed.base import unit_rows
 from workflow_lib.errors import InputError
+from workflow_lib.evaluate.kmeans import kmeans_ari
 from workflow_lib.scoreboard import evaluate_embedding, evaluate_lengths, gap_closed, summarise_scores
 from workflow_lib.scoreboard.measures import (
     F1_LEVELS,
-    kmeans_ari,
     pool_dimensions,
     pooled_dims,
     probe_macro_f1,

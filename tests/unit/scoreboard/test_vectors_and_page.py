@@ -1,8 +1,11 @@
 """From a labelled set to the page: vectors of halves and prefixes, the file between jobs, tables and HTML."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from workflow_lib.bin.metric import Pieces
 from workflow_lib.embed import load_embedder
 from workflow_lib.errors import InputError
 from workflow_lib.scoreboard.labelled import LabelledSet
@@ -110,6 +113,15 @@ def test_page_tables_and_plots(embedded, labelled, tmp_path):
     assert (tmp_path / "plots/one.svg").read_text().startswith("<?xml")
     assert "10-shot" not in page  # it was not asked for
     assert (tmp_path / "scoreboard.tsv").read_text().startswith("set\tembedder\tvariant\tmeasure\tlevel\tmean\tsd")
+
+
+def test_page_explains_the_columns_that_it_shows(embedded, labelled, tmp_path):
+    make_page(
+        tmp_path, replace(embedded, pieces=Pieces(*(part[:0] for part in vars(embedded.pieces).values()))), labelled
+    )
+    text = (tmp_path / "scoreboard.md").read_text()
+    assert "adapted" not in text  # too few sequences have two halves
+    assert "- 1-shot F1: macro F1 of a logistic regression, over species with more than 2 sequences" in text
 
 
 def test_same_scores_same_page(embedded, labelled, tmp_path):

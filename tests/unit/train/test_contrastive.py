@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from genome_tables import write_genomes
-from tiny_models import random_sequence, write_bert, write_dnabert2, write_hyenadna
+from tiny_models import random_sequence, write_bert, write_dnabert2, write_hyenadna, write_tnf_vae
 
 from workflow_lib.embed import load_embedder
+from workflow_lib.embed.compact import SHIPPED
 from workflow_lib.errors import InputError, ToolError
 from workflow_lib.tables import load_reference
 from workflow_lib.train import losses
@@ -18,6 +19,7 @@ from workflow_lib.train.embedder import train_embedder
 from workflow_lib.train.genomes import load_genomes, split_by_genus
 from workflow_lib.train.loop import LoopSettings, train
 from workflow_lib.train.pairs import PairOptions
+from workflow_lib.train.sources import check_source
 from workflow_lib.train.trainable import TrainableFeatures, TrainableLanguageModel
 
 CPU = torch.device("cpu")
@@ -249,8 +251,25 @@ def test_bad_options(changes, message):
 
 def test_models_that_cannot_be_trained(tmp_path):
     write_bert(tmp_path)
-    with pytest.raises(InputError, match="bert model, which cannot be trained here"):
+    with pytest.raises(InputError, match="type bert, which cannot be trained here"):
         TrainableLanguageModel(tmp_path)
+
+
+def test_models_that_can_be_trained_are_told_without_loading_them(folders, tmp_path):
+    for model in ("compact", "dnabert-2", "hyenadna", "owner/name", *folders.values()):
+        check_source(str(model))
+    write_tnf_vae(tmp_path / "vae")
+    (tmp_path / "empty").mkdir()
+    for model, message in (
+        ("nt", "nt cannot be trained here"),
+        ("tnf", "nothing to train by the name 'tnf'"),
+        (tmp_path / "missing", "no such folder"),
+        (tmp_path / "empty", "no config.json"),
+        (tmp_path / "vae", "type tnf-vae, which cannot be trained here"),
+        (SHIPPED, "a trained compact model, which is not trained further"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_source(str(model))
 
 
 @pytest.mark.gpu

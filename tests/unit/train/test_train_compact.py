@@ -17,8 +17,8 @@ from workflow_lib.train.compact import (
     SHORTEST,
     Moments,
     TrainableCompact,
-    cut_pieces,
     learn_discriminant,
+    tile_segments,
 )
 from workflow_lib.train.contrastive import ContrastiveOptions, ContrastiveTask
 from workflow_lib.train.genomes import TrainingGenome, load_genomes
@@ -134,7 +134,7 @@ def test_rows_with_nothing_to_count_are_left_out():
 @pytest.mark.parametrize("length", [0, SHORTEST - 1, SHORTEST, 30_000, 100_000])
 def test_pieces_cover_a_sequence_but_a_short_rest(length):
     sequence = np.random.default_rng(length).choice(np.frombuffer(b"ACGT", np.uint8), length).tobytes()
-    pieces = list(cut_pieces([sequence], np.random.default_rng(5)))
+    pieces = list(tile_segments([sequence], np.random.default_rng(5)))
     assert sequence.startswith(b"".join(pieces))
     assert length - sum(map(len, pieces)) < SHORTEST
     assert all(SHORTEST <= len(piece) <= LONGEST for piece in pieces)

@@ -1,0 +1,62 @@
+"""What a contrastive training can start from, told without loading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workflow_lib.embed.encoders import model_kind, read_config
+from workflow_lib.embed.hub import HUB_MODELS, hub_repository
+from workflow_lib.embed.registry import TRAINED
+from workflow_lib.errors import InputError
+
+COMPACT = "compact"  # name, and model_type of its folders
+KINDS = ("dnabert2", "hyenadna")
+HUB_NAMES = ("dnabert-2", "dnabert-s", "hyenadna")  # of those in HUB_MODELS
+_REMEDY = f"set train.model to {COMPACT}, {', '.join(HUB_NAMES)}, or a folder of DNABERT-2, DNABERT-S or HyenaDNA"
+
+
+def check_source(model: str) -> None:
+    """Refuse what can be told before a model is loaded or fetched and the genomes are read.
+
+    Parameters
+    ----------
+    model : of `train_embedder`. Of a repository of the hub only the names in `HUB_MODELS` are known.
+
+    Raises
+    ------
+    InputError
+        when it is no name, folder or repository, or a model of another kind.
+    """
+    if model == COMPACT:
+        return
+    if model in HUB_MODELS:
+        if model not in HUB_NAMES:
+            raise InputError(f"{model} cannot be trained here", remedy=_REMEDY)
+    elif Path(model).is_dir():
+        trainable_kind(model, read_config(model))
+    elif not hub_repository(model):
+        raise InputError(f"nothing to train by the name {model!r}, and no such folder", remedy=_REMEDY)
+
+
+def trainable_kind(folder: str | Path, config: dict) -> str:
+    """Which of `KINDS` the model of a folder is, by the content of its config.json.
+
+    Raises
+    ------
+    InputError
+        when it is none of them.
+    """
+    if config["model_type"] == COMPACT:
+        raise InputError(
+            f"found a trained {COMPACT} model, which is not trained further: it is computed from the genomes each time",
+            path=folder,
+            remedy=f"set train.model to {COMPACT}",
+        )
+    kind = None if config["model_type"] in TRAINED else model_kind(config)
+    if kind not in KINDS:
+        raise InputError(
+            f"found a model of the type {config['model_type']}, which cannot be trained here",
+            path=folder,
+            remedy=_REMEDY,
+        )
+    return kind
