@@ -43,28 +43,10 @@ def add_alignments(
     """
     counted, first = 0, 0
     for i in range(starts.shape[0]):
-        aligned, inserted, deleted, different = 0, 0, 0, 0
-        position = starts[i]
-        for k in range(first, ends[i]):
-            operation, n = operations[k, 0], operations[k, 1]
-            if operation in (MATCH, EQUAL, DIFFERENT):
-                aligned += n
-                position += n
-                if operation == DIFFERENT:
-                    different += n
-            elif operation == INSERTION:
-                inserted += n
-            elif operation == DELETION:
-                deleted += n
-                position += n
-            elif operation == SKIP:
-                position += n
-        if starts[i] < 0 or position > length:
+        end, identity = _span_and_identity(starts[i], nms[i], operations[first : ends[i]])
+        if starts[i] < 0 or end > length:
             return BEYOND_END
-        if nms[i] >= inserted + deleted:
-            different = nms[i] - inserted - deleted
-        # The quotient, not the product: 97 of 100 must reach 0.97.
-        if aligned > 0 and (aligned - different) / (aligned + inserted + deleted) >= min_identity:
+        if identity >= min_identity:
             counted += 1
             position = starts[i]
             for k in range(first, ends[i]):
@@ -77,6 +59,31 @@ def add_alignments(
                     position += n
         first = ends[i]
     return counted
+
+
+@numba.njit(cache=True, nogil=True)
+def _span_and_identity(start: int, nm: int, operations: np.ndarray) -> tuple[int, float]:
+    """End of an alignment on its contig, and its identity; an identity of -1 where nothing is aligned."""
+    aligned, inserted, deleted, different = 0, 0, 0, 0
+    end = start
+    for k in range(operations.shape[0]):
+        operation, n = operations[k, 0], operations[k, 1]
+        if operation in (MATCH, EQUAL, DIFFERENT):
+            aligned += n
+            end += n
+            if operation == DIFFERENT:
+                different += n
+        elif operation == INSERTION:
+            inserted += n
+        elif operation == DELETION:
+            deleted += n
+            end += n
+        elif operation == SKIP:
+            end += n
+    if nm >= inserted + deleted:
+        different = nm - inserted - deleted
+    # A quotient, not a product with the wanted identity: 97 of 100 must reach 0.97.
+    return end, (aligned - different) / (aligned + inserted + deleted) if aligned > 0 else -1.0
 
 
 @numba.njit(cache=True, nogil=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ def row_places(lengths: list[int], width: int, device: torch.device) -> Tensor:
     return torch.arange(n, device=device) + (row * width - (ends.cumsum(0) - ends)[row])
 
 
-class Attention:
+class Attention(ABC):
     """Attention among the tokens of a batch of sequences.
 
     Parameters
@@ -61,9 +62,9 @@ class Attention:
             outputs.append(self.attend(query, key, value)[0].transpose(0, 1))
         return torch.cat(outputs)
 
+    @abstractmethod
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(1, heads, s, d) each -> (1, heads, s, d), for one sequence."""
-        raise NotImplementedError
 
 
 class RowAttention(Attention):
