@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.adapt import adapt
 from workflow_lib.bin.fuse import Depth, depth_profile, depth_share, fuse, fuse_pieces
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
-from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten
+from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten, whitening
 from workflow_lib.bin.refine import refine
 from workflow_lib.bin.similarity import ThresholdedSimilarity
+from workflow_lib.bin.split_merge import refine_by_likelihood
 from workflow_lib.bin.threshold import Threshold, label_free
 from workflow_lib.blocks import block_pool
 
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 _SHARE_CONTIGS = 2000  # contigs that the share which can be binned is measured on, at most
 _SHARE_BLOCK = 256
+_NO_MEDOID = "not within the threshold of any of the medoids tried (bin.max_steps at most)"
+_UNKNOWN = "likelier of a genome without a bin than of any bin"
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class BinningOptions:
     refine_passes : passes of `refine` after K-medoid; 0: none. A percentile threshold has none.
     adapt_from : bins of a first round from which the space is adapted (`adapt`) and all is binned again; 0: never. Only
         with a threshold found from the sample.
+    mixture_rounds : rounds of splitting and merging bins by likelihood (`refine_by_likelihood`), where the space was
+        adapted and there is depth; 0: none.
     seed : of everything random.
     """
 
@@ -46,6 +52,7 @@ class BinningOptions:
     depth_weight: float = 0.55
     refine_passes: int = 5
     adapt_from: int = 6
+    mixture_rounds: int = 4
     seed: int = 1
 
 
@@ -65,6 +72,7 @@ class Binning:
     depth_share : share of depth in the similarity; 0 without depth.
     depth_noise : standard deviation of log depth within a genome, a library.
     learned : what was learned of the space from the sample: "nothing", "whitening", or "adaptation".
+    has_mixture : whether bins were split, merged and refined by likelihood.
     """
 
     labels: np.ndarray
@@ -77,6 +85,7 @@ class Binning:
     depth_share: float
     depth_noise: list[float]
     learned: str
+    has_mixture: bool = False
 
     @property
     def n_bins(self) -> int:
@@ -117,6 +126,8 @@ def assign_bins(
     if threshold is None and options.adapt_from and binning.n_bins >= options.adapt_from and learned != "nothing":
         logger.info("%d bins: enough genomes to adapt the space to them and bin again", binning.n_bins)
         binning = _bin_in(*adapt(vectors, pieces), lengths, depth, options, None, learned="adaptation")
+        if binning.libraries and binning.n_bins and options.mixture_rounds:
+            binning = _refine_by_likelihood(binning, vectors, pieces, lengths, depth, options)
     return binning
 
 
@@ -171,10 +182,30 @@ def _refine(
     return labels, reasons, n_dropped
 
 
+def _refine_by_likelihood(
+    binning: Binning, vectors: np.ndarray, pieces: Pieces, lengths: np.ndarray, depth: Depth, options: BinningOptions
+) -> Binning:
+    """The binning after `refine_by_likelihood`; `vectors` and `pieces` are the embeddings as they are."""
+    with threadpool_limits(1, "blas"):
+        whitened = vectors @ whitening(pieces.vectors)
+    profile = depth_profile(depth, binning.vectors, lengths)
+    found = refine_by_likelihood(whitened, profile, lengths, binning.labels, rounds=options.mixture_rounds)
+    labels, reasons, n_dropped = _keep_bins(found, lengths, vectors.any(axis=1), options, outside=_UNKNOWN)
+    return replace(binning, labels=labels, reasons=reasons, n_dropped=n_dropped, has_mixture=True)
+
+
 def _keep_bins(
-    found: np.ndarray, lengths: np.ndarray, embedded: np.ndarray, options: BinningOptions
+    found: np.ndarray,
+    lengths: np.ndarray,
+    embedded: np.ndarray,
+    options: BinningOptions,
+    *,
+    outside: str = _NO_MEDOID,
 ) -> tuple[np.ndarray, list[str], int]:
-    """Labels by decreasing length of the bins that are kept, a reason for every other contig, bins dropped."""
+    """Labels by decreasing length of the bins that are kept, a reason for every other contig, bins dropped.
+
+    `outside` is the reason of a contig that was found in no bin.
+    """
     n_found = int(found.max(initial=-1)) + 1
     counts = np.bincount(found[found >= 0], minlength=n_found)
     total = np.bincount(found[found >= 0], weights=lengths[found >= 0], minlength=n_found).astype(np.int64)
@@ -189,7 +220,7 @@ def _keep_bins(
         if not embedded[row]:
             reasons[row] = "nothing to embed in its sequence"
         elif bin_of_row < 0:
-            reasons[row] = f"not within the threshold of any of the medoids tried (at most {options.max_steps})"
+            reasons[row] = outside
         elif counts[bin_of_row] == 1:
             reasons[row] = "no other contig that is left is within the threshold"
         else:

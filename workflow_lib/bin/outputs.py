@@ -167,6 +167,7 @@ def write_summary(
         },
         "embedder": {key: embedder.get(key) for key in ("embedder", "fingerprint", "dim")},
         "learned": binning.learned,
+        "refined_by_likelihood": binning.has_mixture,
         "depth": {"libraries": binning.libraries, "share": binning.depth_share, "noise": binning.depth_noise},
         "counts": counts,
         "n_bins": binning.n_bins,

@@ -1,0 +1,300 @@
+"""Bins as a mixture of genomes: composition and depth of every contig, each with its noise, weighed by likelihood."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from scipy.optimize import nnls
+from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
+
+from workflow_lib.bin.fuse import DepthProfile
+from workflow_lib.bin.kmedoid import UNBINNED
+from workflow_lib.blocks import block_pool
+
+logger = logging.getLogger(__name__)
+
+DIM = 96  # axes of composition that are used, at most
+DEPTH_FREEDOM = 6.0  # degrees of freedom of Student's t for log depth
+_FREEDOM = 30.0  # of Student's t for composition
+_TEMPER = 0.35  # exponent of the likelihood of composition: its axes are less independent than the model says
+_RIDGE = 0.1  # share of the mean variance in the covariance within bins
+_UNKNOWN_RANGE = (0.05, 0.8)  # share of the contigs that may be of genomes without a bin
+_MIN_CONTIGS = 3  # of a bin; smaller ones are dissolved
+_LENGTH_GROUPS = 12
+_MEDIAN_OF_SQUARE = 0.4549  # median of the square of a standard normal variable
+_MIN_DEPTH_VARIANCE, _MIN_SPREAD = 0.003, 1e-3
+_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Contigs:
+    """What the mixture knows of n contigs.
+
+    Attributes
+    ----------
+    composition : float64 (n, d).
+    known : bool (n,), whether there is a composition.
+    log_depth : float64 (n, L).
+    lengths : float64 (n,) bp.
+    """
+
+    composition: np.ndarray
+    known: np.ndarray
+    log_depth: np.ndarray
+    lengths: np.ndarray
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Variances within a genome.
+
+    Attributes
+    ----------
+    composition : float64 (n,) of a contig, in units of the covariance within bins.
+    depth : float64 (n, L) of log depth.
+    """
+
+    composition: np.ndarray
+    depth: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bins:
+    """K bins with what tells contigs of one from those of another.
+
+    Attributes
+    ----------
+    axes : float64 (d, d); composition @ axes has the same variance within bins in every direction.
+    centres : float64 (K, d) on these axes, drawn towards `centre` as far as few contigs tell.
+    uncertainty : float64 (K,) mean variance of a coordinate of a centre.
+    centre, spread : float64 (d,) mean of the centres, variance of all contigs but for the noise.
+    depths : float64 (K, L) mean log depth.
+    depth_uncertainty : float64 (K, L) its variance.
+    """
+
+    axes: np.ndarray
+    centres: np.ndarray
+    uncertainty: np.ndarray
+    centre: np.ndarray
+    spread: np.ndarray
+    depths: np.ndarray
+    depth_uncertainty: np.ndarray
+
+
+def prepare(whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray) -> tuple[Contigs, Noise]:
+    """Contigs as the mixture takes them, and a first idea of their noise.
+
+    Parameters
+    ----------
+    whitened : float (n, d), see `metric.whitening`; of more than `DIM` columns the principal axes are kept.
+    profile : of the same contigs.
+    lengths : int64 (n,) bp.
+    """
+    known = whitened.any(axis=1)
+    composition = whitened.astype(np.float64)
+    if composition.shape[1] > DIM:
+        with threadpool_limits(1, "blas"):
+            centred = composition[known] - composition[known].mean(axis=0)
+            _, directions = np.linalg.eigh(centred.T @ centred)
+            composition = composition @ directions[:, ::-1][:, :DIM]
+    lengths = lengths.astype(np.float64)
+    depth = profile.noise**2 + profile.sampling / np.maximum(lengths, 1)[:, None]
+    return Contigs(composition, known, profile.log, lengths), Noise(np.ones(len(lengths)), depth)
+
+
+def settle(contigs: Contigs, noise: Noise, labels: np.ndarray, *, passes: int) -> tuple[np.ndarray, Bins, Noise]:
+    """Estimate the bins from their contigs and give each contig to the likeliest bin, some times over.
+
+    Parameters
+    ----------
+    labels : int64 (n,) bins, -1 unbinned; at least one bin of 3 contigs.
+    passes : at most; it ends when less than a thousandth of the contigs move.
+
+    Returns
+    -------
+    labels numbered 0, 1, ... without gaps, the bins that they were chosen by, and the noise. The same bytes at any
+    number of threads.
+    """
+    for number in range(passes):
+        labels = _number(labels)
+        bins, noise = estimate(contigs, noise, labels)
+        before, labels = labels, assign(contigs, noise, bins, labels)
+        moved = int(np.count_nonzero(before != labels))
+        logger.info("mixture of %d bins, pass %d: %d contigs move", len(bins.centres), number + 1, moved)
+        if moved < 1e-3 * len(labels):
+            break
+    return labels, bins, noise
+
+
+def _number(labels: np.ndarray) -> np.ndarray:
+    """Number the bins of `_MIN_CONTIGS` or more 0, 1, ...; contigs of others are unbinned."""
+    counts = np.bincount(labels[labels >= 0])
+    number = np.full(len(counts) + 1, UNBINNED, dtype=np.int64)
+    kept = np.flatnonzero(counts >= _MIN_CONTIGS)
+    number[kept] = np.arange(len(kept))
+    return number[labels]
+
+
+def estimate(contigs: Contigs, noise: Noise, labels: np.ndarray) -> tuple[Bins, Noise]:
+    """Centres, covariance within bins, and noise as a function of length, from the contigs of bins 0, 1, ..., K - 1."""
+    member = np.flatnonzero(labels != UNBINNED)
+    of = labels[member]
+    size = np.bincount(of).astype(np.float64)
+    # A contig is nearer to a mean that it is part of.
+    correction = size[of] / np.maximum(size[of] - 1, 1)
+    lengths, composition = contigs.lengths[member], contigs.composition[member]
+    means, _ = weighted_means(composition, of, 1 / noise.composition[member])
+    residual = (composition - means[of]) * np.sqrt(correction)[:, None]
+    axes = _axes_within(residual, noise.composition[member])
+    with threadpool_limits(1, "blas"):
+        composition, residual = composition @ axes, residual @ axes
+    variance = _by_length((residual**2).mean(axis=1), lengths, contigs.lengths)
+    means, precision = weighted_means(composition, of, 1 / variance[member])
+    centre = np.average(means, axis=0, weights=np.sqrt(size))
+    between = np.maximum(means.var(axis=0) - np.mean(1 / precision), _MIN_SPREAD)
+    left = between / (1 + precision[:, None] * between)  # variance of a centre, its contigs known
+    centres = centre + (means - centre) * precision[:, None] * left
+    spread = np.maximum(_variance(contigs, axes) - np.median(variance), _MIN_SPREAD)
+    depths, depth_precision = _mean_depths(contigs.log_depth[member], of, 1 / noise.depth[member])
+    square = (contigs.log_depth[member] - depths[of]) ** 2 * correction[:, None]
+    bins = Bins(axes, centres, left.mean(axis=1), centre, spread, depths, 1 / depth_precision)
+    return bins, Noise(variance, depth_variance(square, lengths, contigs.lengths))
+
+
+def _variance(contigs: Contigs, axes: np.ndarray) -> np.ndarray:
+    """Of all contigs that have a composition, on these axes: (d,)."""
+    known = contigs.composition[contigs.known]
+    with threadpool_limits(1, "blas"):
+        covariance = np.cov(known.T, bias=True).reshape(known.shape[1], -1)
+        return np.einsum("ij,ik,kj->j", axes, covariance, axes, optimize=False)
+
+
+def weighted_means(values: np.ndarray, of: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (K, d) of the rows of `values` (m, d) of each bin, and the sum of its weights (K,)."""
+    n_bins = int(of.max()) + 1
+    rows = csr_array((weights, (of, np.arange(len(of)))), shape=(n_bins, len(of)))
+    total = np.bincount(of, weights, minlength=n_bins)
+    return (rows @ values) / total[:, None], total
+
+
+def _mean_depths(log_depth: np.ndarray, of: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean log depth and sum of weights, (K, L) each, a library with weights of its own."""
+    columns = [weighted_means(log_depth[:, [i]], of, weights[:, i]) for i in range(log_depth.shape[1])]
+    return np.concatenate([mean for mean, _ in columns], axis=1), np.stack([total for _, total in columns], axis=1)
+
+
+def _axes_within(residual: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """C^-1/2-like axes (d, d) of the covariance C of residuals (m, d); far ones count less, a ridge is added."""
+    square = (residual**2).sum(axis=1) / variance
+    weight = np.minimum(1, 3 * np.median(square) / np.maximum(square, 1e-12)) / variance
+    dim = residual.shape[1]
+    with threadpool_limits(1, "blas"):
+        covariance = (residual * weight[:, None]).T @ residual / len(residual)
+        mean = max(np.trace(covariance) / dim, 1e-12)
+        values, directions = np.linalg.eigh((1 - _RIDGE) * covariance + _RIDGE * mean * np.eye(dim))
+    return directions / np.sqrt(values)
+
+
+def depth_variance(square: np.ndarray, lengths: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Variance of log depth of contigs of the lengths wanted, (n, L), from squares (m, L) at other lengths (m,)."""
+    columns = [_by_length(column / _MEDIAN_OF_SQUARE, lengths, wanted) for column in square.T]
+    return np.stack(columns, axis=1).clip(_MIN_DEPTH_VARIANCE)
+
+
+def _by_length(square: np.ndarray, lengths: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Fit a + b / length to the median of squared residuals in groups of similar length; its value at other lengths."""
+    edges = np.quantile(lengths, np.linspace(0, 1, _LENGTH_GROUPS + 1))
+    group = np.clip(np.searchsorted(edges, lengths, side="right") - 1, 0, _LENGTH_GROUPS - 1)
+    present = np.unique(group)
+    median = np.array([max(np.median(square[group == i]), 1e-9) for i in present])
+    inverse = np.array([np.mean(1 / lengths[group == i]) for i in present])
+    (constant, slope), _ = nnls(
+        np.stack([np.ones(len(present)), inverse], axis=1) / median[:, None], np.ones_like(median)
+    )
+    return np.maximum(constant + slope / np.maximum(wanted, 1), 1e-6)
+
+
+def assign(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> np.ndarray:
+    """The likeliest bin of every contig, -1 where an unknown genome is likelier: int64 (n,).
+
+    Parameters
+    ----------
+    labels : int64 (n,) the bins before. The share of contigs without one is taken for that of unknown genomes.
+
+    Notes
+    -----
+    A contig's likelihood in a bin is that of its composition, Student's t with 30 degrees of freedom in d dimensions,
+    to the power 0.35, times that of its log depth, Student's t with 6 in each library. An unknown genome has the
+    composition and depth of all contigs together, normally distributed; K bins of equal prior share what it leaves.
+    """
+    n_bins, dim = bins.centres.shape
+    norm = (bins.centres**2).sum(axis=1)
+    constant = math.lgamma((_FREEDOM + dim) / 2) - math.lgamma(_FREEDOM / 2) - dim / 2 * math.log(_FREEDOM / 2)
+    depth_of_all, depth_spread = bins.depths.mean(axis=0), bins.depths.var(axis=0)
+    unbinned = np.count_nonzero(labels == UNBINNED) / max(len(labels), 1)
+    unknown_share = min(max(unbinned, _UNKNOWN_RANGE[0]), _UNKNOWN_RANGE[1])
+    unknown_weight = math.log(unknown_share / (1 - unknown_share) * n_bins)
+
+    def search(start: int) -> np.ndarray:
+        rows = slice(start, start + _BLOCK)
+        x = contigs.composition[rows] @ bins.axes
+        variance = noise.composition[rows, None]
+        square = np.maximum((x**2).sum(axis=1)[:, None] + norm - 2 * (x @ bins.centres.T), 0)
+        total = variance + bins.uncertainty
+        likelihood = _TEMPER * (
+            constant - (_FREEDOM + dim) / 2 * np.log1p(square / total / _FREEDOM) - dim / 2 * np.log(total)
+        )
+        wide = variance + bins.spread
+        unknown = _TEMPER * (-0.5 * np.log(wide) - (x - bins.centre) ** 2 / (2 * wide)).sum(axis=1)
+        wide = noise.depth[rows] + depth_spread
+        unknown += (-0.5 * np.log(wide) - (contigs.log_depth[rows] - depth_of_all) ** 2 / (2 * wide)).sum(axis=1)
+        best, highest = _likeliest(
+            likelihood, contigs.log_depth[rows], noise.depth[rows], bins.depths, bins.depth_uncertainty, labels[rows]
+        )
+        best[(unknown + unknown_weight > highest) | ~contigs.known[rows]] = UNBINNED
+        return best
+
+    with block_pool() as map_blocks:
+        return np.concatenate(list(map_blocks(search, range(0, len(labels), _BLOCK))))
+
+
+@numba.njit(cache=True, nogil=True)
+def _likeliest(
+    likelihood: np.ndarray,
+    log_depth: np.ndarray,
+    variance: np.ndarray,
+    depths: np.ndarray,
+    uncertainty: np.ndarray,
+    first: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bin of the largest sum of `likelihood` (n, K), of composition, and of that of depth; and that sum.
+
+    The likelihood of depth has a largest value, so that most bins are passed over for their composition alone.
+    """
+    n, n_bins = likelihood.shape
+    n_libraries = log_depth.shape[1]
+    constant = n_libraries * (
+        math.lgamma((DEPTH_FREEDOM + 1) / 2) - math.lgamma(DEPTH_FREEDOM / 2) - 0.5 * math.log(DEPTH_FREEDOM / 2)
+    )
+    best, highest = np.full(n, -1, np.int64), np.full(n, -np.inf)
+    for i in range(n):
+        most = constant
+        for library in range(n_libraries):
+            most -= 0.5 * math.log(variance[i, library])
+        for turn in range(-1, n_bins):
+            k = first[i] if turn < 0 else turn
+            if k < 0 or k >= n_bins or likelihood[i, k] + most < highest[i]:
+                continue
+            value = likelihood[i, k] + constant
+            for library in range(n_libraries):
+                total = variance[i, library] + uncertainty[k, library]
+                square = (log_depth[i, library] - depths[k, library]) ** 2 / total
+                value -= (DEPTH_FREEDOM + 1) / 2 * math.log1p(square / DEPTH_FREEDOM) + 0.5 * math.log(total)
+            if value > highest[i] or (value == highest[i] and k < best[i]):
+                best[i], highest[i] = k, value
+    return best, highest

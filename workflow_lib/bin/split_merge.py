@@ -1,0 +1,249 @@
+"""Bins that are two genomes by their depth are split; bins that are one genome by composition and depth are merged."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numba
+import numpy as np
+
+from workflow_lib.bin.fuse import DepthProfile
+from workflow_lib.bin.kmedoid import UNBINNED
+from workflow_lib.bin.mixture import (
+    DEPTH_FREEDOM,
+    Bins,
+    Contigs,
+    Noise,
+    depth_variance,
+    prepare,
+    settle,
+    weighted_means,
+)
+
+logger = logging.getLogger(__name__)
+
+_PENALTY = 1.5  # times half the logarithm of the contigs, for each number that a second genome adds
+_MIN_SEPARATION = 2.5  # of two depths in a bin, in standard deviations of the noise
+_MIN_PART, _MIN_SHARE = 5, 0.1  # contigs, and share of them, in the smaller part of a bin
+_CLOSE = 3.0  # standard deviations of the noise of a contig, between the compositions of bins that may be one
+_PASSES = 4  # of the mixture between two rounds
+_STEPS = 30  # that fit two depths
+
+
+def refine_by_likelihood(
+    whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray, labels: np.ndarray, *, rounds: int
+) -> np.ndarray:
+    """Turn bins into a mixture of genomes, and split and merge them by what depth says.
+
+    Parameters
+    ----------
+    whitened : float32 (n, d), the embeddings times `metric.whitening`, not scaled to unit rows.
+    profile : depth of the n contigs.
+    lengths : int64 (n,) bp.
+    labels : int64 (n,) bins from K-medoid, -1 unbinned.
+    rounds : of splitting and merging, at most; it ends when there is nothing to split or merge.
+
+    Returns
+    -------
+    int64 (n,) bins 0, 1, ..., -1 unbinned: contigs that are likelier of a genome that has no bin.
+    """
+    contigs, noise = prepare(whitened, profile, lengths)
+    labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
+    for number in range(rounds):
+        labels, n_merged = merge_bins(contigs, noise, bins, labels)
+        labels, n_split = split_bins(contigs, labels)
+        logger.info("round %d: %d pairs of bins merged, %d bins split", number + 1, n_merged, n_split)
+        if not n_merged + n_split:
+            break
+        labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
+    return labels
+
+
+def split_bins(contigs: Contigs, labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Split the bins whose depths are rather two than one.
+
+    Two depths are fitted to a bin, each with the noise of depth. They are taken if they gain more log-likelihood than
+    1.5 times the Bayesian information criterion asks for (Schwarz 1978), lie 2.5 standard deviations of the noise
+    apart, and the smaller part has 5 contigs and a tenth of the bin.
+
+    Returns
+    -------
+    labels, the new bins having the highest numbers, and how many bins were split.
+    """
+    labels = labels.copy()
+    variance = _noise_about_medians(contigs, labels)
+    n_bins = n_new = int(labels.max(initial=-1)) + 1
+    for rows in _members(labels)[:n_bins]:
+        if len(rows) < 2 * _MIN_PART:
+            continue
+        gain, separation, second = _fit_two(contigs.log_depth[rows], variance[rows])
+        smaller = min(np.count_nonzero(second), np.count_nonzero(~second))
+        enough = gain > _needed(len(rows), contigs.log_depth.shape[1])
+        if enough and separation > _MIN_SEPARATION and smaller >= max(_MIN_PART, _MIN_SHARE * len(rows)):
+            labels[rows[second]] = n_new
+            n_new += 1
+    return labels, n_new - n_bins
+
+
+def merge_bins(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Merge pairs of bins that neither composition nor depth tells apart, the closest first, each bin once.
+
+    Their mean compositions are less than three standard deviations of the noise of a median contig apart, once the
+    noise of the means is taken off; and two depths gain less log-likelihood than `split_bins` asks for.
+
+    Returns
+    -------
+    labels, with empty bins left in their numbering, and how many pairs were merged.
+    """
+    members = _members(labels)
+    pairs = _close_pairs(contigs, noise, bins, labels)
+    labels, used = labels.copy(), set()
+    for i, j in pairs:
+        if i in used or j in used:
+            continue
+        rows = np.concatenate([members[i], members[j]])
+        second = np.arange(len(rows)) >= len(members[i])
+        gain, _, _ = _gain(contigs.log_depth[rows], noise.depth[rows], second.astype(np.float64), 1)
+        if gain < _needed(len(rows), contigs.log_depth.shape[1]):
+            labels[members[j]] = i
+            used |= {i, j}
+    return labels, len(used) // 2
+
+
+def _needed(n: int, n_libraries: int) -> float:
+    """Gain of log-likelihood from which two depths are better than one: n contigs, a depth a library and a share."""
+    return _PENALTY * 0.5 * (n_libraries + 1) * math.log(n)
+
+
+def _members(labels: np.ndarray) -> list[np.ndarray]:
+    """Rows of each bin, ascending."""
+    order = np.argsort(labels, kind="stable")
+    n_bins = int(labels.max(initial=-1)) + 1
+    return np.split(order, np.searchsorted(labels[order], np.arange(n_bins + 1)))[1:]
+
+
+def _close_pairs(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of bins of close composition, the closest first."""
+    member = np.flatnonzero(labels != UNBINNED)
+    of = labels[member]
+    present, of = np.unique(of, return_inverse=True)
+    means, precision = weighted_means(contigs.composition[member] @ bins.axes, of, 1 / noise.composition[member])
+    limit = _CLOSE**2 * np.median(noise.composition)
+    found = []
+    for i in range(len(means) - 1):
+        square = ((means[i + 1 :] - means[i]) ** 2).sum(axis=1)
+        square -= means.shape[1] * (1 / precision[i + 1 :] + 1 / precision[i])
+        found += [(square[j], int(present[i]), int(present[i + 1 + j])) for j in np.flatnonzero(square < limit)]
+    return [(i, j) for _, i, j in sorted(found)]
+
+
+def _noise_about_medians(contigs: Contigs, labels: np.ndarray) -> np.ndarray:
+    """Variance of log depth (n, L) within genomes, about the median of each bin.
+
+    In a bin of two genomes the median is that of the larger part, so that the variance does not grow as it would about
+    the mean.
+    """
+    member = np.flatnonzero(labels != UNBINNED)
+    medians = np.stack(
+        [
+            np.median(contigs.log_depth[rows], axis=0) if len(rows) else np.zeros(contigs.log_depth.shape[1])
+            for rows in _members(labels)
+        ]
+    )
+    return depth_variance(
+        (contigs.log_depth[member] - medians[labels[member]]) ** 2, contigs.lengths[member], contigs.lengths
+    )
+
+
+def _fit_two(log_depth: np.ndarray, variance: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """Fit two depths to the contigs of a bin from three starts along the axis on which depth varies most.
+
+    Returns
+    -------
+    gain of log-likelihood over one depth, distance of the two in standard deviations of the noise, and which contigs
+    are of the second, bool (n,).
+    """
+    n, n_libraries = log_depth.shape
+    scaled = (log_depth - np.median(log_depth, axis=0)) / np.sqrt(variance)
+    norms = np.linalg.norm(scaled, axis=1)
+    scaled *= np.minimum(1, 3 * math.sqrt(n_libraries) / np.maximum(norms, 1e-9))[:, None]
+    scaled -= scaled.mean(axis=0)
+    covariance = np.einsum("ij,ik->jk", scaled, scaled)  # no BLAS: the same bytes at any number of threads
+    position = np.einsum("ij,j->i", scaled, np.linalg.eigh(covariance)[1][:, -1])
+    best = (-np.inf, 0.0, np.zeros(n, dtype=bool))
+    for share in (0.25, 0.5, 0.75):
+        start = (position > np.quantile(position, share)).astype(np.float64)
+        if 1 <= start.sum() <= n - 1:
+            fit = _gain(log_depth, variance, start, _STEPS)
+            best = fit if fit[0] > best[0] else best
+    return best
+
+
+@numba.njit(cache=True, nogil=True)
+def _centre(log_depth, variance, share, centre, robust):
+    """One step of the mean of log depth (L,) under Student's t, each contig with its share (n,) in the genome."""
+    n, n_libraries = log_depth.shape
+    new = np.zeros(n_libraries)
+    for library in range(n_libraries):
+        total = 0.0
+        for i in range(n):
+            weight = share[i] / variance[i, library]
+            if robust:
+                square = (log_depth[i, library] - centre[library]) ** 2 / variance[i, library]
+                weight /= 1 + square / DEPTH_FREEDOM
+            new[library] += weight * log_depth[i, library]
+            total += weight
+        new[library] /= max(total, 1e-300)
+    return new
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_density(log_depth, variance, centre):
+    """Logarithm of Student's t without its constant, summed over libraries (L,) for one contig."""
+    value = 0.0
+    for library in range(len(centre)):
+        square = (log_depth[library] - centre[library]) ** 2 / variance[library]
+        value -= (DEPTH_FREEDOM + 1) / 2 * math.log1p(square / DEPTH_FREEDOM) + 0.5 * math.log(variance[library])
+    return value
+
+
+@numba.njit(cache=True, nogil=True)
+def _gain(log_depth, variance, share, steps):
+    """Gain of log-likelihood of two depths over one, their distance, and the contigs of the first (n,).
+
+    Expectation and maximisation from the shares (n,) of the first; with one step the shares are kept.
+    """
+    n, n_libraries = log_depth.shape
+    everything = np.ones(n)
+    one = _centre(log_depth, variance, everything, np.zeros(n_libraries), False)
+    for _ in range(8):
+        one = _centre(log_depth, variance, everything, one, True)
+    base = 0.0
+    for i in range(n):
+        base += _log_density(log_depth[i], variance[i], one)
+    first = _centre(log_depth, variance, share, one, False)
+    second = _centre(log_depth, variance, 1 - share, one, False)
+    total = 0.0
+    for step in range(steps):
+        repeats = 8 if steps == 1 else 1
+        for _ in range(repeats if step or steps == 1 else 0):
+            first = _centre(log_depth, variance, share, first, True)
+            second = _centre(log_depth, variance, 1 - share, second, True)
+        part = min(max(share.mean(), 0.01), 0.99)
+        total = 0.0
+        new = np.empty(n)
+        for i in range(n):
+            a = _log_density(log_depth[i], variance[i], first) + math.log(part)
+            b = _log_density(log_depth[i], variance[i], second) + math.log(1 - part)
+            high = max(a, b)
+            both = high + math.log(math.exp(a - high) + math.exp(b - high))
+            total += both
+            new[i] = math.exp(a - both)
+        share = new
+        if share.sum() < 1 or share.sum() > n - 1:
+            return -np.inf, 0.0, share > 0.5
+    distance = 0.0
+    for library in range(n_libraries):
+        distance += (first[library] - second[library]) ** 2 / np.median(variance[:, library])
+    return total - base, math.sqrt(distance), share > 0.5
