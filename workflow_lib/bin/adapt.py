@@ -72,7 +72,7 @@ def nearest(vectors: np.ndarray, k: int) -> np.ndarray:
 
     def search(start: int) -> np.ndarray:
         similarity = vectors[start : start + _BLOCK] @ vectors.T
-        return np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        return np.argpartition(-similarity, k - 1, axis=1)[:, :k].copy()  # a view would keep the whole block
 
     with block_pool() as map_blocks:
         return np.concatenate(list(map_blocks(search, range(0, len(vectors), _BLOCK))))

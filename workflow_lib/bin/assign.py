@@ -190,6 +190,9 @@ def _refine_by_likelihood(
         whitened = vectors @ whitening(pieces.vectors)
     profile = depth_profile(depth, binning.vectors, lengths)
     found = refine_by_likelihood(whitened, profile, lengths, binning.labels, rounds=options.mixture_rounds)
+    # A contig long enough is a bin of its own.
+    long = np.flatnonzero((found == UNBINNED) & (lengths >= options.min_bin_length) & vectors.any(axis=1))
+    found[long] = found.max() + 1 + np.arange(len(long))
     labels, reasons, n_dropped = _keep_bins(found, lengths, vectors.any(axis=1), options, outside=_UNKNOWN)
     return replace(binning, labels=labels, reasons=reasons, n_dropped=n_dropped, has_mixture=True)
 

@@ -24,10 +24,12 @@ _FREEDOM = 30.0  # of Student's t for composition
 _TEMPER = 0.35  # exponent of the likelihood of composition: its axes are less independent than the model says
 _RIDGE = 0.1  # share of the mean variance in the covariance within bins
 _UNKNOWN_RANGE = (0.05, 0.8)  # share of the contigs that may be of genomes without a bin
-_MIN_CONTIGS = 3  # of a bin; smaller ones are dissolved
+MIN_CONTIGS = 3  # of a bin; smaller ones are dissolved
 _LENGTH_GROUPS = 12
 _MEDIAN_OF_SQUARE = 0.4549  # median of the square of a standard normal variable
 _MIN_DEPTH_VARIANCE, _MIN_SPREAD = 0.003, 1e-3
+_LEAST_NOISE = 1e-6  # mean variance within bins, as a share of the mean square of composition
+_SETTLED = 1e-3  # share of contigs that move, below which it ends
 _BLOCK = 2048
 
 
@@ -117,25 +119,29 @@ def settle(contigs: Contigs, noise: Noise, labels: np.ndarray, *, passes: int) -
 
     Returns
     -------
-    labels numbered 0, 1, ... without gaps, the bins that they were chosen by, and the noise. The same bytes at any
-    number of threads.
+    labels numbered 0, 1, ... without gaps, the bins that they were chosen by, and the noise. Where no contig would stay
+    in a bin, the labels are those before. The same bytes at any number of threads.
     """
+    labels = _number(labels)
     for number in range(passes):
-        labels = _number(labels)
         bins, noise = estimate(contigs, noise, labels)
-        before, labels = labels, assign(contigs, noise, bins, labels)
-        moved = int(np.count_nonzero(before != labels))
+        found = assign(contigs, noise, bins, labels)
+        moved = int(np.count_nonzero(found != labels))
         logger.info("mixture of %d bins, pass %d: %d contigs move", len(bins.centres), number + 1, moved)
-        if moved < 1e-3 * len(labels):
+        numbered = _number(found)
+        if numbered.max(initial=UNBINNED) == UNBINNED:
+            break
+        labels = numbered
+        if moved < _SETTLED * len(labels):
             break
     return labels, bins, noise
 
 
 def _number(labels: np.ndarray) -> np.ndarray:
-    """Number the bins of `_MIN_CONTIGS` or more 0, 1, ...; contigs of others are unbinned."""
+    """Number the bins of `MIN_CONTIGS` or more 0, 1, ...; contigs of others are unbinned."""
     counts = np.bincount(labels[labels >= 0])
     number = np.full(len(counts) + 1, UNBINNED, dtype=np.int64)
-    kept = np.flatnonzero(counts >= _MIN_CONTIGS)
+    kept = np.flatnonzero(counts >= MIN_CONTIGS)
     number[kept] = np.arange(len(kept))
     return number[labels]
 
@@ -150,7 +156,8 @@ def estimate(contigs: Contigs, noise: Noise, labels: np.ndarray) -> tuple[Bins, 
     lengths, composition = contigs.lengths[member], contigs.composition[member]
     means, _ = weighted_means(composition, of, 1 / noise.composition[member])
     residual = (composition - means[of]) * np.sqrt(correction)[:, None]
-    axes = _axes_within(residual, noise.composition[member])
+    least = max(_LEAST_NOISE * np.mean(composition**2), 1e-12)
+    axes = _axes_within(residual, noise.composition[member], least)
     with threadpool_limits(1, "blas"):
         composition, residual = composition @ axes, residual @ axes
     variance = _by_length((residual**2).mean(axis=1), lengths, contigs.lengths)
@@ -188,14 +195,17 @@ def _mean_depths(log_depth: np.ndarray, of: np.ndarray, weights: np.ndarray) -> 
     return np.concatenate([mean for mean, _ in columns], axis=1), np.stack([total for _, total in columns], axis=1)
 
 
-def _axes_within(residual: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """C^-1/2-like axes (d, d) of the covariance C of residuals (m, d); far ones count less, a ridge is added."""
+def _axes_within(residual: np.ndarray, variance: np.ndarray, least: float) -> np.ndarray:
+    """Axes (d, d) on which residuals (m, d) have the same variance; far ones count less, a ridge is added.
+
+    `least` is a lower bound of the mean variance, for bins of copies.
+    """
     square = (residual**2).sum(axis=1) / variance
     weight = np.minimum(1, 3 * np.median(square) / np.maximum(square, 1e-12)) / variance
     dim = residual.shape[1]
     with threadpool_limits(1, "blas"):
         covariance = (residual * weight[:, None]).T @ residual / len(residual)
-        mean = max(np.trace(covariance) / dim, 1e-12)
+        mean = max(np.trace(covariance) / dim, least)
         values, directions = np.linalg.eigh((1 - _RIDGE) * covariance + _RIDGE * mean * np.eye(dim))
     return directions / np.sqrt(values)
 

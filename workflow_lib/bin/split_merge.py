@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -12,6 +13,7 @@ from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.mixture import (
     DEPTH_FREEDOM,
+    MIN_CONTIGS,
     Bins,
     Contigs,
     Noise,
@@ -46,9 +48,22 @@ def refine_by_likelihood(
 
     Returns
     -------
-    int64 (n,) bins 0, 1, ..., -1 unbinned: contigs that are likelier of a genome that has no bin.
+    int64 (n,) bins 0, 1, ..., -1 unbinned: contigs that are likelier of a genome that has no bin. Bins of one or two
+    contigs stay as they are.
     """
-    contigs, noise = prepare(whitened, profile, lengths)
+    sizes = np.bincount(labels[labels != UNBINNED], minlength=1)
+    apart = (labels != UNBINNED) & (sizes[labels] < MIN_CONTIGS)
+    rows = np.flatnonzero(~apart)
+    refined = np.full(len(labels), UNBINNED, dtype=np.int64)
+    if (labels[rows] != UNBINNED).any():
+        profile = replace(profile, log=profile.log[rows], sampling=profile.sampling[rows])
+        refined[rows] = _refine(*prepare(whitened[rows], profile, lengths[rows]), labels[rows], rounds)
+    _, number = np.unique(labels[apart], return_inverse=True)
+    refined[apart] = refined.max(initial=UNBINNED) + 1 + number
+    return refined
+
+
+def _refine(contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int) -> np.ndarray:
     labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
     for number in range(rounds):
         labels, n_merged = merge_bins(contigs, noise, bins, labels)

@@ -1,0 +1,178 @@
+"""Bins as a mixture of genomes, split and merged by likelihood."""
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_limits
+
+from workflow_lib.bin.fuse import DepthProfile
+from workflow_lib.bin.mixture import _likeliest, assign, estimate, prepare, settle
+from workflow_lib.bin.split_merge import merge_bins, refine_by_likelihood, split_bins
+
+N_GENOMES, PER_GENOME, DIM = 12, 60, 24
+NOISE = 0.25  # of log depth
+
+
+def community(n_libraries=3, seed=1, close=0, dim=DIM, n=PER_GENOME):
+    """Composition, depth and truth; the first `close` pairs of genomes have the same composition, other depths."""
+    rng = np.random.default_rng(seed)
+    centres = 1.5 * rng.standard_normal((N_GENOMES, dim))
+    depths = 2 + 1.0 * rng.standard_normal((N_GENOMES, n_libraries))
+    for pair in range(close):
+        centres[2 * pair + 1] = centres[2 * pair]
+        depths[2 * pair + 1] = depths[2 * pair] + 1.2 * np.sign(depths[2 * pair + 1] - depths[2 * pair])
+    truth = np.repeat(np.arange(N_GENOMES), n)
+    lengths = np.exp(rng.normal(np.log(6000), 0.8, len(truth))).astype(np.int64).clip(1500)
+    spread = np.sqrt(0.5 + 3000 / lengths)[:, None]
+    composition = centres[truth] + spread * rng.standard_normal((len(truth), dim))
+    log = depths[truth] + NOISE * rng.standard_normal((len(truth), n_libraries))
+    libraries = [f"library_{i}" for i in range(n_libraries)]
+    profile = DepthProfile(libraries, log, np.zeros_like(log), np.full(n_libraries, NOISE))
+    return composition.astype(np.float32), profile, lengths, truth
+
+
+def refined(sample, labels, rounds=4):
+    composition, profile, lengths, _ = sample
+    return refine_by_likelihood(composition, profile, lengths, labels, rounds=rounds)
+
+
+def test_genomes_of_one_composition_come_apart_by_depth():
+    sample = community(close=3)
+    merged = sample[3].copy()
+    for pair in range(3):
+        merged[merged == 2 * pair + 1] = 2 * pair
+    assert len(np.unique(merged)) == N_GENOMES - 3
+    found = refined(sample, merged)
+    assert adjusted_rand_score(sample[3], found) > 0.98
+    assert found.max() + 1 == N_GENOMES
+
+
+def test_a_genome_in_two_bins_becomes_one():
+    sample = community()
+    labels = sample[3].copy()
+    labels[np.flatnonzero(labels == 4)[::2]] = N_GENOMES
+    found = refined(sample, labels)
+    assert len(np.unique(found[sample[3] == 4])) == 1
+    assert adjusted_rand_score(sample[3], found) > 0.98
+
+
+@pytest.mark.parametrize("n_libraries", [1, 2, 5, 10])
+@pytest.mark.parametrize("seed", range(4))
+def test_bins_of_one_genome_stay_whole(n_libraries, seed):
+    sample = community(n_libraries, seed=seed)
+    found = refined(sample, sample[3])
+    assert found.max() + 1 == N_GENOMES
+    assert adjusted_rand_score(sample[3], found) > 0.95
+
+
+def test_contigs_in_the_wrong_bin_go_home():
+    sample = community()
+    rng = np.random.default_rng(3)
+    labels = np.where(rng.random(len(sample[3])) < 0.2, rng.integers(0, N_GENOMES, len(sample[3])), sample[3])
+    assert adjusted_rand_score(sample[3], refined(sample, labels, rounds=0)) > 0.98
+
+
+def test_contigs_of_a_genome_without_a_bin_and_without_composition_are_left_out():
+    composition, profile, lengths, truth = community(n_libraries=5)
+    labels = np.where(truth == 7, -1, truth)
+    labels[labels > 7] -= 1
+    composition[:2] = 0
+    found = refine_by_likelihood(composition, profile, lengths, labels, rounds=4)
+    assert (found[:2] == -1).all()
+    assert np.mean(found[truth == 7] == -1) > 0.9
+    assert np.mean(found[(truth != 7)][2:] == -1) < 0.05
+
+
+def test_noise_is_found_as_a_function_of_length():
+    composition, profile, lengths, truth = community(n=400)
+    contigs, noise = prepare(composition, profile, lengths)
+    _, noise = estimate(contigs, noise, truth)
+    # In units of the covariance within bins the mean variance is 1: 0.5 + 3000 / length, scaled.
+    expected = 0.5 + 3000 / lengths
+    ratio = noise.composition / expected
+    assert np.ptp(ratio) / ratio.mean() < 0.25  # medians of a dozen groups of 400 contigs
+    assert noise.depth == pytest.approx(np.full_like(noise.depth, NOISE**2), rel=0.25)
+
+
+def test_the_likeliest_bin_is_that_of_all_likelihoods():
+    rng = np.random.default_rng(5)
+    likelihood = rng.normal(0, 5, (200, 9))
+    log_depth, variance = rng.normal(1, 1, (200, 4)), rng.uniform(0.05, 0.3, (200, 4))
+    depths, uncertainty = rng.normal(1, 1, (9, 4)), rng.uniform(0, 0.02, (9, 4))
+    first = rng.integers(-1, 9, 200)
+    scale = np.sqrt(variance[:, None] + uncertainty)
+    # Without the factor 1 / sqrt(2 pi), which all likelihoods have.
+    log_t = student.logpdf(log_depth[:, None], 6, loc=depths, scale=scale) + 0.5 * np.log(2 * np.pi)
+    total = likelihood + log_t.sum(axis=2)
+    best, highest = _likeliest(likelihood, log_depth, variance, depths, uncertainty, first)
+    assert np.array_equal(best, total.argmax(axis=1))
+    assert highest == pytest.approx(total.max(axis=1), abs=1e-9)
+
+
+def test_of_many_axes_the_principal_ones_are_kept():
+    composition, profile, lengths, truth = community(dim=130)
+    contigs, _ = prepare(composition, profile, lengths)
+    assert contigs.composition.shape == (len(truth), 96)
+    found = refine_by_likelihood(composition, profile, lengths, truth, rounds=4)
+    assert adjusted_rand_score(truth, found) > 0.98
+
+
+def test_a_genome_in_one_contig_stays_a_bin():
+    composition, profile, lengths, truth = community()
+    rows = np.flatnonzero((truth != 4) | (np.arange(len(truth)) == np.argmax(truth == 4)))
+    profile = DepthProfile(profile.libraries, profile.log[rows], profile.sampling[rows], profile.noise)
+    found = refine_by_likelihood(composition[rows], profile, lengths[rows], truth[rows], rounds=4)
+    alone = found[truth[rows] == 4]
+    assert alone[0] >= 0
+    assert np.count_nonzero(found == alone[0]) == 1
+
+
+@pytest.mark.parametrize("labels", [[], [-1, -1, -1], [0, 0, 1], [0, 0, 0]])
+def test_few_contigs(labels):
+    n = len(labels)
+    profile = DepthProfile(["a"], np.zeros((n, 1)), np.zeros((n, 1)), np.array([0.2]))
+    composition = np.tile(np.eye(4, dtype=np.float32)[0], (n, 1))
+    found = refine_by_likelihood(composition, profile, np.full(n, 3000), np.array(labels, dtype=np.int64), rounds=4)
+    assert found.tolist() == labels
+
+
+def test_copies_of_one_contig_and_depths_without_noise():
+    n = 40
+    composition = np.repeat(np.eye(8, dtype=np.float32)[:2], n, axis=0)
+    log = np.repeat([[1.0], [3.0]], n, axis=0)
+    profile = DepthProfile(["a"], log, np.zeros_like(log), np.array([0.05]))
+    labels = np.repeat([0, 1], n)
+    found = refine_by_likelihood(composition, profile, np.full(2 * n, 5000), labels, rounds=4)
+    assert np.array_equal(found, labels)
+
+
+def test_splitting_and_merging_alone_number_bins_as_they_say():
+    sample = community(close=1)
+    contigs, noise = prepare(*sample[:3])
+    labels = np.where(sample[3] == 1, 0, sample[3])
+    split, n_split = split_bins(contigs, labels)
+    assert n_split == 1
+    assert split.max() == N_GENOMES
+    settled, bins, noise = settle(contigs, noise, sample[3], passes=1)
+    merged, n_merged = merge_bins(contigs, noise, bins, settled)
+    assert n_merged == 0
+    assert np.array_equal(merged, settled)
+
+
+def test_the_same_labels_at_any_number_of_threads():
+    sample = community(n=400, seed=2)
+    labels = np.where(np.arange(len(sample[3])) % 7 == 0, -1, sample[3])
+    found = set()
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.add(refined(sample, labels).tobytes())
+    assert len(found) == 1
+
+
+def test_the_search_does_not_depend_on_where_it_begins():
+    sample = community()
+    contigs, noise = prepare(*sample[:3])
+    _, bins, noise = settle(contigs, noise, sample[3], passes=1)
+    shuffled = np.random.default_rng(1).permutation(sample[3])
+    assert np.array_equal(assign(contigs, noise, bins, sample[3]), assign(contigs, noise, bins, shuffled))
