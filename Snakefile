@@ -20,6 +20,9 @@ include: "rules/depth.smk"
 include: "rules/embed.smk"
 include: "rules/index.smk"
 include: "rules/bin.smk"
+include: "rules/markers.smk"
+include: "rules/dereplicate.smk"
+include: "rules/review.smk"
 include: "rules/novelty.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
@@ -32,6 +35,7 @@ include: "rules/scoreboard.smk"
 localrules:
     all,
     fetch_model,
+    review_bins,
 
 
 rule all:

@@ -337,6 +337,43 @@ def get_runtime(base_minutes, per_input_gb):
     return runtime
 
 
+def get_given_bins(wildcards):
+    """The bins that the samples table names for a sample."""
+    bins = SAMPLES[wildcards.sample].bins
+    if bins is None:
+        raise WorkflowError(
+            f"sample {wildcards.sample} has no bins in {config['samples']}: name some to review"
+        )
+    return bins
+
+
+def get_reviews(wildcards):
+    """The reviews of all samples that come with bins."""
+    reviewed = [sample.name for sample in SAMPLES.values() if sample.bins]
+    if not reviewed:
+        raise WorkflowError(
+            f"no sample has bins in {config['samples']}: name some in a column `bins` to review"
+        )
+    return [f"<results>/review/{sample}/bins.tsv" for sample in reviewed]
+
+
+def get_quality(sample):
+    """The table of completeness and contamination of a sample's bins; none where nothing estimates them."""
+    if config["checkm2"]["database"]:
+        return f"<results>/checkm2/{sample}/quality_report.tsv"
+    return f"<results>/markers/{sample}/bins.tsv" if config["markers"]["hmm"] else []
+
+
+def get_qualities():
+    """These tables of all samples."""
+    return [get_quality(sample) for sample in SAMPLES if get_quality(sample)]
+
+
+def needs_dereplication():
+    """Whether bins are clustered into genomes without being asked: there are several samples, or other bins."""
+    return len(SAMPLES) > 1 or bool(config["dereplicate"]["folders"])
+
+
 def get_final_output(wildcards):
     """Everything that `snakemake` without a target makes."""
     paths = [
@@ -349,4 +386,10 @@ def get_final_output(wildcards):
     paths += [
         f"<results>/evaluation/{sample.name}/metrics.tsv" for sample in SAMPLES.values() if sample.truth
     ]
+    paths += [f"<results>/review/{sample.name}/bins.tsv" for sample in SAMPLES.values() if sample.bins]
+    if config["markers"]["hmm"]:
+        paths += [f"<results>/markers/{sample}/bins.tsv" for sample in SAMPLES]
+    paths += get_qualities()
+    if needs_dereplication():
+        paths += ["<results>/genomes/clusters.tsv"]
     return paths + ["<results>/report/report.html"]

@@ -18,6 +18,13 @@ rule summarise_sample:
         evaluation_bins=lambda wildcards: (
             "<results>/evaluation/{sample}/bins.tsv" if SAMPLES[wildcards.sample].truth else []
         ),
+        quality=lambda wildcards: get_quality(wildcards.sample),
+        review_bins=lambda wildcards: (
+            "<results>/review/{sample}/bins.tsv" if SAMPLES[wildcards.sample].bins else []
+        ),
+        review_merges=lambda wildcards: (
+            "<results>/review/{sample}/merges.tsv" if SAMPLES[wildcards.sample].bins else []
+        ),
         fastp=lambda wildcards: [
             f"<results>/reads/{name}/fastp.json" for name in get_short_read_libraries(wildcards.sample)
         ],
@@ -49,6 +56,7 @@ rule summarise_sample:
 rule write_report:
     input:
         summaries=expand("<results>/report/samples/{sample}.json", sample=SAMPLES),
+        clusters="<results>/genomes/clusters.tsv" if needs_dereplication() else [],
     output:
         page="<results>/report/report.html",
     log:

@@ -17,6 +17,9 @@ def main(snakemake) -> None:
         novelty_bins=snakemake.input.novelty_bins or None,
         metrics=snakemake.input.metrics or None,
         evaluation_bins=snakemake.input.evaluation_bins or None,
+        quality=snakemake.input.quality or None,
+        review_bins=snakemake.input.review_bins or None,
+        review_merges=snakemake.input.review_merges or None,
         fastp=dict(zip(snakemake.params.short_read_libraries, snakemake.input.fastp, strict=True)),
     )
     summary = summarise_sample(

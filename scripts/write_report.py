@@ -11,6 +11,7 @@ def main(snakemake) -> None:
         snakemake.input.summaries,
         title=snakemake.params.title,
         configuration=snakemake.params.configuration,
+        clusters=snakemake.input.clusters or None,
     )
 
 

@@ -10,12 +10,14 @@ from workflow_lib.files import atomic_open
 
 BIOBOXES_VERSION = "0.9.1"
 _HEADER_WORDS = ("contig", "contig_id", "contigname", "sequenceid", "sequence", "scaffold", "#contig")
+_SWAPPED_HEADER = ["clustername", "contigname"]  # of VAMB
 
 
 def read_contig2bin(path: str | Path) -> dict[str, str]:
     """Read contig -> bin from a TSV (header optional, further columns ignored) or a bioboxes file; gzip allowed.
 
-    Blanks around fields are stripped and contig names cut at the first blank, as everywhere in novabin.
+    VAMB's tables have the bin first; their header tells them. Blanks around fields are stripped and contig names cut at
+    the first blank, as everywhere in novabin.
 
     Raises
     ------
@@ -31,6 +33,9 @@ def read_contig2bin(path: str | Path) -> dict[str, str]:
             continue
         if row.startswith("@@"):
             contig_column, bin_column = _bioboxes_columns(fields, path, number)
+            continue
+        if number == 1 and [field.lower() for field in fields[:2]] == _SWAPPED_HEADER:
+            contig_column, bin_column = 1, 0
             continue
         if number == 1 and fields[0].lower() in _HEADER_WORDS:
             continue

@@ -18,12 +18,16 @@ DEPTH_TABLE_COLUMNS = ("contig", "length")  # stand before the columns of the li
 
 @dataclass(frozen=True)
 class Sample:
-    """A row of samples.tsv: one assembly to bin. `group` defaults to the sample's own name."""
+    """A row of samples.tsv: one assembly to bin. `group` defaults to the sample's own name.
+
+    `bins` is what another program made of it: a table, or a folder of FASTA files.
+    """
 
     name: str
     contigs: str
     group: str
     truth: str | None
+    bins: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,15 +126,17 @@ class _Table:
             seen[value] = line
         return value
 
-    def file(self, line: int, row: dict, column: str, *, required: bool = False) -> str | None:
+    def file(self, line: int, row: dict, column: str, *, required: bool = False, or_folder: bool = False) -> str | None:
         """A checked path, or None where the field is empty."""
         value = row.get(column, "")
         if not value:
             if required:
                 self.add_fault(line, column, value, "the path of a file")
             return None
-        if self.check_files and not Path(value).is_file():
-            self.add_fault(line, column, value, f"an existing file (relative paths start at {Path.cwd()})")
+        found = Path(value).is_file() or (or_folder and Path(value).is_dir())
+        if self.check_files and not found:
+            what = "an existing file or folder" if or_folder else "an existing file"
+            self.add_fault(line, column, value, f"{what} (relative paths start at {Path.cwd()})")
         return value
 
     def number(self, line: int, row: dict, column: str, kind: type, *, least: float) -> int | float | None:
@@ -165,14 +171,15 @@ def _read_lines(path: str | Path) -> list[tuple[int, str]]:
 
 
 def load_samples(path: str | Path, *, check_files: bool = True) -> dict[str, Sample]:
-    """Read samples.tsv (columns sample, contigs; optional group, truth) into name -> Sample, in file order."""
-    table = _Table(path, ("sample", "contigs"), ("group", "truth"), check_files)
+    """Read samples.tsv (columns sample, contigs; optional group, truth, bins) into name -> Sample, in file order."""
+    table = _Table(path, ("sample", "contigs"), ("group", "truth", "bins"), check_files)
     samples, seen = {}, {}
     for line, row in table.rows:
         name = table.name(line, row, "sample", seen)
         group = table.name(line, row, "group") if row.get("group") else name
         contigs = table.file(line, row, "contigs", required=True)
-        samples[name] = Sample(name, contigs or "", group, table.file(line, row, "truth"))
+        bins = table.file(line, row, "bins", or_folder=True)
+        samples[name] = Sample(name, contigs or "", group, table.file(line, row, "truth"), bins)
     if not table.rows and not table.faults:
         table.add_fault(1, None, "no rows", "at least one sample")
     table.finish()

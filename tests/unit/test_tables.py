@@ -33,6 +33,17 @@ def test_samples_default_group_is_the_sample(tmp_path, fasta):
     assert samples["s1"].truth is None
 
 
+def test_given_bins_are_a_file_or_a_folder(tmp_path, fasta):
+    (tmp_path / "bins").mkdir()
+    rows = f"sample\tcontigs\tbins\na\t{fasta}\t{tmp_path}/bins\nb\t{fasta}\t{fasta}\nc\t{fasta}\t\n"
+    samples = load_samples(write(tmp_path, rows))
+    assert [sample.bins for sample in samples.values()] == [f"{tmp_path}/bins", str(fasta), None]
+    (fault,) = faults(load_samples, write(tmp_path, f"sample\tcontigs\tbins\na\t{fasta}\tnone\n"))
+    assert "column bins: found 'none'; expected an existing file or folder" in fault
+    (fault,) = faults(load_samples, write(tmp_path, f"sample\tcontigs\na\t{tmp_path}/bins\n"))
+    assert "expected an existing file (" in fault  # contigs are no folder
+
+
 def test_crlf_bom_comments_blanks_and_short_rows_are_read(tmp_path, fasta):
     text = f"\ufeff# comment\r\nsample\tcontigs\ttruth\r\n\r\n s1 \t{fasta}\r\n"
     assert load_samples(write(tmp_path, text))["s1"].contigs == str(fasta)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow_lib.errors import InputError
+from workflow_lib.quality import read_quality
 from workflow_lib.report.inputs import number, read_table
 from workflow_lib.taxonomy import RANKS
 
@@ -32,6 +33,16 @@ _SPECIFICATION = {
     ),
     "completeness": ("completeness", "percent", "share of the bin's genome that is in the bin, by bp (from the truth)"),
     "contamination": ("contamination", "percent", "share of the bin that is of other genomes, by bp (from the truth)"),
+    "marker_completeness": (
+        "completeness (markers)",
+        "percent",
+        "share of the genome that is in the bin, estimated from single-copy marker genes",
+    ),
+    "marker_contamination": (
+        "contamination (markers)",
+        "percent",
+        "what the bin holds twice or of other genomes, estimated from single-copy marker genes",
+    ),
     "genome": ("true genome", "name", "genome that most of the bin comes from, by bp (from the truth)"),
     "call": ("novelty call", "call", "known, novel at a rank, ambiguous, or why no call is made"),
     "q": ("q", "decimal", "smallest false discovery rate at which the call holds"),
@@ -43,7 +54,11 @@ _SPECIFICATION = {
 
 
 def bin_table(
-    bins: str | Path, *, novelty: str | Path | None = None, evaluation: str | Path | None = None
+    bins: str | Path,
+    *,
+    novelty: str | Path | None = None,
+    evaluation: str | Path | None = None,
+    quality: str | Path | None = None,
 ) -> tuple[dict, dict[str, list[float]]]:
     """Merge what the stages say about the bins.
 
@@ -52,6 +67,7 @@ def bin_table(
     bins : bins.tsv of the bin stage.
     novelty : bins.tsv of the novelty stage, if it ran.
     evaluation : bins.tsv of the evaluate stage, if there is a truth.
+    quality : completeness and contamination from marker genes (`quality.read_quality`), if they were looked for.
 
     Returns
     -------
@@ -70,6 +86,8 @@ def bin_table(
         table = _join(table, _novelty(novelty), novelty)
     if evaluation is not None:
         table = _join(table, _evaluation(evaluation), evaluation)
+    if quality is not None:
+        table = _join(table, _quality(quality), quality)
     columns, values = [], []
     for key, (label, kind, title) in _SPECIFICATION.items():
         if key in table.columns and not (key not in BIN_COLUMNS and (table[key].isna() | (table[key] == "")).all()):
@@ -151,6 +169,14 @@ def call_q(table: pd.DataFrame) -> pd.Series:
 def call_text(table: pd.DataFrame) -> pd.Series:
     """The call of each row as the page writes it: "novel genus" for novel_genus."""
     return table["call"].str.replace("_", " ")
+
+
+def _quality(path: str | Path) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [(name, of.completeness, of.contamination) for name, of in read_quality(path).items()]
+    table = pd.DataFrame(rows, columns=["bin", "marker_completeness", "marker_contamination"])
+    return table.astype({"bin": object})
 
 
 def _evaluation(path: str | Path) -> pd.DataFrame:

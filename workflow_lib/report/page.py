@@ -11,6 +11,7 @@ from pathlib import Path
 from workflow_lib import __version__
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
+from workflow_lib.report.genomes import cluster_table
 from workflow_lib.report.inputs import read_json, to_json
 from workflow_lib.report.overview import overview_table, tell_run
 from workflow_lib.report.story import find_warnings, tell_story
@@ -26,7 +27,14 @@ _PACKAGES = ("snakemake", "numpy", "scipy", "scikit-learn", "faiss-cpu", "torch"
 _POINT_LISTS = ("contig", "x", "y", "bin", "length", "call", "d1", "nearest")
 
 
-def write_report(path: str | Path, summaries: Sequence[str | Path], *, title: str, configuration: dict) -> None:
+def write_report(
+    path: str | Path,
+    summaries: Sequence[str | Path],
+    *,
+    title: str,
+    configuration: dict,
+    clusters: str | Path | None = None,
+) -> None:
     """Write the page.
 
     Parameters
@@ -35,6 +43,7 @@ def write_report(path: str | Path, summaries: Sequence[str | Path], *, title: st
     summaries : JSON files of `write_summary`, one a sample; the page keeps their order.
     title : of the page.
     configuration : the workflow's configuration, shown at the foot.
+    clusters : clusters.tsv of the dereplicate stage, if it ran.
 
     Raises
     ------
@@ -49,6 +58,7 @@ def write_report(path: str | Path, summaries: Sequence[str | Path], *, title: st
         blobs.append(_embed(to_json(_fit(summary, len(summaries)))))
         summary.pop("map")  # the largest part; what the overview needs is small
     run = {"samples": [summary["sample"] for summary in rows], "overview": overview_table(rows)}
+    run["genomes"] = None if clusters is None else cluster_table(clusters)
     html = (
         _environment()
         .get_template("report.html")
@@ -68,6 +78,8 @@ def write_report(path: str | Path, summaries: Sequence[str | Path], *, title: st
             ),
             has_libraries=any(summary["libraries"] for summary in rows),
             has_novelty=any(summary["novelty"] for summary in rows),
+            has_genomes=run["genomes"] is not None,
+            has_review=any(summary["review"] for summary in rows),
             has_truth=any(summary["evaluation"] for summary in rows),
         )
     )

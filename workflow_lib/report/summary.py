@@ -15,6 +15,7 @@ from workflow_lib.files import atomic_open
 from workflow_lib.report.bin_table import bin_table
 from workflow_lib.report.embedding_map import choose_rows, project
 from workflow_lib.report.evaluation_summary import evaluation_summary
+from workflow_lib.report.genomes import review_table
 from workflow_lib.report.inputs import number, read_json, read_table, to_json
 from workflow_lib.report.novelty_summary import novelty_summary, read_novelty
 from workflow_lib.report.reads import read_filtering_table
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 STATUSES = ("binned", "unbinned", "too_short", "n_rich", "duplicate_name")
 KEPT = ("binned", "unbinned")  # statuses of the contigs that passed the filter
+_CONTIG_COLUMNS = ("contig", "length", "status", "bin", "reason")
 FORMAT = 1  # of the summary; the page refuses others
 _MAX_REASONS = 8
 
@@ -42,6 +44,8 @@ class SampleFiles:
     embeddings : folder of the sample's embedding store.
     novelty_contigs, novelty_bins : tables of the novelty stage (only with a reference).
     metrics, evaluation_bins : tables of the evaluate stage (only with a truth).
+    quality : completeness and contamination of the bins from marker genes (only where they are looked for).
+    review_bins, review_merges : tables of the review (only where the sample came with bins).
     fastp : library name -> fastp.json, of the libraries of short reads.
     """
 
@@ -53,6 +57,9 @@ class SampleFiles:
     novelty_bins: str | Path | None = None
     metrics: str | Path | None = None
     evaluation_bins: str | Path | None = None
+    quality: str | Path | None = None
+    review_bins: str | Path | None = None
+    review_merges: str | Path | None = None
     fastp: dict[str, str | Path] = field(default_factory=dict)
 
 
@@ -85,9 +92,10 @@ def summarise_sample(
         when a file lacks a required column, or two files are not of the same contigs.
     """
     start = time.monotonic()
-    required = ("contig", "length", "status", "bin", "reason")
-    contigs = read_table(files.contigs, required=required, numeric=("length",))
-    bins, depth = bin_table(files.bins, novelty=files.novelty_bins, evaluation=files.evaluation_bins)
+    contigs = read_table(files.contigs, required=_CONTIG_COLUMNS, numeric=("length",))
+    bins, depth = bin_table(
+        files.bins, novelty=files.novelty_bins, evaluation=files.evaluation_bins, quality=files.quality
+    )
     novelty_table = None if files.novelty_contigs is None else read_novelty(files.novelty_contigs)
     has_novelty = novelty_table is not None and files.novelty_bins is not None
     binning = read_json(files.binning)
@@ -108,6 +116,7 @@ def summarise_sample(
         "reads": read_filtering_table(files.fastp),
         "novelty": novelty_summary(novelty_table, read_novelty(files.novelty_bins)) if has_novelty else None,
         "evaluation": None if files.metrics is None else evaluation_summary(files.metrics),
+        "review": review_table(files.review_bins, files.review_merges) if files.review_bins else None,
     }
     logger.info(
         "%s: %d contigs, %d bins, %d points drawn by %s; %.1f s",

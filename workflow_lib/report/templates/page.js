@@ -105,6 +105,18 @@ function drawEvaluationTable(sample) {
   });
 }
 
+function drawReview(sample) {
+  const { review } = sample;
+  if (!place("review")) return;
+  show("review-block", Boolean(review));
+  if (!review) return;
+  const { bins, misplaced, split, merges } = review.counts;
+  document.getElementById("review-note").textContent =
+    `Of ${plural(bins, "bin")} that were given, ${split.toLocaleString("en")} should be split and ${plural(merges, "pair")} merged; ` +
+    `${plural(misplaced, "contig")} fit another bin better. The folder review/ names them.`;
+  drawTable(place("review"), { caption: "The bins that were given, those with something to mend first.", ...review });
+}
+
 function drawFilter(sample) {
   const integer = { label: "contigs", kind: "integer", title: "contigs" };
   const bp = { label: "length", kind: "bp", title: "their base pairs" };
@@ -167,6 +179,7 @@ function showSample(index, { focus = false } = {}) {
   drawBins(sample);
   drawNovelty(sample);
   drawEvaluationTable(sample);
+  drawReview(sample);
   drawFilter(sample);
   drawPlots();
   if (focus) {
@@ -205,6 +218,13 @@ function start() {
     document.getElementById("next").addEventListener("click", () => go(view.index + 1));
     window.addEventListener("hashchange", () => {
       if (window.location.hash.includes("sample=")) showSample(sampleOfAddress(), { focus: true });
+    });
+  }
+  if (run.genomes) {
+    const { columns, rows, total } = run.genomes;
+    drawTable(place("genomes"), {
+      caption: `${plural(total, "genome")}: bins of all samples that are one species, with the best of each${rows.length < total ? `; the first ${rows.length.toLocaleString("en")} are shown` : ""}.`,
+      columns, rows,
     });
   }
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPlots);

@@ -1,0 +1,87 @@
+"""Genome clusters, the review of given bins and marker estimates on the report's page."""
+
+from dataclasses import replace
+
+from workflow_lib.dereplicate.stage import COLUMNS
+from workflow_lib.report import summarise_sample, write_report, write_summary
+from workflow_lib.report.bin_table import bin_table
+from workflow_lib.report.genomes import cluster_table, review_table
+from workflow_lib.review.outputs import BIN_COLUMNS
+
+CLUSTERS = (
+    "\t".join(COLUMNS)
+    + """
+cluster.1\ta.bin.1\tyes\ta\tbin.1\t3000000\t40\t90000\t{0}\t1\t1\t1
+cluster.1\tb.bin.4\tno\tb\tbin.4\t2000000\t60\t40000\t{0}\t0.981\t0.97\t0.6
+cluster.1\ta.bin.9\tno\ta\tbin.9\t500000\t10\t50000\t{0}\t0.975\t0.99\t0.2
+cluster.2\tb.bin.1\tyes\tb\tbin.1\t2500000\t80\t30000\t{0}\t1\t1\t1
+"""
+)
+BINS = (
+    "\t".join(BIN_COLUMNS)
+    + """
+good\t40\t3000000\t40\t0\t0\t1\t5000\tone_genome\t0.4\t0.07\t\t
+two\t60\t5000000\t60\t3\t20000\t0\t0\tsplit\t1e-9\t0.6\t22\t1900000
+half\t20\t900000\t20\t0\t0\t0\t0\tone_genome\t0.5\t0.06\t\t
+rest\t18\t800000\t18\t0\t0\t0\t0\tone_genome\t0.5\t0.06\t\t
+"""
+)
+MERGES = "bin_1\tbin_2\tlength_1\tlength_2\tdistance\tlimit\nhalf\trest\t900000\t800000\t0.02\t0.05\n"
+
+
+def columns(table) -> list[str]:
+    return [column["key"] for column in table["columns"]]
+
+
+def test_clusters_without_and_with_quality(tmp_path):
+    (tmp_path / "c.tsv").write_text(CLUSTERS.format("\t"))
+    table = cluster_table(tmp_path / "c.tsv")
+    assert columns(table) == ["representative", "length_bp", "n50", "bins", "sources", "least_ani"]
+    assert table["rows"] == [["a.bin.1", 3000000, 90000, 3, 2, 0.975], ["b.bin.1", 2500000, 30000, 1, 1, None]]
+    (tmp_path / "c.tsv").write_text(CLUSTERS.format("0.9\t0.02"))
+    assert cluster_table(tmp_path / "c.tsv")["rows"][0][3:5] == [0.9, 0.02]
+
+
+def test_no_clusters(tmp_path):
+    (tmp_path / "c.tsv").write_text(CLUSTERS.split("\n")[0] + "\n")
+    assert cluster_table(tmp_path / "c.tsv") == {"columns": [], "rows": [], "total": 0}
+
+
+def write_review(folder):
+    (folder / "bins.tsv").write_text(BINS)
+    (folder / "merges.tsv").write_text(MERGES)
+    return folder / "bins.tsv", folder / "merges.tsv"
+
+
+def test_what_is_to_mend_comes_first(tmp_path):
+    table = review_table(*write_review(tmp_path))
+    assert [row[0] for row in table["rows"]] == ["two", "half", "rest", "good"]
+    assert table["counts"] == {"bins": 4, "misplaced": 3, "split": 1, "merges": 1}
+    merged = columns(table).index("merge_with")
+    assert [row[merged] for row in table["rows"]] == [None, "rest", "half", None]
+
+
+def test_estimates_stand_beside_the_truth(maker, tmp_path):
+    files = maker.make(n_bins=3)
+    (tmp_path / "q.tsv").write_text("bin\tcompleteness\tcontamination\nbin.1\t0.9\t0.1\nbin.3\t0.5\t0\n")
+    table, _ = bin_table(files.bins, evaluation=files.evaluation_bins, quality=tmp_path / "q.tsv")
+    at = columns(table).index("marker_completeness")
+    assert [row[at] for row in table["rows"]] == [0.9, None, 0.5]
+    assert "completeness" in columns(table)
+
+
+def test_the_page_has_both(maker, tmp_path):
+    files = maker.make(n_bins=2)
+    bins, merges = write_review(tmp_path)
+    (tmp_path / "c.tsv").write_text(CLUSTERS.format("\t"))
+    plain = summarise_sample("s1", files)
+    assert plain["review"] is None
+    summary = summarise_sample("s1", replace(files, review_bins=bins, review_merges=merges))
+    write_summary(tmp_path / "s1.json", summary)
+    write_report(tmp_path / "r.html", [tmp_path / "s1.json"], title="t", configuration={}, clusters=tmp_path / "c.tsv")
+    page = (tmp_path / "r.html").read_text()
+    assert 'id="genomes"' in page and 'id="review-block"' in page and "a.bin.1" in page
+    write_summary(tmp_path / "s1.json", plain)
+    write_report(tmp_path / "r.html", [tmp_path / "s1.json"], title="t", configuration={})
+    page = (tmp_path / "r.html").read_text()
+    assert 'id="genomes"' not in page and 'id="review-block"' not in page

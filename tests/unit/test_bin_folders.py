@@ -1,0 +1,59 @@
+"""Bins of other programs: folders and tables in the forms that they come in."""
+
+import pytest
+
+from workflow_lib.bin_folders import list_bin_files, read_bins
+from workflow_lib.errors import InputError
+
+
+def write(folder, files: dict[str, str]):
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_a_folder_as_metabat2_leaves_it(tmp_path):
+    files = {"b.1.fa": ">x\nACGT\n>y len=4\nACGT\n", "b.2.fna": ">z\nACGT\n", "b.unbinned.fa": ">u\nA\n"}
+    write(tmp_path, {**files, "b.tooShort.fa": ">s\nA\n", "depth.txt": "", ".hidden.fa": ">h\nA\n"})
+    assert read_bins(tmp_path) == {"x": "b.1", "y": "b.1", "z": "b.2"}
+    assert list(list_bin_files(tmp_path)) == ["b.1", "b.2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x\tb1\ny\tb1\nz\tb2\n",  # DAS Tool, nf-core/mag
+        "contig\tbin\nx\tb1\ny\tb1\nz\tb2\n",
+        "clustername\tcontigname\nb1\tx\nb1\ty\nb2\tz\n",  # VAMB
+        "@Version:0.9.1\n@SampleID:s\n\n@@SEQUENCEID\tBINID\nx\tb1\ny\tb1\nz\tb2\n",
+        "contig\tbin\nx\tb1\ny\tb1\nz\tb2\nw\t-1\n",
+    ],
+)
+def test_tables(tmp_path, text):
+    (tmp_path / "t.tsv").write_text(text)
+    assert read_bins(tmp_path / "t.tsv") == {"x": "b1", "y": "b1", "z": "b2"}
+
+
+def test_zero_is_no_bin_where_all_are_numbers(tmp_path):
+    (tmp_path / "t.tsv").write_text("x\t1\ny\t0\nz\t12\n")
+    assert read_bins(tmp_path / "t.tsv") == {"x": "1", "z": "12"}
+    (tmp_path / "t.tsv").write_text("x\tb1\ny\t0\n")
+    assert read_bins(tmp_path / "t.tsv") == {"x": "b1", "y": "0"}
+
+
+def test_an_empty_table_has_no_bins(tmp_path):
+    (tmp_path / "t.tsv").write_text("contig\tbin\n")
+    assert read_bins(tmp_path / "t.tsv") == {}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.txt": ""}, "no FASTA file in it"),
+        ({"a.fa": ">x\nA\n", "a.fasta": ">y\nA\n"}, "are of one bin"),
+        ({"a.fa": ">x\nA\n", "b.fa": ">x\nA\n"}, "expected one bin a contig"),
+    ],
+)
+def test_folders_that_cannot_be_used(tmp_path, files, message):
+    with pytest.raises(InputError, match=message):
+        read_bins(write(tmp_path, files))

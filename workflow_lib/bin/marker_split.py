@@ -1,0 +1,110 @@
+"""What marker genes do for binning: bins with doubled markers are split, and the better of several binnings is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from workflow_lib.bin.kmedoid import UNBINNED
+from workflow_lib.bin.parts import two_parts
+from workflow_lib.markers.counts import MarkerCounts
+
+logger = logging.getLogger(__name__)
+
+_LEAST_DOUBLED = 0.1  # share of the families, in a bin that is looked at: genes cut at contig ends double some, too
+_LEAST_GAIN = 0.05  # in the score, by which the better part has to beat the whole
+_MAX_STARTS = 10  # pairs of contigs with the same family that a split is begun from
+_LEAST_SCORE = 0.5  # of a bin that counts for a binning
+
+
+def split_by_markers(labels: np.ndarray, vectors: np.ndarray, lengths: np.ndarray, markers: MarkerCounts) -> np.ndarray:
+    """Split bins that hold single-copy markers several times, as long as it helps.
+
+    A bin in which a tenth of the families is doubled is cut in two (`parts.two_parts`), from its principal axis and
+    from up to ten pairs of contigs that have the same family: those are of two genomes. The cut with the best part is
+    taken, by `bin_score`, if that part beats the whole by 0.05. Both parts are looked at again.
+
+    Parameters
+    ----------
+    labels : int64 (n,) bins 0, 1, ..., -1 unbinned.
+    vectors : float32 (n, d) unit rows that were binned.
+    lengths : int64 (n,) bp.
+    markers : of the same n contigs.
+
+    Returns
+    -------
+    int64 (n,): parts with more bp keep the number of their bin, others get new ones. Nothing becomes unbinned; bins
+    that are too small now are for the caller to drop. The same at any number of threads.
+    """
+    from threadpoolctl import threadpool_limits
+
+    labels = labels.copy()
+    pending = list(range(int(labels.max(initial=-1)) + 1))
+    n_before = len(pending)
+    fresh = n_before
+    with threadpool_limits(1, "blas"):
+        while pending and markers.families:
+            label = pending.pop()
+            rows = np.flatnonzero(labels == label)
+            second = _best_cut(vectors[rows], lengths[rows], markers.counts[rows]) if len(rows) > 1 else None
+            if second is not None:
+                labels[rows[second]] = fresh
+                pending += [label, fresh]
+                fresh += 1
+    logger.info("doubled marker genes: %d bins become %d", n_before, fresh)
+    return labels
+
+
+def _best_cut(vectors: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
+    """The second part of the best cut, bool (n,); None where the bin is better whole."""
+    if np.mean(counts.sum(axis=0, dtype=np.int64) > 1) < _LEAST_DOUBLED:
+        return None
+    best, best_score = None, bin_score(counts) + _LEAST_GAIN
+    for start in _starts(vectors, lengths, counts):
+        second, _ = two_parts(vectors, lengths, start)
+        if second.any():
+            score = max(bin_score(counts[part]) for part in (second, ~second))
+            if score > best_score:
+                best, best_score = second, score
+    return best
+
+
+def _starts(vectors: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray | None]:
+    """Where a cut may begin: the principal axis (None), then the two longest contigs of a family, long pairs first."""
+    yield None
+    pairs = set()
+    for column in np.flatnonzero((counts > 0).sum(axis=0) > 1):
+        rows = np.flatnonzero(counts[:, column])
+        longest = rows[np.argsort(-lengths[rows], kind="stable")[:2]]
+        pairs.add((-int(lengths[longest].min()), *sorted(longest.tolist())))
+    for _, a, b in sorted(pairs)[:_MAX_STARTS]:
+        yield vectors @ vectors[b] > vectors @ vectors[a]
+
+
+def bin_score(counts: np.ndarray) -> float:
+    """Share of the families found minus five times the share found more than once, of contigs taken for one genome.
+
+    As completeness - 5 contamination, but a family that is not single-copy counts once, however many genes it has.
+
+    Parameters
+    ----------
+    counts : uint8 (n, m), m at least 1.
+    """
+    total = counts.sum(axis=0, dtype=np.int64)
+    return float(np.mean(total > 0) - 5 * np.mean(total > 1))
+
+
+def binning_score(labels: np.ndarray, markers: MarkerCounts) -> float:
+    """How good a binning is: the sum of `bin_score` over its bins where that is at least 0.5."""
+    score = 0.0
+    for label in range(int(labels.max(initial=UNBINNED)) + 1):
+        of_bin = bin_score(markers.counts[labels == label]) if markers.families else 0.0
+        score += of_bin if of_bin >= _LEAST_SCORE else 0.0
+    return score
+
+
+def choose_binning(candidates: Sequence[np.ndarray], markers: MarkerCounts) -> int:
+    """Which of several binnings (labels of the same contigs) has the highest `binning_score`; the first of equals."""
+    return int(np.argmax([binning_score(labels, markers) for labels in candidates]))

@@ -1,0 +1,166 @@
+"""Marker genes of contigs: genes by pyrodigal, families by the HMMs of a file that the user names."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_lib.errors import InputError, ToolError
+from workflow_lib.fasta import Record, read_fasta
+from workflow_lib.files import atomic_open
+
+logger = logging.getLogger(__name__)
+
+_BATCH_BP = 20_000_000  # contigs whose proteins are held at a time
+_DATABASE_SIZE = 10_000  # proteins that E-values are stated for, whatever the batch: about three genomes
+_CUTOFFS = ("gathering", "trusted")  # bit scores of an HMM, the first one that it has
+
+
+@dataclass(frozen=True)
+class MarkerGene:
+    """A gene of a marker family: its contig, 1-based place and strand, and the bit score."""
+
+    contig: str
+    marker: str
+    start: int
+    end: int
+    strand: str
+    score: float
+
+
+def find_markers(
+    contigs: str | Path,
+    hmms: str | Path,
+    *,
+    genes_table: str | Path,
+    families_table: str | Path,
+    e_value: float = 1e-10,
+    threads: int = 1,
+) -> int:
+    """Find the marker genes of a FASTA file; write a row a gene and a row a family, in that order.
+
+    Parameters
+    ----------
+    contigs : FASTA.
+    hmms : profiles of protein families in HMMER's format, one or many.
+    genes_table : markers/{sample}/contigs.tsv, see docs/output.md.
+    families_table : markers/{sample}/families.tsv; written last.
+    e_value : of families without a gathering or trusted cutoff, in a search of 10,000 proteins.
+    threads : for genes and for the search; the result does not depend on it.
+
+    Returns
+    -------
+    The number of genes found.
+
+    Raises
+    ------
+    InputError
+        when the HMMs cannot be read, are not of proteins, or two have one name.
+    ToolError
+        when pyrodigal or pyhmmer is not installed.
+    """
+    started = time.monotonic()
+    families = _read_hmms(hmms)
+    n_bp, n_genes = 0, 0
+    with atomic_open(genes_table) as handle:
+        handle.write("contig\tmarker\tstart\tend\tstrand\tscore\n")
+        for batch in _batches(read_fasta(contigs)):
+            n_bp += sum(len(record.sequence) for record in batch)
+            for gene in _search(batch, families, e_value, threads):
+                n_genes += 1
+                place = f"{gene.start}\t{gene.end}\t{gene.strand}"
+                handle.write(f"{gene.contig}\t{gene.marker}\t{place}\t{gene.score:.6g}\n")
+    with atomic_open(families_table) as handle:
+        handle.write("marker\tcutoff\tvalue\n")
+        for hmm in families:
+            kind = _cutoff(hmm)
+            value = getattr(hmm.cutoffs, kind)[0] if kind else e_value
+            handle.write(f"{hmm.name}\t{kind or 'e_value'}\t{value:.6g}\n")
+    logger.info(
+        "%d genes of %d families in %.1f Mbp, %.1f s", n_genes, len(families), n_bp / 1e6, time.monotonic() - started
+    )
+    return n_genes
+
+
+def _import(name: str):
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ToolError(
+            f"{name} is not installed, but markers.hmm names marker genes\n"
+            "  To mend it: run with --sdm conda, install it, or set markers.hmm to null"
+        ) from error
+
+
+def _read_hmms(path: str | Path) -> list:
+    pyhmmer = _import("pyhmmer")
+    if not Path(path).is_file():
+        raise InputError("no such file", path=path, remedy="correct markers.hmm in the configuration")
+    try:
+        with pyhmmer.plan7.HMMFile(str(path)) as file:
+            families = list(file)
+    except (ValueError, OSError, EOFError) as error:
+        remedy = "give profiles in HMMER3's text format"
+        raise InputError(f"cannot be read as HMMs ({error})", path=path, remedy=remedy) from error
+    if not families:
+        raise InputError("has no HMM", path=path, remedy="give profiles in HMMER3's text format")
+    names = [hmm.name for hmm in families]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"two HMMs are called {twice!r}", path=path, remedy="leave one of them out")
+    if any(not hmm.alphabet.is_amino() for hmm in families):
+        raise InputError("has HMMs of nucleotides, expected proteins", path=path)
+    return families
+
+
+def _cutoff(hmm) -> str | None:
+    return next((kind for kind in _CUTOFFS if getattr(hmm.cutoffs, f"{kind}_available")()), None)
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    batch, held = [], 0
+    for record in records:
+        batch.append(record)
+        held += len(record.sequence)
+        if held >= _BATCH_BP:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+def _search(records: list[Record], families: list, e_value: float, threads: int) -> list[MarkerGene]:
+    """Marker genes of some contigs, in their order; a gene belongs to the family of the highest score."""
+    pyhmmer, pyrodigal = _import("pyhmmer"), _import("pyrodigal")
+    finder = pyrodigal.GeneFinder(meta=True)
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(lambda record: finder.find_genes(record.sequence), records))
+    alphabet = pyhmmer.easel.Alphabet.amino()
+    proteins, genes = [], []
+    for record, of_contig in zip(records, found, strict=True):
+        for gene in of_contig:
+            sequence = gene.translate(include_stop=False)
+            proteins.append(pyhmmer.easel.TextSequence(name=str(len(genes)), sequence=sequence).digitize(alphabet))
+            genes.append((record.name, gene.begin, gene.end, "+" if gene.strand > 0 else "-"))
+    best: dict[int, tuple[float, str]] = {}
+    block = pyhmmer.easel.DigitalSequenceBlock(alphabet, proteins)
+    for kind in (*_CUTOFFS, None):
+        queries = [hmm for hmm in families if _cutoff(hmm) == kind]
+        options = {"bit_cutoffs": kind} if kind else {"E": e_value, "incE": e_value}
+        for hits in pyhmmer.hmmer.hmmsearch(queries, block, cpus=threads, Z=_DATABASE_SIZE, **options):
+            for hit in hits:
+                if hit.included:
+                    candidate = (hit.score, hits.query.name)
+                    best[int(hit.name)] = max(best.get(int(hit.name), candidate), candidate)
+    return [
+        MarkerGene(
+            contig=genes[at][0], marker=marker, start=genes[at][1], end=genes[at][2], strand=genes[at][3], score=score
+        )
+        for at, (score, marker) in sorted(best.items())
+    ]

@@ -1,0 +1,90 @@
+"""The genome clusters of all samples as a table, and the review of given bins as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workflow_lib.report.inputs import number, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST_ROWS = 2000  # of each table on the page; the files have all
+_CLUSTER_COLUMNS = (
+    ("representative", "genome", "name", "the best bin of the cluster; genomes/fasta/ has its sequence"),
+    ("length_bp", "length", "bp", "of this bin"),
+    ("n50", "N50", "bp", "of this bin"),
+    ("completeness", "completeness", "percent", "of this bin, estimated from marker genes"),
+    ("contamination", "contamination", "percent", "of this bin, estimated from marker genes"),
+    ("bins", "bins", "integer", "bins in the cluster"),
+    ("sources", "samples", "integer", "samples and folders that they come from"),
+    ("least_ani", "lowest ANI", "percent", "average nucleotide identity of the farthest bin to the genome"),
+)
+_REVIEW_COLUMNS = (
+    ("bin", "bin", "name", "name of the bin as it was given"),
+    ("n_contigs", "contigs", "integer", "contigs that novabin has judged or could"),
+    ("length_bp", "length", "bp", "their base pairs"),
+    ("misplaced", "misplaced", "integer", "contigs that fit another bin, and not this one"),
+    ("misplaced_bp", "misplaced bp", "bp", "their base pairs"),
+    ("verdict", "the bin", "text", "one genome, two (split), or not judged"),
+    ("part_2_bp", "second genome", "bp", "base pairs of the smaller part, where it is two"),
+    ("merge_with", "merge with", "text", "bins that are of the same genome"),
+)
+
+
+def cluster_table(path: str | Path) -> dict:
+    """{"columns", "rows", "total"} of clusters.tsv, a row a cluster, best first; columns without a value left out."""
+    numeric = ("length_bp", "n50", "completeness", "contamination", "ani")
+    table = read_table(path, required=("cluster", "genome", "representative", "source"), numeric=numeric)
+    rows = []
+    for _, members in table.groupby("cluster", sort=False):
+        best = members[members["representative"] == "yes"].iloc[0]
+        rows.append(
+            {
+                "representative": best["genome"],
+                **{key: number(best[key]) for key in numeric[:-1]},
+                "bins": len(members),
+                "sources": int(members["source"].nunique()),
+                "least_ani": number(members["ani"].min()) if len(members) > 1 else None,
+            }
+        )
+    return _table(_CLUSTER_COLUMNS, rows)
+
+
+def review_table(bins: str | Path, merges: str | Path) -> dict:
+    """{"columns", "rows", "total", "counts"} of a review: the given bins, those with something to mend first."""
+    numeric = ("n_contigs", "length_bp", "misplaced", "misplaced_bp", "outliers", "part_2_bp")
+    table = read_table(bins, required=("bin", "verdict", *numeric), numeric=numeric)
+    pairs = read_table(merges, required=("bin_1", "bin_2"))
+    partners = _partners(pairs)
+    rows = []
+    for row in table.to_dict("records"):
+        verdict = {"one_genome": "one genome", "split": "two genomes", "not_judged": "not judged"}[row["verdict"]]
+        values = {key: number(row[key]) for key in numeric} | {"bin": row["bin"], "verdict": verdict}
+        rows.append(values | {"merge_with": ", ".join(partners.get(row["bin"], [])) or None})
+    rows.sort(key=lambda row: not (row["misplaced"] or row["verdict"] == "two genomes" or row["merge_with"]))
+    counts = {
+        "bins": len(rows),
+        "misplaced": int(table["misplaced"].sum()),
+        "split": int((table["verdict"] == "split").sum()),
+        "merges": len(pairs),
+    }
+    return {**_table(_REVIEW_COLUMNS, rows), "counts": counts}
+
+
+def _partners(pairs: pd.DataFrame) -> dict[str, list[str]]:
+    partners: dict[str, list[str]] = {}
+    for first, second in zip(pairs["bin_1"], pairs["bin_2"], strict=True):
+        partners.setdefault(first, []).append(second)
+        partners.setdefault(second, []).append(first)
+    return partners
+
+
+def _table(specification: tuple, rows: list[dict]) -> dict:
+    shown = [entry for entry in specification if any(row[entry[0]] is not None for row in rows)]
+    return {
+        "columns": [{"key": key, "label": label, "kind": kind, "title": title} for key, label, kind, title in shown],
+        "rows": [[row[key] for key, *_ in shown] for row in rows[:_MOST_ROWS]],
+        "total": len(rows),
+    }

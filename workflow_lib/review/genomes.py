@@ -1,0 +1,123 @@
+"""Which bins are two genomes, and which pairs of bins are one, told by how far apart the halves of all bins are."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from workflow_lib.bin.parts import two_parts
+from workflow_lib.review.contigs import MIN_BIN_CONTIGS, bin_distances, bin_sums, scaled_distances, upper_tail
+
+logger = logging.getLogger(__name__)
+
+MIN_BINS = 8  # with at least five contigs, below which nothing is known of how far apart halves are
+_MERGE_QUANTILE = 0.2  # of the distances between parts
+_MIN_PART_CONTIGS = 3  # in the smaller part of a bin that is to be split
+_MIN_PART_SHARE = 0.1  # of the bin's bp
+_LEAST_SPREAD = 0.3  # of the log of the distance: so many genomes are never alike, and few bins tell little of it
+_WIDEST = 1.15  # cube root of the smaller part's distances to its mean, over what is typical; strangers: 1.2 to 2
+_SMALLEST = 1e-6
+
+
+@dataclass(frozen=True)
+class BinVerdicts:
+    """What is thought of b bins.
+
+    Attributes
+    ----------
+    distances : float64 (b,) 1 - cosine between the means of a bin's two parts; NaN where it has too few contigs.
+    p_values : float64 (b,) that the parts of one genome are so far apart; NaN where not judged.
+    split : bool (b,) whether the bin should be split.
+    parts : int64 (n,) part of a contig, 1 (more bp) or 2; 0 where its bin has none.
+    merges : (bin, bin, 1 - cosine between their means), the nearest pair first.
+    limit : distance up to which two bins are taken for one genome; NaN where bins are too few.
+    """
+
+    distances: np.ndarray
+    p_values: np.ndarray
+    split: np.ndarray
+    parts: np.ndarray
+    merges: list[tuple[int, int, float]] = field(default_factory=list)
+    limit: float = float("nan")
+
+
+def judge_bins(
+    vectors: np.ndarray, labels: np.ndarray, lengths: np.ndarray, embedded: np.ndarray, *, false_alarm: float = 0.01
+) -> BinVerdicts:
+    """Judge bins: each is cut in the two parts that differ most, which in most bins are of one genome.
+
+    The two parts are those of K-means (from the first principal axis). Their distance D, 1 - cosine of the means, is
+    log-normal among bins of one genome, its median and standard deviation (at least 0.3) taken from the lower side. A
+    bin is to be split where the p of its D is below `false_alarm`, the smaller part has 3 contigs and a tenth of the
+    bp, and its contigs hold together: the median cube root of their distances to its mean is at most 1.15 of what is
+    typical for their lengths (strays from several genomes lie farther out; `judge_contigs` finds them). Two bins are to
+    be merged where they are no farther apart than the 20th percentile of D: closer than the parts of one genome mostly
+    are.
+
+    Parameters
+    ----------
+    vectors, labels, lengths : as for `contigs.judge_contigs`.
+    embedded : bool (n,) contigs that have something to compare; the others are left out.
+    false_alarm : p below which a bin is to be split.
+
+    Returns
+    -------
+    The verdicts; with fewer than 8 bins of 5 embedded contigs nothing is judged.
+    """
+    from threadpoolctl import threadpool_limits
+
+    n_bins = int(labels.max(initial=-1)) + 1
+    distances, p_values = np.full(n_bins, np.nan), np.full(n_bins, np.nan)
+    split, parts = np.zeros(n_bins, dtype=bool), np.zeros(len(labels), dtype=np.int64)
+    embedded = embedded & (labels >= 0)
+    with threadpool_limits(1, "blas"):
+        for label in range(n_bins):
+            rows = np.flatnonzero(embedded & (labels == label))
+            if len(rows) >= MIN_BIN_CONTIGS:
+                in_second, distances[label] = two_parts(vectors[rows], lengths[rows])
+                parts[rows] = 1 + in_second
+        judged = np.flatnonzero(np.isfinite(distances))
+        if len(judged) < MIN_BINS:
+            return BinVerdicts(distances, p_values, split, parts)
+        p_values[judged] = upper_tail(np.log(np.maximum(distances[judged], _SMALLEST)), least_spread=_LEAST_SPREAD)
+        split[judged[p_values[judged] < false_alarm]] = True
+        split &= _second_is_a_genome(vectors, labels, lengths, parts)
+        limit = float(np.quantile(distances[judged], _MERGE_QUANTILE))
+        merges = _near_pairs(bin_sums(vectors, labels, lengths, embedded)[0], judged, limit)
+    logger.info(
+        "%d bins judged: %d to be split, %d pairs to be merged (within %.4f)",
+        len(judged),
+        split.sum(),
+        len(merges),
+        limit,
+    )
+    return BinVerdicts(distances, p_values, split, parts, merges, limit)
+
+
+def _second_is_a_genome(vectors: np.ndarray, labels: np.ndarray, lengths: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Whether the smaller part of each bin is large, and its contigs hold together as those of bins do: bool (b,)."""
+    rows = np.flatnonzero(parts)
+    n_bins = int(labels.max(initial=-1)) + 1
+    own = bin_distances(vectors, labels, lengths, parts > 0)[0]
+    _, typical = scaled_distances(own, lengths, rows)
+    apart = np.where(parts == 2, labels + n_bins, labels)
+    roots, _ = scaled_distances(bin_distances(vectors, apart, lengths, parts > 0)[0], lengths, rows)
+    found = np.zeros(n_bins, dtype=bool)
+    for label in np.unique(labels[rows]):
+        second = np.flatnonzero((labels == label) & (parts == 2))
+        total = lengths[(labels == label) & (parts > 0)].sum()
+        if len(second) >= _MIN_PART_CONTIGS and lengths[second].sum() >= _MIN_PART_SHARE * total:
+            found[label] = np.median(roots[second] / typical[second]) <= _WIDEST
+    return found
+
+
+def _near_pairs(sums: np.ndarray, bins: np.ndarray, limit: float) -> list[tuple[int, int, float]]:
+    """Pairs of `bins` whose sums are within `limit` (1 - cosine), the nearest first."""
+    directions = sums[bins] / np.maximum(np.linalg.norm(sums[bins], axis=1), 1e-12)[:, None]
+    found = []
+    for at, label in enumerate(bins[:-1]):
+        distance = 1 - directions[at + 1 :] @ directions[at]
+        found += [(int(label), int(bins[at + 1 + i]), float(distance[i])) for i in np.flatnonzero(distance <= limit)]
+    return sorted(found, key=lambda pair: (pair[2], pair[0], pair[1]))
