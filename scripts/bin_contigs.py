@@ -26,6 +26,8 @@ def main(snakemake) -> None:
             embeddings=Path(files.manifest).parent,
             pieces=files.pieces,
             depth=files.depth or None,
+            marker_genes=files.marker_genes or None,
+            marker_families=files.marker_families or None,
         ),
         BinOutputs(**dict(snakemake.output.items())),
         BinningOptions(**params.binning),

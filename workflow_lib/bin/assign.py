@@ -11,12 +11,15 @@ from threadpoolctl import threadpool_limits
 from workflow_lib.bin.adapt import adapt
 from workflow_lib.bin.fuse import Depth, depth_profile, depth_share, fuse, fuse_pieces
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
+from workflow_lib.bin.marker_split import split_by_markers
 from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten, whitening
 from workflow_lib.bin.refine import refine
 from workflow_lib.bin.similarity import ThresholdedSimilarity
 from workflow_lib.bin.split_merge import refine_by_likelihood
 from workflow_lib.bin.threshold import Threshold, label_free
 from workflow_lib.blocks import block_pool
+from workflow_lib.embed.base import unit_rows
+from workflow_lib.markers.counts import MarkerCounts
 
 logger = logging.getLogger(__name__)
 
@@ -176,9 +179,25 @@ def _refine(
 ) -> tuple[np.ndarray, list[str], int]:
     """Labels after `refine`, a reason for every unbinned contig, bins that have become too small."""
     refined = refine(vectors, labels, lengths, threshold, passes=options.refine_passes)
-    labels, new_reasons, n_dropped = _keep_bins(refined, lengths, vectors.any(axis=1), options)
-    # A contig that no bin has taken keeps K-medoid's reason.
-    reasons = [new if was != UNBINNED else old for old, new, was in zip(reasons, new_reasons, refined, strict=True)]
+    return _keep_again(refined, reasons, lengths, vectors.any(axis=1), options)
+
+
+def split_binning_by_markers(
+    binning: Binning, lengths: np.ndarray, markers: MarkerCounts, options: BinningOptions
+) -> Binning:
+    """The binning after `split_by_markers`; `markers` and `lengths` are of the same contigs."""
+    found = split_by_markers(binning.labels, binning.vectors, lengths, markers)
+    embedded = binning.vectors.any(axis=1)
+    labels, reasons, n_dropped = _keep_again(found, binning.reasons, lengths, embedded, options)
+    return replace(binning, labels=labels, reasons=reasons, n_dropped=binning.n_dropped + n_dropped)
+
+
+def _keep_again(
+    found: np.ndarray, reasons: list[str], lengths: np.ndarray, embedded: np.ndarray, options: BinningOptions
+) -> tuple[np.ndarray, list[str], int]:
+    """As `_keep_bins`; a contig that no bin has taken keeps its reason."""
+    labels, new_reasons, n_dropped = _keep_bins(found, lengths, embedded, options)
+    reasons = [new if was != UNBINNED else old for old, new, was in zip(reasons, new_reasons, found, strict=True)]
     return labels, reasons, n_dropped
 
 
@@ -188,7 +207,7 @@ def _refine_by_likelihood(
     """The binning after `refine_by_likelihood`; `vectors` and `pieces` are the embeddings as they are."""
     with threadpool_limits(1, "blas"):
         whitened = vectors @ whitening(pieces.vectors)
-    profile = depth_profile(depth, binning.vectors, lengths)
+    profile = depth_profile(depth, unit_rows(whitened), lengths)
     found = refine_by_likelihood(whitened, profile, lengths, binning.labels, rounds=options.mixture_rounds)
     # A contig long enough is a bin of its own.
     long = np.flatnonzero((found == UNBINNED) & (lengths >= options.min_bin_length) & vectors.any(axis=1))

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_lib.bin.assign import BinningOptions, assign_bins
+from workflow_lib.bin.assign import BinningOptions, assign_bins, split_binning_by_markers
 from workflow_lib.bin.inputs import read_depth, read_pieces, read_sequence_facts, read_status
 from workflow_lib.bin.outputs import (
     describe_bins,
@@ -19,6 +19,7 @@ from workflow_lib.bin.outputs import (
 )
 from workflow_lib.bin.threshold import Threshold, class_center_percentiles, read_labelled
 from workflow_lib.errors import InputError
+from workflow_lib.markers.counts import read_counts
 from workflow_lib.store import EmbeddingStore, read_store
 
 logger = logging.getLogger(__name__)
@@ -26,13 +27,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BinInputs:
-    """Files that a sample's bins are made from; `depth` is None where no library is counted on the sample."""
+    """Files that a sample's bins are made from.
+
+    `depth` is None where no library is counted on the sample, the tables of marker genes where none are sought.
+    """
 
     contigs: str | Path
     status: str | Path
     embeddings: str | Path
     pieces: str | Path
     depth: str | Path | None = None
+    marker_genes: str | Path | None = None
+    marker_families: str | Path | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,9 @@ def bin_sample(
     threshold = find_threshold(threshold_options, store, has_depth=depth is not None)
     pieces = read_pieces(inputs.pieces)
     binning = assign_bins(store.vectors, lengths, pieces, options, depth=depth, threshold=threshold)
+    if inputs.marker_genes and inputs.marker_families:
+        markers = read_counts(inputs.marker_genes, inputs.marker_families, store.names)
+        binning = split_binning_by_markers(binning, lengths, markers, options)
     rows = describe_bins(binning, store.names, lengths, bases, depth)
     write_assignments(outputs.contig2bin, outputs.bioboxes, store.names, binning, sample)
     write_bins_table(outputs.bins, rows, depth.libraries if depth else [])
