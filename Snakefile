@@ -30,6 +30,8 @@ include: "rules/simulate.smk"
 include: "rules/train.smk"
 include: "rules/pretrain.smk"
 include: "rules/scoreboard.smk"
+include: "rules/benchmark_common.smk"
+include: "rules/benchmark.smk"
 
 
 localrules:

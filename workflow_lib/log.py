@@ -32,7 +32,9 @@ def configure_logging(log_file: str | Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="w", encoding="utf-8"))
+        Path(log_file).write_bytes(b"")
+        # Appending: a program that the job runs may write to the same file.
+        handlers.append(logging.FileHandler(log_file, mode="a", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format=FORMAT, datefmt=DATE_FORMAT, handlers=handlers, force=True)
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells at INFO which builds it does not have
 

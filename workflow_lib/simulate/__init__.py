@@ -12,6 +12,7 @@ from workflow_lib.simulate.dataset import draw_genomes, evolve_community_and_ref
 from workflow_lib.simulate.evolve import SimulatedGenome, evolve_genomes
 from workflow_lib.simulate.lineages import community_lineages, novelty_rank, reference_lineages
 from workflow_lib.simulate.reads import write_read_pairs
+from workflow_lib.simulate.strains import evolve_strains
 
 __all__ = [
     "Community",
@@ -21,6 +22,7 @@ __all__ = [
     "draw_genomes",
     "evolve_community_and_reference",
     "evolve_genomes",
+    "evolve_strains",
     "novelty_rank",
     "reference_lineages",
     "simulate_community",

@@ -46,7 +46,7 @@ def draw_genomes(table: dict[str, Genome], *, n_genomes: int, seed: int) -> list
     """
     if n_genomes > len(table):
         raise InputError(
-            f"simulate.n_genomes is {n_genomes}, but the table simulate.genomes has {len(table)} genomes",
+            f"{n_genomes} genomes were asked for, but their table has {len(table)} genomes",
             remedy="ask for fewer genomes or add some to the table",
         )
     rng = random_stream(seed, "genomes")

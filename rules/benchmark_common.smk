@@ -1,0 +1,135 @@
+# Functions of the rules that compare binners; no rules here.
+from workflow_lib.benchmark.binners import NOVABIN, PEERS, SPLIT_LIBRARIES
+
+
+def get_benchmark_sets():
+    """Name -> options of the sets that binners are compared on (of `BenchmarkSet`)."""
+    benchmark = config["benchmark"]
+    shared = {key: benchmark[key] for key in ("contig_sigma", "mean_depth", "strain_identity", "min_length")}
+    shared["max_n_fraction"] = config["filter"]["max_n_fraction"]
+    sets = {chosen["name"]: {**chosen, **shared} for chosen in benchmark["sets"]}
+    if len(sets) < len(benchmark["sets"]):
+        raise WorkflowError("benchmark.sets: found a name twice, expected each once")
+    return sets
+
+
+def get_benchmark_pattern(*, reads):
+    """A pattern of the names of the sets whose depth comes from reads, or of those whose depth is drawn."""
+    names = [re.escape(name) for name, chosen in BENCHMARK_SETS.items() if chosen["reads"] == reads]
+    return "|".join(names) or "(?!)"
+
+
+def get_benchmark_genomes(wildcards):
+    """The table of genomes that communities are drawn from, and the genomes."""
+    table = config["benchmark"]["genomes"]
+    if table is None:
+        raise WorkflowError("benchmark.genomes is not set: name a table of genomes (as reference.tsv)")
+    try:
+        genomes = load_reference(table, check_files=workflow.is_main_process)
+    except NovabinError as error:
+        raise WorkflowError(str(error)) from None
+    return {"table": table, "genomes": [genome.fasta for genome in genomes.values()]}
+
+
+def get_benchmark_bams(wildcards):
+    """Sorted alignments of all libraries of a set with reads."""
+    numbers = range(1, BENCHMARK_SETS[wildcards.community]["libraries"] + 1)
+    return [f"{BENCHMARK_FOLDER}/library_{number}.bam" for number in numbers]
+
+
+def get_binner_inputs(wildcards):
+    """What a binner gets; SemiBin2 takes alignments or the depth of halves where it can, novabin its model."""
+    files = {"contigs": f"{BENCHMARK_FOLDER}/contigs.fa.gz", "depth": f"{BENCHMARK_FOLDER}/depth.tsv"}
+    if wildcards.binner == NOVABIN:
+        files["model"] = get_model_record()
+    elif wildcards.binner == "semibin2" and BENCHMARK_SETS[wildcards.community]["reads"]:
+        files["bams"] = get_benchmark_bams(wildcards)
+        files["indexes"] = [f"{bam}.bai" for bam in files["bams"]]
+    elif wildcards.binner == "semibin2":
+        files["halves"] = f"{BENCHMARK_FOLDER}/halves"
+    return files
+
+
+def get_binner_env(wildcards):
+    """Conda environment of a binner."""
+    names = {NOVABIN: "novabin", "metabat2": "metabat"}
+    return f"../envs/{names.get(wildcards.binner, wildcards.binner)}.yaml"
+
+
+def get_benchmark_threads(wildcards):
+    """All cores of a local run, so that jobs that are measured run one at a time; 8 where a scheduler has the machines."""
+    try:
+        return workflow.cores
+    except WorkflowError:
+        return 8
+
+
+def get_binner_program(wildcards):
+    """The command of a binner; none for novabin, which runs with the Python of its job."""
+    return config["benchmark"]["binners"].get(wildcards.binner)
+
+
+def get_binner_options(wildcards):
+    """What is set of a binner, besides what is the same for all."""
+    benchmark = config["benchmark"]
+    if wildcards.binner == NOVABIN:
+        embed = {
+            "name_or_folder": config["embed"]["model"],
+            **select_options(config["embed"]["model"], config["embed"]),
+        }
+        return {
+            "embed": embed,
+            "bin": config["bin"],
+            **{key: config["embed"][key] for key in ("shard_mbp", "pieces")},
+        }
+    if wildcards.binner == "semibin2":
+        return {"environment": benchmark["semibin_environment"], "epochs": benchmark["semibin_epochs"]}
+    return {}
+
+
+def get_binner_version(wildcards):
+    """What has novabin run anew after an update of the library; peers are told by their command."""
+    return [stage_version("embed"), stage_version("bin")] if wildcards.binner == NOVABIN else []
+
+
+def get_binner_task(wildcards):
+    """What a binner is told of its set."""
+    chosen = BENCHMARK_SETS[wildcards.community]
+    limits = {"min_length": chosen["min_length"], "min_bin_length": config["benchmark"]["min_bin_length"]}
+    return {"contig_median": chosen["contig_median"], "options": get_binner_options(wildcards), **limits}
+
+
+def get_benchmark_runs():
+    """(set, seed, binner) of everything that is run, in the order of the page."""
+    return [
+        (name, seed, binner)
+        for name, chosen in BENCHMARK_SETS.items()
+        for seed in config["benchmark"]["seeds"]
+        for binner in (NOVABIN, *PEERS)
+        if binner == NOVABIN
+        or (config["benchmark"]["binners"][binner] and not get_binner_obstacle(binner, chosen))
+    ]
+
+
+def get_binner_obstacle(binner, chosen):
+    """Why a binner cannot take a set; empty where it can."""
+    if binner != "semibin2" or chosen["reads"] or chosen["libraries"] >= SPLIT_LIBRARIES:
+        return ""
+    if chosen["libraries"] == 1 and config["benchmark"]["semibin_environment"]:
+        return ""
+    return f"SemiBin2 takes no depth table of {chosen['libraries']} libraries"
+
+
+def get_benchmark_not_run():
+    """Sentences on the binners, and the sets of a binner, that are not run."""
+    binners = config["benchmark"]["binners"]
+    left_out = [
+        f"{binner} was not run: benchmark.binners names no command" for binner in PEERS if not binners[binner]
+    ]
+    obstacles = [
+        (name, get_binner_obstacle(binner, chosen))
+        for name, chosen in BENCHMARK_SETS.items()
+        for binner in PEERS
+        if binners[binner]
+    ]
+    return left_out + [f"on {name}: {obstacle}" for name, obstacle in obstacles if obstacle]

@@ -1,0 +1,91 @@
+"""The target benchmark_binners on tiny sets: depth that is drawn, and reads that are mapped."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from running import link_example, run_snakemake
+
+from workflow_lib.fasta import write_fasta
+from workflow_lib.simulate import evolve_genomes, reference_lineages
+
+PEERS_OFF = {"metabat2": None, "vamb": None, "semibin2": None}
+SMALL = {"contig_sigma": 0.4, "mean_depth": 12, "min_bin_length": 20_000}
+
+
+@pytest.fixture
+def folder(tmp_path, root):
+    rows = ["genome_id\tfasta"]
+    for genome in evolve_genomes(reference_lineages(4), genome_length=60_000, seed=2):
+        write_fasta(tmp_path / f"{genome.name}.fa.gz", [("s", genome.sequences[0])])
+        rows.append(f"{genome.name}\t{genome.name}.fa.gz")
+    (tmp_path / "genomes.tsv").write_text("\n".join(rows) + "\n")
+    return link_example(tmp_path, root)
+
+
+def settings(folder, **changes) -> tuple[str, ...]:
+    benchmark = {"genomes": "genomes.tsv", "binners": PEERS_OFF, **SMALL, **changes}
+    (folder / "settings.json").write_text(json.dumps({"benchmark": benchmark}))
+    return "benchmark_binners", "--configfile", "settings.json"
+
+
+def read_rows(path):
+    with open(path) as handle:
+        return list(csv.DictReader(handle, delimiter="\t"))
+
+
+def tiny(name: str, **changes) -> dict:
+    return {"name": name, "genomes": 4, "strains": 0, "libraries": 1, "contig_median": 3000, "reads": False, **changes}
+
+
+def test_novabin_alone_on_drawn_depth(root, folder):
+    target = settings(folder, sets=[tiny("one"), tiny("strains", genomes=5, strains=1, libraries=2)], seeds=[1, 2])
+    run_snakemake(folder, root, *target)
+    results = folder / "results/benchmark_binners"
+    rows = read_rows(results / "binning.tsv")
+    assert [(row["set"], row["seed"], row["binner"]) for row in rows] == [
+        (name, seed, "novabin") for name in ("one", "strains") for seed in "12"
+    ]
+    assert {row["recoverable"] for row in rows} == {"4", "5"} and float(rows[0]["assigned"]) > 0.5
+    assert all(float(row["seconds"]) > 0 and float(row["peak_mb"]) > 50 for row in rows)
+    page = (results / "binning.md").read_text()
+    assert "metabat2 was not run: benchmark.binners names no command" in page and "Medians over seeds 1, 2" in page
+    assert "5 genomes, 1 of them strains with 97% to 99% identity" in page
+    twins = [row for row in read_rows(results / "strains/seed_1/facts.tsv") if row["strain"] == "True"]
+    assert len(twins) == 2 and all(float(row["ani"]) > 0.96 for row in twins)
+    assert (results / "binning.svg").read_text().startswith("<?xml")
+    assert "Nothing to be done" in run_snakemake(folder, root, *target).stdout
+
+
+@pytest.mark.peers
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("metabat2", "minimap2", "samtools"))),
+    reason="metabat2, minimap2 or samtools is not on PATH",
+)
+def test_metabat2_beside_it_on_mapped_reads(root, folder):
+    binners = {**PEERS_OFF, "metabat2": "metabat2"}
+    run_snakemake(
+        folder, root, *settings(folder, sets=[tiny("reads", reads=True, libraries=2)], seeds=[1], binners=binners)
+    )
+    results = folder / "results/benchmark_binners"
+    rows = {row["binner"]: row for row in read_rows(results / "binning.tsv")}
+    assert list(rows) == ["novabin", "metabat2"] and "--saveCls" in rows["metabat2"]["command"]
+    assert not list((results / "reads/seed_1").glob("*.fastq.gz"))  # temporary
+    depth = read_rows(results / "reads/seed_1/depth.tsv")
+    mean = sum(float(row["library_1"]) * int(row["length"]) for row in depth) / sum(int(row["length"]) for row in depth)
+    assert 4 < mean < 30  # 12 on average over genomes; of four genomes of log-normal abundance
+
+
+def test_what_cannot_be_run_is_said_before_anything_runs(root, folder):
+    target = settings(
+        folder, sets=[tiny("three", libraries=3)], seeds=[1], binners={**PEERS_OFF, "semibin2": "SemiBin2"}
+    )
+    done = run_snakemake(folder, root, "-n", *target)
+    assert "semibin2" not in done.stdout
+    target = settings(folder, genomes=None, sets=[tiny("one")], seeds=[1])
+    done = run_snakemake(folder, root, "-n", *target, check=False)
+    assert done.returncode and "benchmark.genomes is not set" in done.stdout
+    target = settings(folder, sets=[tiny("one"), tiny("one")], seeds=[1])
+    done = run_snakemake(folder, root, "-n", *target, check=False)
+    assert done.returncode and "found a name twice" in done.stdout
