@@ -32,10 +32,12 @@ include: "rules/pretrain.smk"
 include: "rules/scoreboard.smk"
 include: "rules/benchmark_common.smk"
 include: "rules/benchmark.smk"
+include: "rules/sweep.smk"
 
 
 localrules:
     all,
+    extend_index,
     fetch_model,
     review_bins,
 

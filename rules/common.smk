@@ -16,6 +16,7 @@ from workflow_lib.embed.model_files import model_state, weights_mb
 from workflow_lib.embed.registry import check_model, is_language_model, name_models, select_options
 from workflow_lib.errors import NovabinError
 from workflow_lib.files import check_writable
+from workflow_lib.index.factories import can_fill_in_parts, check_factory, index_file
 from workflow_lib.tables import load_libraries, load_reference, load_samples, load_sets
 from workflow_lib.train.sources import check_source
 from workflow_lib.versions import stage_version
@@ -33,6 +34,8 @@ def load_inputs():
                 check_writable(folder)
             embed = config["embed"]
             check_model(embed["model"], embed["weights"], device=embed["device"])
+        for factory in (config["index"]["factory"], *config["sweep"]["configurations"]):
+            check_factory(factory)
         samples = load_samples(config["samples"], check_files=check_files)
         groups = {sample.group for sample in samples.values()}
         libraries = {}
@@ -52,10 +55,17 @@ for library in LIBRARIES.values():
     GROUPS.setdefault(library.group, []).append(library.name)
 
 
+# Names of the reference genomes that a job embeds and adds to the index, in the table's order.
+PARTS = {}
+for position, name in enumerate(REFERENCE):
+    PARTS.setdefault(str(position // config["index"]["shard_genomes"] + 1), []).append(name)
+
+
 wildcard_constraints:
     sample="|".join(map(re.escape, SAMPLES)),
     library="|".join(map(re.escape, LIBRARIES)) or "[^/]+",
     reference="[^/]+",
+    part="[0-9]+",
 
 
 def get_libraries(sample):
@@ -157,6 +167,60 @@ def get_embed_env():
 def get_device_env(device):
     """Conda environment of a job on a device, the one with CUDA where it is a GPU."""
     return "../envs/novabin-gpu.yaml" if count_gpus(device) else "../envs/novabin.yaml"
+
+
+def get_part_names(wildcards):
+    """Names of the reference genomes of a part of the index."""
+    return PARTS[wildcards.part]
+
+
+def get_part_genomes(wildcards):
+    """FASTA files of the reference genomes of a part of the index."""
+    return [REFERENCE[name].fasta for name in PARTS[wildcards.part]]
+
+
+def get_part_files(kind):
+    """The stores of `windows` or `pieces` of all parts: the manifest of each, then what it proves."""
+    names = ("manifest.json", "vectors.npy", "contigs.txt")
+    return [f"<results>/index/{{reference}}/{kind}/{part}/{name}" for name in names for part in PARTS]
+
+
+def get_filled_parts(wildcards):
+    """Empty index, plan and filled parts, where there are several that can be filled apart. Else nothing."""
+    if len(PARTS) < 2 or not can_fill_in_parts(config["index"]["factory"]):
+        return []
+    names = ["trained.faiss", "growth.json", *(f"{part}.faiss" for part in PARTS)]
+    return [f"<results>/index/{{reference}}/parts/{name}" for name in names]
+
+
+def get_index_file():
+    """Name of the file that holds the index proper."""
+    return index_file(config["index"]["factory"])
+
+
+def get_index_options():
+    """What the index is asked to be."""
+    index = config["index"]
+    parameters = {key: index[key] for key in ("nprobe", "ef_search", "k_factor")}
+    return {
+        "factory": index["factory"],
+        "parameters": parameters,
+        "taxonomy_release": index["taxonomy_release"],
+    }
+
+
+def get_sweep_configurations():
+    """File names -> kinds of index that the sweep measures, exact search and, where asked for, MMseqs2 among them."""
+    kinds = ["Flat", *config["sweep"]["configurations"], *["MMseqs2"][: config["sweep"]["mmseqs"]]]
+    return {kind.replace("*", "_").replace(",", "+"): kind for kind in kinds}
+
+
+def get_sweep_options():
+    """How the sweep splits the reference and cuts its queries."""
+    sweep, keys = config["sweep"], {"length": "query_length", "count": "queries", "share": "held_out"}
+    options = {key: sweep[name] for key, name in keys.items()}
+    options |= {key: sweep[key] for key in ("neighbours", "seed")}
+    return {**options, "window": config["index"]["window"], "shard_mbp": config["embed"]["shard_mbp"]}
 
 
 def get_training_inputs(section):

@@ -1,22 +1,51 @@
 # rules of the index stage
 
 
-rule embed_reference:
+rule embed_windows:
     input:
         table=config["reference"] or [],
-        genomes=[genome.fasta for genome in REFERENCE.values()],
+        genomes=get_part_genomes,
         model=get_model_record(),
     output:
-        windows=temp("<results>/index/{reference}/windows/vectors.npy"),
-        window_names=temp("<results>/index/{reference}/windows/contigs.txt"),
-        window_manifest=temp("<results>/index/{reference}/windows/manifest.json"),
-        pieces=temp("<results>/index/{reference}/pieces/vectors.npy"),
-        piece_names=temp("<results>/index/{reference}/pieces/contigs.txt"),
-        manifest=temp("<results>/index/{reference}/pieces/manifest.json"),
+        vectors=temp("<results>/index/{reference}/windows/{part}/vectors.npy"),
+        names=temp("<results>/index/{reference}/windows/{part}/contigs.txt"),
+        manifest=temp("<results>/index/{reference}/windows/{part}/manifest.json"),
     log:
-        "<logs>/embed_reference/{reference}.log",
+        "<logs>/embed_windows/{reference}.{part}.log",
     benchmark:
-        "<benchmarks>/embed_reference/{reference}.tsv"
+        "<benchmarks>/embed_windows/{reference}.{part}.tsv"
+    conda:
+        get_embed_env()
+    threads: get_embed_threads()
+    resources:
+        mem_mb=get_embed_memory(1500, 2),
+        runtime=get_embed_runtime(15, 30),
+        gpu=get_gpus(),
+    params:
+        version=[stage_version("index"), stage_version("embed")],
+        names=get_part_names,
+        embedder=get_embed_params(),
+        device=config["embed"]["device"],
+        shard_mbp=config["embed"]["shard_mbp"],
+        window=config["index"]["window"],
+    script:
+        "../scripts/embed_windows.py"
+
+
+# Pieces calibrate; an index that only grows does without them.
+rule embed_pieces:
+    input:
+        table=config["reference"] or [],
+        genomes=get_part_genomes,
+        model=get_model_record(),
+    output:
+        vectors=temp("<results>/index/{reference}/pieces/{part}/vectors.npy"),
+        names=temp("<results>/index/{reference}/pieces/{part}/contigs.txt"),
+        manifest=temp("<results>/index/{reference}/pieces/{part}/manifest.json"),
+    log:
+        "<logs>/embed_pieces/{reference}.{part}.log",
+    benchmark:
+        "<benchmarks>/embed_pieces/{reference}.{part}.tsv"
     conda:
         get_embed_env()
     threads: get_embed_threads()
@@ -26,6 +55,7 @@ rule embed_reference:
         gpu=get_gpus(),
     params:
         version=[stage_version("index"), stage_version("embed")],
+        names=get_part_names,
         embedder=get_embed_params(),
         device=config["embed"]["device"],
         shard_mbp=config["embed"]["shard_mbp"],
@@ -34,23 +64,68 @@ rule embed_reference:
         seed=config["index"]["seed"],
         min_length=config["novelty"]["min_length"],
     script:
-        "../scripts/embed_reference.py"
+        "../scripts/embed_pieces.py"
 
 
+# Once, for all parts: they are filled from copies of it. An index that grows is its own training.
+rule train_index:
+    input:
+        windows=get_part_files("windows"),
+    output:
+        trained=temp("<results>/index/{reference}/parts/trained.faiss"),
+        growth=temp("<results>/index/{reference}/parts/growth.json"),
+    log:
+        "<logs>/train_index/{reference}.log",
+    benchmark:
+        "<benchmarks>/train_index/{reference}.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 4
+    resources:
+        mem_mb=get_memory(2000, 1),
+        runtime=get_runtime(30, 10),
+    params:
+        version=stage_version("index"),
+        options=get_index_options(),
+    script:
+        "../scripts/train_index.py"
+
+
+rule fill_part:
+    input:
+        trained="<results>/index/{reference}/parts/trained.faiss",
+        growth="<results>/index/{reference}/parts/growth.json",
+        vectors="<results>/index/{reference}/windows/{part}/vectors.npy",
+        names="<results>/index/{reference}/windows/{part}/contigs.txt",
+        manifest="<results>/index/{reference}/windows/{part}/manifest.json",
+    output:
+        part=temp("<results>/index/{reference}/parts/{part}.faiss"),
+    log:
+        "<logs>/fill_part/{reference}.{part}.log",
+    benchmark:
+        "<benchmarks>/fill_part/{reference}.{part}.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 2
+    resources:
+        mem_mb=get_memory(1500, 3),
+        runtime=get_runtime(10, 60),
+    params:
+        version=stage_version("index"),
+    script:
+        "../scripts/fill_part.py"
+
+
+# The index that is there is extended where it can be, so its files are inputs of a kind.
 rule build_index:
     input:
         table=config["reference"] or [],
-        windows="<results>/index/{reference}/windows/vectors.npy",
-        window_names="<results>/index/{reference}/windows/contigs.txt",
-        window_manifest="<results>/index/{reference}/windows/manifest.json",
-        pieces="<results>/index/{reference}/pieces/vectors.npy",
-        piece_names="<results>/index/{reference}/pieces/contigs.txt",
-        manifest="<results>/index/{reference}/pieces/manifest.json",
+        windows=get_part_files("windows"),
+        parts=get_filled_parts,
     output:
-        index="<results>/index/{reference}/index.faiss",
-        ids="<results>/index/{reference}/ids.tsv",
-        calibration="<results>/index/{reference}/calibration.npz",
-        manifest="<results>/index/{reference}/manifest.json",
+        index=update(f"<results>/index/{{reference}}/{get_index_file()}"),
+        ids=update("<results>/index/{reference}/ids.tsv"),
+        manifest=update("<results>/index/{reference}/index.json"),
     log:
         "<logs>/build_index/{reference}.log",
     benchmark:
@@ -59,12 +134,46 @@ rule build_index:
         "../envs/novabin.yaml"
     threads: 2
     resources:
+        mem_mb=get_memory(1500, 4),
+        runtime=get_runtime(20, 30),
+    params:
+        version=stage_version("index"),
+        options=get_index_options(),
+    script:
+        "../scripts/build_index.py"
+
+
+rule calibrate_index:
+    input:
+        index=f"<results>/index/{{reference}}/{get_index_file()}",
+        ids="<results>/index/{reference}/ids.tsv",
+        manifest="<results>/index/{reference}/index.json",
+        windows=get_part_files("windows"),
+        pieces=get_part_files("pieces"),
+    output:
+        calibration="<results>/index/{reference}/calibration.npz",
+        manifest="<results>/index/{reference}/manifest.json",
+    log:
+        "<logs>/calibrate_index/{reference}.log",
+    benchmark:
+        "<benchmarks>/calibrate_index/{reference}.tsv"
+    conda:
+        get_device_env(config["index"]["device"])
+    threads: 2
+    resources:
         mem_mb=get_memory(1500, 5),
         runtime=get_runtime(10, 30),
+        gpu=count_gpus(config["index"]["device"]),
     params:
         version=[stage_version("index"), stage_version("novelty")],
-        factory=config["index"]["factory"],
+        device=config["index"]["device"],
         pieces=config["index"]["calibration_pieces"],
         neighbours=config["novelty"]["neighbours"],
     script:
-        "../scripts/build_index.py"
+        "../scripts/calibrate_index.py"
+
+
+# The index as reference.tsv now is, without the calibration that novelty calls need.
+rule extend_index:
+    input:
+        f"<results>/index/{config['index']['name']}/index.json",

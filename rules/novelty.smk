@@ -8,7 +8,7 @@ rule call_novelty:
         status="<results>/contigs/{sample}/status.tsv",
         contig2bin="<results>/bins/{sample}/contig2bin.tsv",
         index=f"<results>/index/{config['index']['name']}/manifest.json",
-        faiss=f"<results>/index/{config['index']['name']}/index.faiss",
+        faiss=f"<results>/index/{config['index']['name']}/{get_index_file()}",
         ids=f"<results>/index/{config['index']['name']}/ids.tsv",
         calibration=f"<results>/index/{config['index']['name']}/calibration.npz",
     output:

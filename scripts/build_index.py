@@ -1,4 +1,4 @@
-"""Build the index of the reference windows and calibrate it; the manifest comes last."""
+"""Build the index of the reference windows, or extend the one that is there."""
 
 from pathlib import Path
 
@@ -6,20 +6,21 @@ from workflow_lib.log import run_script
 
 
 def main(snakemake) -> None:
-    from workflow_lib.index.reference import read_reference
-    from workflow_lib.novelty.build import build_calibrated_index
+    from workflow_lib.index.growth import IndexOptions, grow_index
+    from workflow_lib.store import read_store
     from workflow_lib.tables import load_reference
 
     genomes = load_reference(snakemake.input.table, check_files=False)
-    windows, pieces = read_reference(Path(snakemake.input.manifest).parents[1])
-    build_calibrated_index(
-        windows,
-        pieces,
-        {genome.name: genome.taxonomy for genome in genomes.values()},
+    folders = [Path(path).parent for path in snakemake.input.windows if Path(path).name == "manifest.json"]
+    trained, growth, *parts = snakemake.input.parts or [None, None]
+    grow_index(
         Path(snakemake.output.manifest).parent,
-        factory=snakemake.params.factory,
-        neighbours=snakemake.params.neighbours,
-        n_pieces=snakemake.params.pieces,
+        [read_store(folder, mmap=True) for folder in folders],
+        {genome.name: genome.taxonomy for genome in genomes.values()},
+        IndexOptions(**snakemake.params.options, version=snakemake.params.version),
+        trained=trained,
+        growth=growth,
+        parts=parts,
     )
 
 

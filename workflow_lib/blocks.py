@@ -28,6 +28,12 @@ def block_pool() -> Iterator[Callable[[Callable, Iterable], Iterable]]:
                 yield lambda function, blocks: _map_in_order(pool, function, blocks, threads * _AHEAD)
 
 
+def cut_blocks(n: int, most: int, *, parts: int = 16, least: int = 16) -> list[slice]:
+    """Slices that cover n rows: `most` rows each, fewer where every thread would not get some; threads do not count."""
+    size = min(most, max(least, -(-n // parts)))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
 def _map_in_order(pool: ThreadPoolExecutor, function: Callable, blocks: Iterable, ahead: int) -> Iterator:
     """As `pool.map`, which would hand in all blocks at once: at a million contigs that is a gigabyte of promises."""
     pending: deque[Future] = deque()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,38 +10,50 @@ from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open, sha256_file
 
 MANIFEST_NAME = "manifest.json"
+SEAL = "manifest_sha256"
 
 
-def write_manifest(folder: str | Path, content: dict, *, checksums: list[str] = ()) -> None:
-    """Write `folder`/manifest.json atomically, with the SHA-256 of each file named in `checksums`."""
+def write_manifest(
+    folder: str | Path, content: dict, *, checksums: list[str] = (), name: str = MANIFEST_NAME, sealed: bool = False
+) -> None:
+    """Write `folder`/manifest.json (or `name`) atomically, with the SHA-256 of each file named in `checksums`.
+
+    `sealed`: with a SHA-256 of the manifest's own content too.
+    """
     folder = Path(folder)
-    content = dict(content, checksums={name: sha256_file(folder / name) for name in checksums})
-    with atomic_open(folder / MANIFEST_NAME) as handle:
-        json.dump(content, handle, indent=2, sort_keys=True)
-        handle.write("\n")
+    content = dict(content, checksums={file: sha256_file(folder / file) for file in checksums})
+    if sealed:
+        content[SEAL] = _seal(content)
+    with atomic_open(folder / name) as handle:
+        handle.write(_format(content))
 
 
-def read_manifest(folder: str | Path, *, verify: bool = True) -> dict:
-    """Read `folder`/manifest.json; with `verify`, check the SHA-256 of every file it names.
+def read_manifest(folder: str | Path, *, verify: bool = True, name: str = MANIFEST_NAME, sealed: bool = False) -> dict:
+    """Read `folder`/manifest.json (or `name`); with `verify`, check the SHA-256 of every file it names.
+
+    `sealed`: it must have been written so, and not a byte of it may have changed.
 
     Raises
     ------
     InputError
         when there is no manifest (the folder was never finished), it is no JSON, or a file is missing or changed.
     """
-    path = Path(folder) / MANIFEST_NAME
+    path = Path(folder) / name
     remedy = f"delete {folder} and run again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
     except FileNotFoundError as error:
         raise InputError("no manifest: this folder was never finished", path=path, remedy=remedy) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not a JSON file ({error})", path=path, remedy=remedy) from error
     if not isinstance(content, dict) or not isinstance(content.get("checksums"), dict):
         raise InputError("not a manifest: it names no checksums", path=path, remedy=remedy)
+    if sealed and (content.get(SEAL) != _seal(content) or text != _format(content)):
+        raise InputError("this manifest was changed after it was written", path=path, remedy=remedy)
     if verify:
-        for name, expected in content["checksums"].items():
-            _verify_checksum(path.parent / name, expected, remedy)
+        for file, expected in content["checksums"].items():
+            _verify_checksum(path.parent / file, expected, remedy)
     return content
 
 
@@ -50,3 +63,12 @@ def _verify_checksum(path: Path, expected: str, remedy: str) -> None:
     found = sha256_file(path)
     if found != expected:
         raise InputError(f"SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...", path=path, remedy=remedy)
+
+
+def _format(content: dict) -> str:
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def _seal(content: dict) -> str:
+    """Hex SHA-256 of everything in a manifest but the seal itself."""
+    return hashlib.sha256(_format({key: value for key, value in content.items() if key != SEAL}).encode()).hexdigest()

@@ -117,7 +117,7 @@ def test_one_tnf_vae_is_trained_on_all_samples_and_embeds_them_and_the_reference
     (folder / "samples.tsv").write_text("sample\tcontigs\nsmall\tcontigs.fa.gz\nagain\tcontigs.fa.gz\n")
     (folder / "reference.tsv").write_text("genome_id\tfasta\ttaxonomy\nknown\tcontigs.fa.gz\t\n")
     configure(folder, reference="reference.tsv", model="tnf-vae")
-    windows = "results/index/reference/windows/manifest.json"
+    windows = "results/index/reference/windows/1/manifest.json"
     stores = [f"results/embeddings/{sample}/manifest.json" for sample in ("small", "again")]
     run_snakemake(folder, root, "--notemp", *stores, windows)
     trained = load_embedder(folder / "results/models/tnf-vae")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,6 +30,7 @@ def embed_records(
     shard_mbp: float,
     total_bp: int = 0,
     kind: str = "whole",
+    group: Callable[[str], str] | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """Embed a stream of named sequences; shards that are saved already are read, not computed.
 
@@ -43,6 +44,8 @@ def embed_records(
     shard_mbp : Mbp embedded and saved at a time; a longer sequence is a shard of its own.
     total_bp : base pairs to expect, for the progress bar; 0 if unknown.
     kind : what the sequences are ("whole", "half"); part of the shards' key.
+    group : name -> what it is of (a genome, say); a shard ends where that changes, so that a record more or less among
+        those of one group leaves the shards of the others as they are.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def embed_records(
     cache = ShardCache(embedder, shard_folder, kind=kind)
     progress = Progress(total_bp, f"embed {kind} sequences with {embedder.name}")
     try:
-        for shard_names, vectors, n_bp in _embed_shards(cache, records, int(shard_mbp * 1e6)):
+        for shard_names, vectors, n_bp in _embed_shards(cache, records, int(shard_mbp * 1e6), group):
             names += shard_names
             rows.add(vectors)
             progress.add(n_bp)
@@ -72,12 +75,12 @@ def embed_records(
 
 
 def _embed_shards(
-    cache: ShardCache, records: Iterable[tuple], shard_bp: int
+    cache: ShardCache, records: Iterable[tuple], shard_bp: int, group: Callable[[str], str] | None
 ) -> Iterator[tuple[list[str], np.ndarray, int]]:
     """Yield (names, vectors, bp) of shards in order; one is embedded while the next is read."""
     pending: tuple[list[str], Future, int] | None = None
     with ThreadPoolExecutor(1) as worker:
-        for names, sequences, n_bp in _split(records, shard_bp):
+        for names, sequences, n_bp in _split(records, shard_bp, group):
             following = names, worker.submit(cache.vectors, sequences), n_bp
             if pending is not None:
                 yield pending[0], pending[1].result(), pending[2]
@@ -86,18 +89,21 @@ def _embed_shards(
             yield pending[0], pending[1].result(), pending[2]
 
 
-def _split(records: Iterable[tuple], shard_bp: int) -> Iterator[tuple[list[str], list[bytes], int]]:
-    """Yield (names, sequences, bp) of shards; a shard ends with the sequence that fills it."""
+def _split(
+    records: Iterable[tuple], shard_bp: int, group: Callable[[str], str] | None = None
+) -> Iterator[tuple[list[str], list[bytes], int]]:
+    """Yield (names, sequences, bp) of shards; a shard ends with the sequence that fills it, or with its group."""
     names: list[str] = []
     sequences: list[bytes] = []
     n_bp = 0
     for name, sequence, *_ in records:
+        full = n_bp >= shard_bp or len(names) >= MAX_SEQUENCES
+        if names and (full or (group is not None and group(name) != group(names[-1]))):
+            yield names, sequences, n_bp
+            names, sequences, n_bp = [], [], 0
         names.append(name)
         sequences.append(sequence)
         n_bp += len(sequence)
-        if n_bp >= shard_bp or len(names) >= MAX_SEQUENCES:
-            yield names, sequences, n_bp
-            names, sequences, n_bp = [], [], 0
     if names:
         yield names, sequences, n_bp
 

@@ -1,12 +1,11 @@
-"""One interface for every kind of index: build, search, save, load; everything verified, every mismatch refused."""
+"""One interface for every kind of index: search checked vectors, save with a manifest that proves what was saved."""
 
 from __future__ import annotations
 
-import hashlib
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,20 @@ import numpy as np
 from workflow_lib import __version__
 from workflow_lib.errors import InputError
 from workflow_lib.files import sha256_lines
-from workflow_lib.index.windows import WindowTable, read_ids, write_ids
-from workflow_lib.manifest import MANIFEST_NAME, read_manifest, write_manifest
+from workflow_lib.index.factories import Plan
+from workflow_lib.index.windows import WindowTable, write_ids
+from workflow_lib.manifest import MANIFEST_NAME, write_manifest
 
 logger = logging.getLogger(__name__)
 
 INDEX_NAME, IDS_NAME = "index.faiss", "ids.tsv"
+UNCALIBRATED_NAME = "index.json"  # the manifest of an index before its calibration, and of one that grew since
 METRIC = "chord"  # sqrt(2 - 2 cos): Euclidean distance of unit vectors, 0 to 2
-# Factory -> module and class. Every entry must pass tests/protocol/test_index_protocol.py.
-KINDS = {"Flat": ("workflow_lib.index.flat", "FlatIndex")}
 _UNIT_TOLERANCE = 1e-3  # of a row's squared norm: float32 sums over thousands of columns stay far below
-_N_PROBES = 4
+_N_PROBES = 4  # of indexed windows, and as many of random vectors
 _PROBE_NEIGHBOURS = 3
+# What the identity of an index is made of: its rows, how they were made, and how they are searched.
+_IDENTITY = ("fingerprint", "factory", "parameters", "metric", "window", "vectors_sha256", "ids_sha256")
 # Chord near zero: an error of 1e-7 in the cosine is 4e-4 in the distance; other processors sum in other orders.
 _PROBE_TOLERANCE = 2e-3
 
@@ -41,19 +42,23 @@ class SearchIndex(ABC):
     manifest : embedder (name), fingerprint, dim, window and what the builder added; after `save` or `load_index` all.
     """
 
-    factory: str
+    file_name = INDEX_NAME
 
-    def __init__(self, table: WindowTable, manifest: dict) -> None:
-        self.table, self.manifest = table, manifest
+    def __init__(self, table: WindowTable, manifest: dict, plan: Plan) -> None:
+        self.table, self.manifest, self.plan = table, manifest, plan
 
     @classmethod
     @abstractmethod
-    def from_vectors(cls, vectors: np.ndarray, table: WindowTable, manifest: dict) -> SearchIndex:
+    def from_vectors(
+        cls, vectors: np.ndarray, table: WindowTable, manifest: dict, plan: Plan, *, device: str = "cpu"
+    ) -> SearchIndex:
         """Index float32 (n, d) unit rows, of which `table` has the identities."""
 
     @classmethod
     @abstractmethod
-    def from_file(cls, path: Path, table: WindowTable, manifest: dict) -> SearchIndex:
+    def from_file(
+        cls, path: Path, table: WindowTable, manifest: dict, plan: Plan, *, device: str = "cpu", mmap: bool = True
+    ) -> SearchIndex:
         """Read what `write_file` wrote."""
 
     @abstractmethod
@@ -61,12 +66,31 @@ class SearchIndex(ABC):
         """Write the index proper to `path`, atomically."""
 
     @abstractmethod
+    def add(self, vectors: np.ndarray) -> None:
+        """Append unit rows without training anew; `extend_index` adds them to the table too.
+
+        Raises
+        ------
+        InputError
+            when the kind cannot grow.
+        """
+
+    def with_parameters(self, parameters: dict[str, int]) -> SearchIndex:
+        """The same index, searched with other parameters; an exact one has none."""
+        return self
+
+    @abstractmethod
     def _search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Search checked, non-zero unit rows with k <= n."""
 
     @abstractmethod
-    def _genome_distances(self, vectors: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Blocks of distances of checked, non-zero unit rows to every genome."""
+    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of distances of checked, non-zero unit rows to every genome, bool (G,) `wanted` above all."""
+
+    @property
+    def factory(self) -> str:
+        """The kind, with its sizes."""
+        return self.plan.factory
 
     @property
     def dim(self) -> int:
@@ -89,7 +113,8 @@ class SearchIndex(ABC):
         Returns
         -------
         distances : float32 (m, min(k, n)), ascending in a row; inf for a row of zeros.
-        rows : int64 (m, min(k, n)), rows of `table`; -1 for a row of zeros.
+        rows : int64 (m, min(k, n)), rows of `table`; -1 for a row of zeros, and at the end of a row, with the distance
+            inf, where an approximate index found fewer.
 
         Raises
         ------
@@ -106,17 +131,22 @@ class SearchIndex(ABC):
             distances[usable], rows[usable] = self._search(np.ascontiguousarray(vectors[usable]), k)
         return distances, rows
 
-    def genome_distances(self, vectors: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    def genome_distances(
+        self, vectors: np.ndarray, *, without: np.ndarray | None = None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
         """Distance of every query to the nearest window of every genome, in blocks of bounded memory.
 
         Parameters
         ----------
         vectors : float32 (m, d), unit rows, none of zeros.
+        without : bool (G,), genomes that are passed over: their distances are inf, and an approximate index looks
+            further until it has found enough of the others.
 
         Yields
         ------
         rows : the slice of queries; the slices follow each other and cover all m.
-        distances : float32 (b, G); inf where an approximate index found no window of a genome.
+        distances : float32 (b, G); inf where an approximate index found no window of a genome. It looks further until
+            it has found 64 genomes, all of them, or all that its lists hold.
 
         Raises
         ------
@@ -125,7 +155,10 @@ class SearchIndex(ABC):
         """
         if not check_vectors(vectors, self.dim, what="query vectors").all():
             raise InputError("a query vector is zero: it has no direction and no neighbours")
-        yield from self._genome_distances(np.ascontiguousarray(vectors))
+        wanted = np.ones(len(self.table.genomes), dtype=bool) if without is None else ~without
+        for rows, distances in self._genome_distances(np.ascontiguousarray(vectors), wanted):
+            distances[:, ~wanted] = np.inf
+            yield rows, distances
 
     def check_embedder(self, manifest: dict, *, path: str | Path | None = None) -> None:
         """Refuse queries of another embedder than the index's, told by `manifest` of the query store at `path`."""
@@ -139,117 +172,90 @@ class SearchIndex(ABC):
                     remedy="embed queries and reference with the same model and options, or build the index anew",
                 )
 
-    def save(self, folder: str | Path, *, extra_files: tuple[str, ...] = (), **content: object) -> None:
-        """Write index.faiss, ids.tsv and, last, manifest.json to `folder`.
+    def save(
+        self, folder: str | Path, *, extra_files: tuple[str, ...] = (), name: str = MANIFEST_NAME, **content: object
+    ) -> None:
+        """Write the index file, ids.tsv and, last, the manifest to `folder`.
+
+        Parameters
+        ----------
+        extra_files, name, content : as of `save_manifest`.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).unlink(missing_ok=True)
+        self.write_file(folder / self.file_name)
+        write_ids(folder / IDS_NAME, self.table)
+        self.manifest.update(
+            factory=self.factory,
+            parameters=self.plan.parameters,
+            metric=METRIC,
+            distances=self.plan.distances,
+            true_distances=self.plan.true_distances,
+            n=len(self.table),
+            n_genomes=len(self.table.genomes),
+            ids_sha256=self.table.digest(),
+            versions=_versions(),
+        )
+        self.manifest["probes"] = self._make_probes()
+        self.manifest["index_id"] = sha256_lines([json.dumps(self.manifest[key]) for key in _IDENTITY])[:12]
+        self.save_manifest(folder, extra_files=extra_files, name=name, **content)
+        logger.info("index %s: %d windows of %d genomes saved", self.index_id, len(self.table), len(self.table.genomes))
+
+    def save_manifest(
+        self, folder: str | Path, *, extra_files: tuple[str, ...] = (), name: str = MANIFEST_NAME, **content: object
+    ) -> None:
+        """Write the manifest alone, of an index that `save` has written.
 
         Parameters
         ----------
         extra_files : files already in the folder whose checksums the manifest is to hold.
+        name : `manifest.json`, or `UNCALIBRATED_NAME` of an index that is yet to be calibrated.
         content : more entries of the manifest, JSON-able.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / MANIFEST_NAME).unlink(missing_ok=True)
-        self.write_file(folder / INDEX_NAME)
-        write_ids(folder / IDS_NAME, self.table)
-        ids_sha256 = self.table.digest()
-        self.manifest.update(
-            content,
-            factory=self.factory,
-            metric=METRIC,
-            n=len(self.table),
-            n_genomes=len(self.table.genomes),
-            ids_sha256=ids_sha256,
-            probes=self._make_probes(),
-            versions=_versions(),
+        self.manifest.update(content)
+        write_manifest(
+            folder, self.manifest, checksums=[self.file_name, IDS_NAME, *extra_files], name=name, sealed=True
         )
-        identity = [str(self.manifest[key]) for key in ("fingerprint", "factory", "metric", "window", "vectors_sha256")]
-        self.manifest["index_id"] = sha256_lines([*identity, ids_sha256])[:12]
-        write_manifest(folder, self.manifest, checksums=[INDEX_NAME, IDS_NAME, *extra_files])
-        logger.info("index %s: %d windows of %d genomes saved", self.index_id, len(self.table), len(self.table.genomes))
+
+    def set_probes(self, vectors: np.ndarray) -> None:
+        """Choose the vectors whose neighbours every load checks: some of the indexed rows, and random ones."""
+        generator = np.random.default_rng(0)
+        noise = generator.standard_normal((_N_PROBES, self.dim)).astype(np.float32)
+        rows = np.linspace(0, len(vectors) - 1, _N_PROBES).astype(np.int64)
+        noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+        self.manifest["probes"] = [{"vector": vector.tolist()} for vector in np.concatenate([noise, vectors[rows]])]
+
+    def _search_probes(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.search(self._probe_vectors(), _PROBE_NEIGHBOURS)
+
+    def _probe_vectors(self) -> np.ndarray:
+        return np.array([probe["vector"] for probe in self.manifest["probes"]], dtype=np.float32)
 
     def _make_probes(self) -> list[dict]:
-        """A few fixed queries with what they find now."""
-        generator = np.random.default_rng(0)
-        vectors = generator.standard_normal((_N_PROBES, self.dim)).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        distances, rows = self.search(vectors, _PROBE_NEIGHBOURS)
+        """The probes with what they find now; a neighbour that is not there has the row -1 and no distance."""
+        distances, rows = self._search_probes()
         return [
-            {"vector": v.tolist(), "rows": r.tolist(), "distances": d.tolist()}
-            for v, r, d in zip(vectors, rows, distances, strict=True)
+            {"vector": v.tolist(), "rows": r.tolist(), "distances": [float(x) for x in d[r >= 0]]}
+            for v, r, d in zip(self._probe_vectors(), rows, distances, strict=True)
         ]
 
     def check_probes(self, path: str | Path) -> None:
-        """Repeat the manifest's queries; refuse the index when it finds other distances than when it was built."""
-        probes = self.manifest["probes"]
-        vectors = np.array([probe["vector"] for probe in probes], dtype=np.float32)
-        found, _ = self.search(vectors, _PROBE_NEIGHBOURS)
-        expected = np.array([probe["distances"] for probe in probes], dtype=np.float32)
-        if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=_PROBE_TOLERANCE):
-            raise InputError(
-                "the probe vectors find other neighbours than when the index was built "
-                f"(nearest {found[:, 0].tolist()}, expected {expected[:, 0].tolist()})",
-                path=path,
-                remedy="this machine's search library differs from the builder's; build the index here",
-            )
-
-
-def build_index(vectors: np.ndarray, table: WindowTable, manifest: dict, *, factory: str = "Flat") -> SearchIndex:
-    """Build an index of window vectors; windows of zero vectors are left out.
-
-    Parameters
-    ----------
-    vectors : float32 (n, d), unit rows or zeros, in the order of `table`.
-    manifest : embedder, fingerprint, dim, window (bp) and whatever else is to be kept.
-    factory : a key of `KINDS`.
-
-    Raises
-    ------
-    InputError
-        for an unknown factory, vectors that do not fit the table, NaN, or nothing to index.
-    """
-    usable = check_vectors(vectors, int(manifest["dim"]), what="reference vectors")
-    if len(vectors) != len(table):
-        raise InputError(f"{len(vectors)} vectors but {len(table)} windows")
-    if not usable.any():
-        raise InputError(
-            f"none of the {len(table)} reference windows can be indexed",
-            remedy="give reference genomes with contigs longer than a quarter of index.window, or a shorter window",
-        )
-    if not usable.all():
-        logger.warning("%d of %d windows have a zero vector and are left out", (~usable).sum(), len(usable))
-        table, vectors = _select(table, usable), vectors[usable]
-    kind = _kind(factory, None)
-    vectors = np.ascontiguousarray(vectors)
-    manifest = dict(manifest, vectors_sha256=hashlib.sha256(vectors.data).hexdigest())
-    return kind.from_vectors(vectors, table, manifest)
-
-
-def load_index(folder: str | Path) -> SearchIndex:
-    """Load an index that `SearchIndex.save` wrote, and verify all of it.
-
-    Raises
-    ------
-    InputError
-        with the file and the reason: unfinished, a changed byte, rows that do not fit, an unknown kind, or neighbours
-        of the probe vectors that differ from those at build time.
-    """
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    path = folder / MANIFEST_NAME
-    for key in ("factory", "metric", "fingerprint", "dim", "n", "ids_sha256", "probes", "index_id"):
-        if key not in manifest:
-            raise InputError(f"no entry {key!r}: this is no manifest of an index", path=path, remedy=f"delete {folder}")
-    if manifest["metric"] != METRIC:
-        raise InputError(
-            f"metric {manifest['metric']!r}, expected {METRIC!r}", path=path, remedy="build the index anew"
-        )
-    table = read_ids(folder / IDS_NAME)
-    if table.digest() != manifest["ids_sha256"] or len(table) != manifest["n"]:
-        raise InputError("the rows do not match the manifest", path=folder / IDS_NAME, remedy=f"delete {folder}")
-    index = _kind(manifest["factory"], path).from_file(folder / INDEX_NAME, table, manifest)
-    index.check_probes(path)
-    return index
+        """Repeat the manifest's queries; refuse the index when it finds others than when it was built."""
+        expected = self.manifest["probes"]
+        for probe, distances, rows in zip(expected, *self._search_probes(), strict=True):
+            known = np.full(len(rows), np.inf)
+            known[: len(probe["distances"])] = probe["distances"]
+            same = np.isclose(distances, known, rtol=0, atol=_PROBE_TOLERANCE)
+            # Neighbours as near as each other may change places on a processor that rounds differently.
+            clear = np.diff(known, prepend=-np.inf, append=np.inf) > 2 * _PROBE_TOLERANCE
+            if not same.all() or (rows != probe["rows"])[clear[:-1] & clear[1:]].any():
+                raise InputError(
+                    "the probe vectors find other neighbours than when the index was built "
+                    f"(rows {rows.tolist()} at {distances.tolist()}, expected {probe['rows']} at {probe['distances']})",
+                    path=path,
+                    remedy="this machine's search library differs from the builder's; build the index here",
+                )
 
 
 def check_vectors(vectors: np.ndarray, dim: int, *, what: str) -> np.ndarray:
@@ -267,27 +273,6 @@ def check_vectors(vectors: np.ndarray, dim: int, *, what: str) -> np.ndarray:
 def to_chord(similarities: np.ndarray) -> np.ndarray:
     """Chord distance sqrt(2 - 2 s) of cosine similarities, C-contiguous, same dtype; rounding above 1 counts as 1."""
     return np.sqrt(np.maximum(2 - 2 * np.ascontiguousarray(similarities), 0))
-
-
-def _select(table: WindowTable, rows: np.ndarray) -> WindowTable:
-    kept, codes = np.unique(table.codes[rows], return_inverse=True)
-    return WindowTable(
-        genomes=[table.genomes[code] for code in kept],
-        lineages=[table.lineages[code] for code in kept],
-        codes=codes.astype(np.int64),
-        contigs=[table.contigs[row] for row in np.flatnonzero(rows)],
-        starts=table.starts[rows],
-        ends=table.ends[rows],
-    )
-
-
-def _kind(factory: str, path: Path | None) -> type[SearchIndex]:
-    if factory not in KINDS:
-        raise InputError(
-            f"no index kind {factory!r}, expected one of {', '.join(KINDS)}", path=path, remedy="set index.factory"
-        )
-    module, name = KINDS[factory]
-    return getattr(import_module(module), name)
 
 
 def _versions() -> dict[str, str]:

@@ -8,10 +8,12 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from workflow_lib.blocks import block_pool
+from workflow_lib.blocks import block_pool, cut_blocks
 from workflow_lib.errors import InputError
-from workflow_lib.files import atomic_open
+from workflow_lib.index.approximate import read_faiss, write_faiss
 from workflow_lib.index.base import SearchIndex, to_chord
+from workflow_lib.index.factories import Plan
+from workflow_lib.index.topk import sort_nearest, update_nearest
 from workflow_lib.index.windows import WindowTable
 
 # A block of similarities, queries x windows of float32: 256 x 8,192 = 8 MiB.
@@ -21,47 +23,63 @@ _QUERIES, _WINDOWS = 256, 8_192
 class FlatIndex(SearchIndex):
     """FAISS IndexFlatIP over unit rows. Memory: n x d x 4 bytes, and a few blocks of 8 MiB a thread."""
 
-    factory = "Flat"
-
-    def __init__(self, faiss_index: faiss.IndexFlatIP, table: WindowTable, manifest: dict) -> None:
-        super().__init__(table, manifest)
+    def __init__(self, faiss_index: faiss.IndexFlatIP, table: WindowTable, manifest: dict, plan: Plan) -> None:
+        super().__init__(table, manifest, plan)
         if faiss_index.ntotal != len(table) or faiss_index.d != self.dim:
             raise InputError(f"{faiss_index.ntotal} x {faiss_index.d} vectors, expected {len(table)} x {self.dim}")
         self._faiss = faiss_index
 
     @classmethod
-    def from_vectors(cls, vectors: np.ndarray, table: WindowTable, manifest: dict) -> FlatIndex:  # noqa: D102
+    def from_vectors(  # noqa: D102
+        cls, vectors: np.ndarray, table: WindowTable, manifest: dict, plan: Plan, *, device: str = "cpu"
+    ) -> FlatIndex:
         index = faiss.IndexFlatIP(vectors.shape[1])
         index.add(vectors)
-        return cls(index, table, manifest)
+        return cls(index, table, manifest, plan)
 
     @classmethod
-    def from_file(cls, path: Path, table: WindowTable, manifest: dict) -> FlatIndex:  # noqa: D102
-        try:
-            index = faiss.read_index(str(path))
-        except RuntimeError as error:
-            raise InputError(f"FAISS cannot read it ({error})", path=path, remedy="build the index anew") from error
+    def from_file(  # noqa: D102
+        cls, path: Path, table: WindowTable, manifest: dict, plan: Plan, *, device: str = "cpu", mmap: bool = True
+    ) -> FlatIndex:
+        index = read_faiss(path, mmap=mmap)
         if not isinstance(index, faiss.IndexFlatIP):
             raise InputError(
                 f"a {type(index).__name__}, expected IndexFlatIP", path=path, remedy="build the index anew"
             )
-        return cls(index, table, manifest)
+        return cls(index, table, manifest, plan)
+
+    def add(self, vectors: np.ndarray) -> None:  # noqa: D102
+        self._faiss.add(np.ascontiguousarray(vectors))
 
     def write_file(self, path: Path) -> None:  # noqa: D102
-        # Not by FAISS' own writer, which loses the error of a disk that fills up at the end.
-        with atomic_open(path, "wb") as handle:
-            faiss.write_index(self._faiss, faiss.PyCallbackIOWriter(handle.write))
+        write_faiss(path, self._faiss)
 
     @property
     def vectors(self) -> np.ndarray:
         """float32 (n, d) view of the indexed rows."""
         return faiss.rev_swig_ptr(self._faiss.get_xb(), self._faiss.ntotal * self._faiss.d).reshape(-1, self._faiss.d)
 
-    def _search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        similarities, rows = self._faiss.search(vectors, k)
-        return to_chord(similarities), rows
+    @property
+    def faiss_index(self) -> faiss.IndexFlatIP:
+        """The index proper."""
+        return self._faiss
 
-    def _genome_distances(self, vectors: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    def _search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        windows = self.vectors
+        best = np.full((len(vectors), k), -np.inf, dtype=np.float32)
+        rows = np.full((len(vectors), k), -1, dtype=np.int64)
+
+        def search(block: slice) -> None:
+            for start in range(0, len(windows), _WINDOWS):
+                similarities = vectors[block] @ windows[start : start + _WINDOWS].T
+                update_nearest(similarities, start, best[block], rows[block])
+
+        with block_pool() as map_blocks:
+            list(map_blocks(search, cut_blocks(len(vectors), _QUERIES)))
+        best, rows = sort_nearest(best, rows)
+        return to_chord(best), rows
+
+    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         windows, chunks = self.vectors, list(_chunks(self.table))
         with block_pool() as map_blocks:
             for start in range(0, len(vectors), _QUERIES):

@@ -14,8 +14,8 @@ import numpy as np
 from workflow_lib.embed import Embedder, embed_records
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta
-from workflow_lib.index.windows import cut_windows, format_window, mostly_n
-from workflow_lib.store import EmbeddingStore, read_store, write_store
+from workflow_lib.index.windows import cut_windows, format_window, mostly_n, name_genome
+from workflow_lib.store import EmbeddingStore, read_store
 from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)
@@ -49,80 +49,128 @@ def embed_reference(
     shard_folder: str | Path,
     shard_mbp: float,
 ) -> tuple[EmbeddingStore, EmbeddingStore]:
-    """Embed windows and calibration pieces of reference genomes.
+    """Embed windows and calibration pieces of reference genomes: `embed_windows` and `embed_pieces`."""
+    genomes = list(genomes)
+    folders = {"shard_folder": shard_folder, "shard_mbp": shard_mbp}
+    return (
+        embed_windows(embedder, genomes, window=window, **folders),
+        embed_pieces(embedder, genomes, window=window, strata=strata, pieces=pieces, seed=seed, **folders),
+    )
+
+
+def embed_windows(
+    embedder: Embedder, genomes: Iterable[Genome], *, window: int, shard_folder: str | Path, shard_mbp: float
+) -> EmbeddingStore:
+    """Embed the windows of reference genomes.
 
     A genome whose sequences are those of an earlier one (names apart) is left out with a warning: the two would vouch
-    for each other. A genome without a usable window is left out with a warning. Memory: one genome, two shards of
-    sequence, and the vectors.
+    for each other. A genome without a usable window is left out with a warning. A shard of vectors holds windows of
+    one genome only, so that genomes that are added, wherever in the table, leave the others' shards to be read again.
+    Memory: one genome, two shards of sequence, and the vectors.
 
     Parameters
     ----------
     window : bp of a window; see `cut_windows`.
-    strata : bounds in bp; each stratum [bound, next bound) gets `pieces` pieces a genome where its contigs are long
-        enough, their lengths drawn log-uniformly, their places uniformly.
-    seed : of the pieces; a genome's pieces depend on the seed and its name only.
 
     Returns
     -------
-    windows, pieces : stores whose names are `genome|contig|start|end`; rows of a genome lie together.
+    a store whose names are `genome|contig|start|end`; rows of a genome lie together. Its manifest holds `digests`,
+    genome -> SHA-256 of its sequences, and `genomes_left_out`.
 
     Raises
     ------
     InputError
         with file and line: what `read_fasta` refuses, or two contigs of a genome with one name.
     """
-    kinds: list[bool] = []
-    skipped: dict[str, list[str]] = {"duplicates": [], "empty": []}
+    digests: dict[str, str] = {}
+    left_out: dict[str, list[str]] = {"duplicates": [], "empty": []}
 
     def records() -> Iterator[tuple[str, bytes]]:
-        for is_piece, name, sequence in _stretches(genomes, window, strata, pieces, seed, skipped):
-            kinds.append(is_piece)
-            yield name, sequence
-
-    names, vectors = embed_records(embedder, records(), shard_folder=shard_folder, shard_mbp=shard_mbp)
-    is_piece = np.array(kinds, dtype=bool)
-    manifest = {
-        "embedder": embedder.name,
-        "fingerprint": embedder.fingerprint,
-        "dim": embedder.dim,
-        "window": window,
-        "strata": list(strata),
-        "seed": seed,
-        "genomes_left_out": skipped,
-    }
-    logger.info("%d windows and %d calibration pieces embedded", (~is_piece).sum(), is_piece.sum())
-    return tuple(
-        EmbeddingStore(vectors[rows], [names[row] for row in np.flatnonzero(rows)], manifest)
-        for rows in (~is_piece, is_piece)
-    )
-
-
-def _stretches(
-    genomes: Iterable[Genome], window: int, strata: tuple[int, ...], pieces: int, seed: int, skipped: dict
-) -> Iterator[tuple[bool, str, bytes]]:
-    """Yield (is a piece, name, sequence), genome by genome; add the names of genomes left out to `skipped`."""
-    for genome in _distinct_genomes(genomes, skipped["duplicates"]):
-        windows = list(_windows(genome, window))
-        if not windows:
+        for genome in _distinct_genomes(genomes, left_out["duplicates"]):
+            windows = list(_windows(genome, window))
+            if windows:
+                digests[genome.name] = genome.digest
+                yield from windows
+                continue
             logger.warning(
                 "genome %s has %d contigs, of which none gives a window of %d bp; left out",
                 genome.name, len(genome.contigs), window,
             )  # fmt: skip
-            skipped["empty"].append(genome.name)
-            continue
-        yield from ((False, name, sequence) for name, sequence in windows)
-        yield from ((True, name, sequence) for name, sequence in _pieces(genome, strata, pieces, seed))
+            left_out["empty"].append(genome.name)
+
+    store = _embed(embedder, records(), shard_folder, shard_mbp)
+    store.manifest.update(window=window, digests=digests, genomes_left_out=left_out)
+    logger.info("%d windows of %d genomes embedded", len(store.names), len(digests))
+    return store
 
 
-def write_reference(folder: str | Path, windows: EmbeddingStore, pieces: EmbeddingStore) -> None:
-    """Write the two stores to `folder`/windows and `folder`/pieces."""
-    for name, store in (("windows", windows), ("pieces", pieces)):
-        write_store(Path(folder) / name, store)
+def embed_pieces(
+    embedder: Embedder,
+    genomes: Iterable[Genome],
+    *,
+    window: int,
+    strata: tuple[int, ...],
+    pieces: int,
+    seed: int,
+    shard_folder: str | Path,
+    shard_mbp: float,
+) -> EmbeddingStore:
+    """Embed the calibration pieces of the reference genomes that `embed_windows` indexes.
+
+    Parameters
+    ----------
+    window : as of `embed_windows`.
+    strata : bounds in bp; each stratum [bound, next bound) gets `pieces` pieces a genome where its contigs are long
+        enough, their lengths drawn log-uniformly, their places uniformly.
+    seed : of the pieces; a genome's pieces depend on the seed and its name only.
+    """
+    store = _embed(
+        embedder,
+        (
+            piece
+            for genome in _distinct_genomes(genomes, [])
+            if next(_windows(genome, window), None)
+            for piece in _pieces(genome, strata, pieces, seed)
+        ),
+        *(shard_folder, shard_mbp),
+    )
+    store.manifest.update(window=window, strata=list(strata), seed=seed)
+    logger.info("%d calibration pieces embedded", len(store.names))
+    return store
 
 
-def read_reference(folder: str | Path) -> tuple[EmbeddingStore, EmbeddingStore]:
-    """Read and verify the stores of windows and pieces that `write_reference` wrote."""
-    return read_store(Path(folder) / "windows"), read_store(Path(folder) / "pieces")
+def _embed(embedder: Embedder, records: Iterable, shard_folder: str | Path, shard_mbp: float) -> EmbeddingStore:
+    names, vectors = embed_records(embedder, records, shard_folder=shard_folder, shard_mbp=shard_mbp, group=name_genome)
+    manifest = {"embedder": embedder.name, "fingerprint": embedder.fingerprint, "dim": embedder.dim}
+    return EmbeddingStore(vectors, names, manifest)
+
+
+def join_stores(folders: Iterable[str | Path]) -> EmbeddingStore:
+    """Read and verify the stores of several shards of genomes, and put them together as one.
+
+    Its manifest is the first one's, with the digests of all genomes. Memory: the vectors of all.
+
+    Raises
+    ------
+    InputError
+        when a store is damaged, or another embedder or window made it than the first.
+    """
+    folders = list(folders)
+    stores = [read_store(folder, mmap=True) for folder in folders]
+    manifest = dict(stores[0].manifest)
+    for store, folder in zip(stores, folders, strict=True):
+        for key in ("fingerprint", "window"):
+            if store.manifest.get(key) != manifest.get(key):
+                raise InputError(
+                    f"{key} {store.manifest.get(key)}, the first shard has {manifest.get(key)}",
+                    path=folder,
+                    remedy="delete it and run again",
+                )
+    if "digests" in manifest:
+        manifest["digests"] = {name: digest for store in stores for name, digest in store.manifest["digests"].items()}
+    names = [name for store in stores for name in store.names]
+    vectors = stores[0].vectors if len(stores) == 1 else np.concatenate([store.vectors for store in stores])
+    return EmbeddingStore(vectors, names, manifest)
 
 
 def _distinct_genomes(genomes: Iterable[Genome], duplicates: list[str]) -> Iterator[_Loaded]:

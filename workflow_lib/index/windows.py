@@ -54,6 +54,11 @@ def parse_window(name: str) -> tuple[str, str, int, int]:
     return genome, contig, int(start), int(end)
 
 
+def name_genome(name: str) -> str:
+    """The genome of a name that `format_window` made."""
+    return name.split("|", 1)[0]
+
+
 @dataclass(frozen=True)
 class WindowTable:
     """What the rows of an index are.
@@ -118,6 +123,31 @@ def tabulate_windows(names: list[str], taxonomy: dict[str, dict[str, str]]) -> W
         contigs=[contig for _, contig, _, _ in parts],
         starts=np.array([start for *_, start, _ in parts], dtype=np.int64),
         ends=np.array([end for *_, end in parts], dtype=np.int64),
+    )
+
+
+def select_rows(table: WindowTable, rows: np.ndarray) -> WindowTable:
+    """The rows of bool (n,) `rows`; genomes that are left with none drop out."""
+    kept, codes = np.unique(table.codes[rows], return_inverse=True)
+    return WindowTable(
+        genomes=[table.genomes[code] for code in kept],
+        lineages=[table.lineages[code] for code in kept],
+        codes=codes.astype(np.int64),
+        contigs=[table.contigs[row] for row in np.flatnonzero(rows)],
+        starts=table.starts[rows],
+        ends=table.ends[rows],
+    )
+
+
+def join_tables(first: WindowTable, second: WindowTable) -> WindowTable:
+    """The rows of two tables, one after the other; they share no genome."""
+    return WindowTable(
+        genomes=first.genomes + second.genomes,
+        lineages=first.lineages + second.lineages,
+        codes=np.concatenate([first.codes, second.codes + len(first.genomes)]),
+        contigs=first.contigs + second.contigs,
+        starts=np.concatenate([first.starts, second.starts]),
+        ends=np.concatenate([first.ends, second.ends]),
     )
 
 

@@ -6,8 +6,9 @@ import pytest
 from workflow_lib.embed import load_embedder
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import write_fasta
-from workflow_lib.index.reference import embed_reference, length_strata, read_reference, write_reference
+from workflow_lib.index.reference import embed_reference, join_stores, length_strata
 from workflow_lib.index.windows import parse_window
+from workflow_lib.store import write_store
 from workflow_lib.tables import Genome
 
 STRATA = (500, 1000, 2000)
@@ -86,13 +87,33 @@ def test_a_contig_name_twice_is_refused(embed):
         embed({"a": [("x", b"ACGT"), ("x", b"ACGA")]})
 
 
-def test_stores_round_trip(embed, tmp_path):
-    stores = embed({"a": [("c1", random_sequence(1, 3200))]})
-    write_reference(tmp_path / "out", *stores)
-    for store, again in zip(stores, read_reference(tmp_path / "out"), strict=True):
-        assert again.names == store.names
-        assert (again.vectors == store.vectors).all()
-        assert again.manifest["window"] == 1000
+def test_stores_of_shards_are_joined(embed, tmp_path):
+    stores = [embed({"a": [("c1", random_sequence(1, 3200))]})[0], embed({"b": [("c1", random_sequence(2, 3200))]})[0]]
+    for number, store in enumerate(stores):
+        write_store(tmp_path / str(number), store)
+    joined = join_stores([tmp_path / "0", tmp_path / "1"])
+    assert joined.names == stores[0].names + stores[1].names
+    assert (joined.vectors == np.concatenate([store.vectors for store in stores])).all()
+    assert list(joined.manifest["digests"]) == ["a", "b"]
+    write_store(tmp_path / "2", embed({"a": [("c1", random_sequence(1, 3200))]}, window=500)[0])
+    with pytest.raises(InputError, match="2: window 500, the first shard has 1000"):
+        join_stores([tmp_path / "0", tmp_path / "2"])
+
+
+def test_genomes_put_first_leave_the_others_embedded(embed, caplog):
+    """Shards of vectors hold one genome each: what is there is read, whatever is added and wherever."""
+    caplog.set_level("INFO")
+    genomes = {name: [("c1", random_sequence(i, 9000))] for i, name in enumerate("bcd")}
+    before = embed(genomes)
+    computed = [record.args[1] for record in caplog.records if "reused" in record.getMessage()]
+    caplog.clear()
+    after = embed({"a": [("c1", random_sequence(9, 2000))], **genomes})
+    reused = [record.args[2] for record in caplog.records if "reused" in record.getMessage()]
+    assert reused == computed
+    assert min(reused) > 0
+    for old, new in zip(before, after, strict=True):
+        assert new.names[-len(old.names) :] == old.names
+        assert np.array_equal(new.vectors[-len(old.names) :], old.vectors)
 
 
 def test_strata_begin_at_the_shortest_query():

@@ -1,4 +1,4 @@
-"""Embed the windows and calibration pieces of the reference genomes."""
+"""Split the reference genomes, embed windows and queries, and search exactly."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from workflow_lib.log import run_script
 def main(snakemake) -> None:
     from workflow_lib.embed import load_embedder
     from workflow_lib.embed.registry import select_options
-    from workflow_lib.index.reference import embed_reference, length_strata, write_reference
+    from workflow_lib.sweep.data import make_sweep
     from workflow_lib.tables import load_reference
 
     params = snakemake.params
     model = params.embedder["model"]
-    folder = Path(snakemake.output.manifest).parents[1]
+    folder = Path(snakemake.output.truth).parent
     embedder = load_embedder(
         # A model that another rule fetched or trained lies beside that rule's last file.
         Path(snakemake.input.model).parent if snakemake.input.model else model,
@@ -22,17 +22,13 @@ def main(snakemake) -> None:
         threads=snakemake.threads,
         **select_options(model, params.embedder),
     )
-    windows, pieces = embed_reference(
+    make_sweep(
         embedder,
-        load_reference(snakemake.input.table).values(),
-        window=params.window,
-        strata=length_strata(params.min_length),
-        pieces=params.pieces,
-        seed=params.seed,
-        shard_folder=folder.parents[1] / "embeddings" / ".shards",  # as those of the samples: addressed by key
-        shard_mbp=params.shard_mbp,
+        list(load_reference(snakemake.input.table, check_files=False).values()),
+        folder,
+        shard_folder=folder.parent / "embeddings" / ".shards",  # as those of the samples: addressed by key
+        **params.options,
     )
-    write_reference(folder, windows, pieces)
 
 
 if "snakemake" in globals():

@@ -1,0 +1,28 @@
+"""Calibrate the index of the reference; the manifest comes last."""
+
+from pathlib import Path
+
+from workflow_lib.log import run_script
+
+
+def main(snakemake) -> None:
+    from workflow_lib.index.reference import join_stores
+    from workflow_lib.novelty.build import calibrate_index
+
+    params = snakemake.params
+    windows, pieces = (
+        join_stores(Path(path).parent for path in paths if Path(path).name == "manifest.json")
+        for paths in (snakemake.input.windows, snakemake.input.pieces)
+    )
+    calibrate_index(
+        Path(snakemake.output.manifest).parent,
+        windows,
+        pieces,
+        neighbours=params.neighbours,
+        n_pieces=params.pieces,
+        device=params.device if snakemake.resources.gpu else "cpu",
+    )
+
+
+if "snakemake" in globals():
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,41 @@
+"""Embed the calibration pieces of a part of the reference genomes."""
+
+from pathlib import Path
+
+from workflow_lib.log import run_script
+
+
+def main(snakemake) -> None:
+    from workflow_lib.embed import load_embedder
+    from workflow_lib.embed.registry import select_options
+    from workflow_lib.index.reference import embed_pieces, length_strata
+    from workflow_lib.store import write_store
+    from workflow_lib.tables import load_reference
+
+    params = snakemake.params
+    model = params.embedder["model"]
+    folder = Path(snakemake.output.manifest).parent
+    embedder = load_embedder(
+        # A model that another rule fetched or trained lies beside that rule's last file.
+        Path(snakemake.input.model).parent if snakemake.input.model else model,
+        # A rule that asks for a GPU gets none under `--resources gpu=0`: the user's word for the CPU.
+        device=params.device if snakemake.resources.gpu else "cpu",
+        threads=snakemake.threads,
+        **select_options(model, params.embedder),
+    )
+    genomes = load_reference(snakemake.input.table, check_files=False)
+    pieces = embed_pieces(
+        embedder,
+        [genomes[name] for name in params.names],
+        window=params.window,
+        strata=length_strata(params.min_length),
+        pieces=params.pieces,
+        seed=params.seed,
+        shard_folder=folder.parents[3] / "embeddings" / ".shards",  # as those of the samples: addressed by key
+        shard_mbp=params.shard_mbp,
+    )
+    write_store(folder, pieces)
+
+
+if "snakemake" in globals():
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,23 @@
+"""Train the index on a sample of the windows, and settle what each part adds to it."""
+
+from pathlib import Path
+
+from workflow_lib.log import run_script
+
+
+def main(snakemake) -> None:
+    from workflow_lib.index.growth import IndexOptions, train_parts
+    from workflow_lib.store import read_store
+
+    folders = [Path(path).parent for path in snakemake.input.windows if Path(path).name == "manifest.json"]
+    train_parts(
+        [read_store(folder, mmap=True) for folder in folders],
+        Path(snakemake.output.trained).parents[1],
+        IndexOptions(**snakemake.params.options, version=snakemake.params.version),
+        trained=snakemake.output.trained,
+        growth=snakemake.output.growth,
+    )
+
+
+if "snakemake" in globals():
+    run_script(main, snakemake)  # noqa: F821

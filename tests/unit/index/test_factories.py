@@ -1,0 +1,97 @@
+"""Names of index kinds: sizes that follow from the windows, search parameters, and what is refused."""
+
+import numpy as np
+import pytest
+
+from workflow_lib.errors import InputError
+from workflow_lib.index import build_index, plan_index
+from workflow_lib.index.factories import can_fill_in_parts, check_factory, index_file
+from workflow_lib.index.windows import format_window, tabulate_windows
+
+
+@pytest.mark.parametrize(
+    ("factory", "n", "dim", "expected"),
+    [
+        ("Flat", 10, 4, "Flat"),
+        ("IVF*,Flat", 165_615, 1024, "IVF2048,Flat"),
+        ("IVF*,Flat", 30, 8, "IVF1,Flat"),
+        ("PCAWR64,IVF4096,Flat", 165_615, 1024, "PCAWR64,IVF4096,Flat"),
+        ("PQ*x4fs,RFlat", 10_000, 256, "PQ64x4fs,RFlat"),
+        ("PQ*x4fs", 10_000, 103, "PQ103x4fs"),
+        ("OPQ*,IVF*,PQ*x4fsr", 100_000, 103, "OPQ25_100,IVF1024,PQ25x4fsr"),
+        ("OPQ32,IVF4096,PQ16x4fsr", 165_615, 1024, "OPQ32_1024,IVF4096,PQ16x4fsr"),
+        ("IMI2x10", 165_615, 64, "IMI2x10,Flat"),
+        ("PCA64,IMI2x*,Flat", 165_615, 256, "PCA64,IMI2x10,Flat"),
+        ("HNSW*", 1000, 64, "HNSW32"),
+        ("auto", 1_000_000, 256, "Flat"),
+        ("auto", 10_000_000, 256, "IVF16384,Flat"),
+        ("auto", 100_000_000, 256, "OPQ64_256,IVF32768,PQ64x4fsr"),
+    ],
+)
+def test_sizes_follow_from_the_windows(factory, n, dim, expected):
+    assert plan_index(factory, n, dim).factory == expected
+
+
+@pytest.mark.parametrize("n", [1, 39, 40, 1000, 10**6, 10**8])
+def test_every_list_has_windows_to_train_it(n):
+    plan = plan_index("IVF*,Flat", n, 64)
+    n_lists = int(plan.factory.split(",")[0][3:])
+    assert n_lists == 1 or n >= 39 * n_lists
+    assert 1 <= plan.parameters["nprobe"] <= n_lists
+
+
+def test_given_parameters_win_and_others_do_not_count():
+    plan = plan_index("IVF64,Flat", 10_000, 8, {"nprobe": 5, "ef_search": 9, "k_factor": None})
+    assert plan.parameters == {"nprobe": 5}
+
+
+@pytest.mark.parametrize(
+    ("factory", "true_distances"),
+    [
+        *(("IVF*,Flat", True), ("HNSW*", True), ("IMI2x*", True), ("PQ*x4fs,RFlat", True), ("RR64,RaBitQ,RFlat", True)),
+        *(("PCA32,Flat", False), ("PCAW64,Flat", False), ("PQ*x4fs", False), ("SQ8", False), ("PCA32,HNSW*", False)),
+        *(("RR64,Flat", True), ("PCAR64,Flat", True), ("PCA32,Flat,RFlat", True)),
+    ],
+)
+def test_what_a_distance_is(factory, true_distances):
+    plan = plan_index(factory, 10_000, 64)
+    assert plan.true_distances == true_distances
+    assert ("approximate" in plan.distances) != true_distances
+
+
+@pytest.mark.parametrize(
+    "factory", ["", "flat", "PCA64", "Flat,Flat", "Flat,IVF*", "HNSW*,PQ8", "IVF,Flat", "NSG32", "RFlat", "IVF0,Flat"]
+)
+def test_other_names_are_refused(factory):
+    with pytest.raises(InputError, match="no index kind"):
+        check_factory(factory)
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("PCA64,Flat", "PCA64 of 24 columns, expected at most as many"),
+        ("PQ7x4fs", "24 columns cannot be cut into 7 equal parts"),
+        ("PQ*", "50 windows cannot train PQ6, expected at least 256"),
+        ("IVF4096,Flat", "50 windows cannot train IVF4096,Flat, expected at least 4096"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(factory, message):
+    vectors = np.random.default_rng(1).standard_normal((50, 24)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    table = tabulate_windows([format_window(f"g{i}", "c", 0, 9) for i in range(50)], {})
+    manifest = {"embedder": "test", "fingerprint": "f", "dim": 24, "window": 9}
+    with pytest.raises(InputError, match=message):
+        build_index(vectors, table, manifest, factory=factory)
+
+
+def test_a_parameter_below_one_is_refused():
+    with pytest.raises(InputError, match="search parameter nprobe = 0"):
+        plan_index("IVF*,Flat", 1000, 8, {"nprobe": 0})
+
+
+def test_files_and_parts():
+    assert index_file("IVF*,Flat") == "index.faiss"
+    assert index_file("ScaNN") == "index.scann.tar"
+    assert can_fill_in_parts("IVF*,Flat")
+    assert not any(map(can_fill_in_parts, ("HNSW*", "ScaNN", "Torch")))

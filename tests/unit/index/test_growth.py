@@ -1,0 +1,149 @@
+"""An index that grows: genome by genome, in parts or at once, and when it is built anew."""
+
+import json
+
+import numpy as np
+import pytest
+
+from workflow_lib.errors import InputError
+from workflow_lib.index import load_index
+from workflow_lib.index.base import UNCALIBRATED_NAME
+from workflow_lib.index.growth import IndexOptions, fill_part, grow_index, plan_growth, train_parts
+from workflow_lib.index.windows import format_window
+from workflow_lib.novelty.build import calibrate_index
+from workflow_lib.store import EmbeddingStore
+
+DIM, WINDOWS = 16, 10
+MANIFEST = {"embedder": "test", "fingerprint": "f" * 64, "dim": DIM, "window": 1000}
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def vectors_of(genome, n=WINDOWS):
+    generator = np.random.default_rng(int(genome[1:]))
+    return unit(generator.standard_normal(DIM) + 0.3 * generator.standard_normal((n, DIM)))
+
+
+def shard(genomes, digests=None, **changes):
+    """A store as `embed_windows` makes it; by default every genome has sequences of its own."""
+    names = [format_window(genome, "c", w * 1000, w * 1000 + 1000) for genome in genomes for w in range(WINDOWS)]
+    vectors = np.concatenate([vectors_of(genome) for genome in genomes])
+    left_out = {"duplicates": [], "empty": []}
+    digests = digests or {genome: f"d{genome}" for genome in genomes}
+    return EmbeddingStore(vectors, names, MANIFEST | {"digests": digests, "genomes_left_out": left_out} | changes)
+
+
+def names(first, last):
+    return [f"g{number}" for number in range(first, last)]
+
+
+def options(factory="Flat", **changes):
+    return IndexOptions(factory=factory, parameters={"nprobe": 4}, version="1", **changes)
+
+
+def grow(folder, shards, taxonomy=None, **changes):
+    grow_index(folder, shards, taxonomy or {}, options(**changes))
+    return load_index(folder, name=UNCALIBRATED_NAME)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "PQ8x4fs,RFlat", "HNSW8", "PCA8,Flat"])
+def test_new_genomes_are_appended_wherever_they_stand_in_the_table(tmp_path, factory):
+    first = grow(tmp_path, [shard(names(0, 40))], factory=factory)
+    grown = grow(tmp_path, [shard(["g90", *names(0, 20)]), shard([*names(20, 40), "g91"])], factory=factory)
+    assert grown.table.genomes == [*names(0, 40), "g90", "g91"]
+    assert grown.manifest["trained_on"] == first.manifest["trained_on"] == 40 * WINDOWS
+    assert grown.index_id != first.index_id
+    for genome in ("g0", "g91"):
+        rows = grown.search(vectors_of(genome), 1)[1][:, 0]
+        found = [grown.table.genomes[code] for code in grown.table.codes[rows]]
+        assert found.count(genome) >= WINDOWS - 2
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "PQ8x4fs,RFlat", "IVF4,PQ8x4fsr", "PCA8,IVF4,Flat"])
+def test_parts_give_what_one_job_gives(tmp_path, factory):
+    shards = [shard(names(0, 15)), shard(names(15, 40)), shard(["g40"])]
+    paths = {"trained": tmp_path / "trained.faiss", "growth": tmp_path / "growth.json"}
+    for step, wanted in (("build", shards[:2]), ("extend", shards)):
+        parts = [tmp_path / f"{step}{number}.faiss" for number in range(len(wanted))]
+        train_parts(wanted, tmp_path / "parts", options(factory), **paths)
+        for number, (one, part) in enumerate(zip(wanted, parts, strict=True)):
+            fill_part(one, number, part=part, **paths)
+        grow_index(tmp_path / "parts", wanted, {}, options(factory), parts=parts, **paths)
+        in_parts = load_index(tmp_path / "parts", name=UNCALIBRATED_NAME)
+        at_once = grow(tmp_path / "once", wanted, factory=factory)
+        assert in_parts.table.lines() == at_once.table.lines()
+        assert in_parts.manifest["trained_on"] == at_once.manifest["trained_on"] == 40 * WINDOWS
+        queries = np.concatenate([vectors_of(genome, 3) for genome in names(0, 41)])
+        for mine, its in zip(in_parts.search(queries, 5), at_once.search(queries, 5), strict=True):
+            assert np.allclose(mine, its, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes", "reason"),
+    [
+        (names(1, 40), {}, "1 of its genomes are no longer wanted"),
+        (names(0, 40), {"factory": "IVF4,Flat"}, "factory_asked is Flat, IVF4,Flat is asked for"),
+        (names(0, 40), {"fingerprint": "0" * 64}, "fingerprint"),
+    ],
+)
+def test_an_index_that_cannot_be_extended_is_built_anew(tmp_path, caplog, wanted, changes, reason):
+    caplog.set_level("INFO")
+    grow(tmp_path, [shard(names(0, 40))])
+    fingerprint = {key: changes.pop(key) for key in ("fingerprint",) if key in changes}
+    index = grow(tmp_path, [shard(wanted, **fingerprint)], **changes)
+    assert index.table.genomes == wanted
+    assert reason in caplog.text
+
+
+def test_changed_sequences_are_never_kept(tmp_path):
+    grow(tmp_path, [shard(["g0", "g1"])])
+    planned = plan_growth([shard(["g0", "g1"], {"g0": "other", "g1": "dg1"})], tmp_path, options())
+    assert not planned.extends
+    assert planned.kept == [["g0", "g1"]]
+
+
+def test_a_trained_index_that_was_outgrown_is_trained_anew(tmp_path):
+    grow(tmp_path, [shard(names(0, 10))], factory="IVF*,Flat")
+    assert plan_growth([shard(names(0, 40))], tmp_path, options("IVF*,Flat")).extends
+    assert not plan_growth([shard(names(0, 41))], tmp_path, options("IVF*,Flat")).extends
+
+
+def test_copies_are_left_out_across_shards_and_runs(tmp_path):
+    copy = {"g1": "dg0"}
+    index = grow(tmp_path, [shard(["g0"]), shard(["g1"], copy)])
+    assert index.table.genomes == ["g0"]
+    assert index.manifest["duplicates"] == ["g1"]
+    assert grow(tmp_path, [shard(["g0"]), shard(["g1"], copy), shard(["g2"])]).table.genomes == ["g0", "g2"]
+
+
+def test_a_damaged_index_is_built_anew(tmp_path, caplog):
+    grow(tmp_path, [shard(["g0", "g1"])])
+    (tmp_path / "index.faiss").write_bytes(b"x")
+    assert grow(tmp_path, [shard(["g0", "g1", "g2"])]).table.genomes == ["g0", "g1", "g2"]
+    assert "cannot be extended" in caplog.text
+
+
+def test_lineages_are_brought_up_to_date(tmp_path):
+    first = grow(tmp_path, [shard(["g0", "g1"])], {"g0": {"species": "A b"}})
+    second = grow(tmp_path, [shard(["g0", "g1"])], {"g0": {"species": "A c"}}, taxonomy_release="GTDB r226")
+    assert second.table.lineages == [{"species": "A c"}, {}]
+    assert second.manifest["taxonomy_release"] == "GTDB r226"
+    assert first.index_id != second.index_id
+
+
+def test_a_calibration_is_stale_once_the_index_grew(tmp_path):
+    windows = shard(names(0, 5))
+    pieces = EmbeddingStore(windows.vectors, windows.names, MANIFEST | {"strata": [500, 2000], "seed": 1})
+    grow(tmp_path, [windows])
+    with pytest.raises(InputError, match="is not calibrated yet"):
+        load_index(tmp_path)
+    calibrate_index(tmp_path, windows, pieces, neighbours=1, n_pieces=2)
+    calibrated = load_index(tmp_path).manifest["calibration_id"]
+    grow(tmp_path, [shard(names(0, 6))])
+    assert json.loads((tmp_path / UNCALIBRATED_NAME).read_text())["stale_calibration_id"] == calibrated
+    with pytest.raises(InputError, match="the calibration is stale: it is of index"):
+        load_index(tmp_path)
+    calibrate_index(tmp_path, shard(names(0, 6)), pieces, neighbours=1, n_pieces=2)
+    assert load_index(tmp_path).manifest["calibration_id"] != calibrated

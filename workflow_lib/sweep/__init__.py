@@ -1,0 +1,1 @@
+"""The sweep: every kind of index measured on the user's own reference, with clades of it held out."""
