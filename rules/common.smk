@@ -361,6 +361,7 @@ def get_final_output(wildcards):
     ]
     if REFERENCE:
         paths += [f"<results>/novelty/{sample}/bins.tsv" for sample in SAMPLES]
+        paths += ["<results>/novelty/novel_taxa.tsv", "<results>/novelty/calibration/rates.tsv"]
     paths += [
         f"<results>/evaluation/{sample.name}/metrics.tsv" for sample in SAMPLES.values() if sample.truth
     ]

@@ -150,6 +150,11 @@ rule calibrate_index:
         manifest="<results>/index/{reference}/index.json",
         windows=get_part_files("windows"),
         pieces=get_part_files("pieces"),
+        table=config["reference"] or [],
+        genomes=[genome.fasta for genome in REFERENCE.values()],
+        sketch="<results>/index/{reference}/sketch/manifest.json",
+        sketch_hashes="<results>/index/{reference}/sketch/hashes.npy",
+        sketch_genomes="<results>/index/{reference}/sketch/genomes.npy",
     output:
         calibration="<results>/index/{reference}/calibration.npz",
         manifest="<results>/index/{reference}/manifest.json",

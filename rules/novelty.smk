@@ -1,6 +1,31 @@
 # rules of the novelty stage
 
 
+rule sketch_reference:
+    input:
+        table=config["reference"] or [],
+        genomes=[genome.fasta for genome in REFERENCE.values()],
+    output:
+        hashes="<results>/index/{reference}/sketch/hashes.npy",
+        genomes="<results>/index/{reference}/sketch/genomes.npy",
+        manifest="<results>/index/{reference}/sketch/manifest.json",
+    log:
+        "<logs>/sketch_reference/{reference}.log",
+    benchmark:
+        "<benchmarks>/sketch_reference/{reference}.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 1
+    resources:
+        mem_mb=get_memory(1500, 3),
+        runtime=get_runtime(15, 60),
+    params:
+        version=stage_version("novelty"),
+        scale=config["novelty"]["sketch_scale"],
+    script:
+        "../scripts/sketch_reference.py"
+
+
 rule call_novelty:
     input:
         store="<results>/embeddings/{sample}/manifest.json",
@@ -11,6 +36,10 @@ rule call_novelty:
         faiss=f"<results>/index/{config['index']['name']}/{get_index_file()}",
         ids=f"<results>/index/{config['index']['name']}/ids.tsv",
         calibration=f"<results>/index/{config['index']['name']}/calibration.npz",
+        sketch=f"<results>/index/{config['index']['name']}/sketch/manifest.json",
+        sketch_hashes=f"<results>/index/{config['index']['name']}/sketch/hashes.npy",
+        sketch_genomes=f"<results>/index/{config['index']['name']}/sketch/genomes.npy",
+        fasta="<results>/contigs/{sample}/contigs.fa.gz",
     output:
         contigs="<results>/novelty/{sample}/contigs.tsv",
         bins="<results>/novelty/{sample}/bins.tsv",
@@ -31,3 +60,69 @@ rule call_novelty:
         min_calibration=config["novelty"]["min_calibration"],
     script:
         "../scripts/call_novelty.py"
+
+
+# Error rates, power and distances, measured on clades of the reference that the calibration does not see.
+rule measure_calibration:
+    input:
+        table=config["reference"] or [],
+        genomes=[genome.fasta for genome in REFERENCE.values()],
+        index=f"<results>/index/{config['index']['name']}/manifest.json",
+        faiss=f"<results>/index/{config['index']['name']}/{get_index_file()}",
+        ids=f"<results>/index/{config['index']['name']}/ids.tsv",
+        calibration=f"<results>/index/{config['index']['name']}/calibration.npz",
+    output:
+        strata="<results>/novelty/calibration/strata.tsv",
+        rates="<results>/novelty/calibration/rates.tsv",
+        distances="<results>/novelty/calibration/distances.tsv",
+        identities="<results>/novelty/calibration/identities.tsv",
+    log:
+        "<logs>/measure_calibration.log",
+    benchmark:
+        "<benchmarks>/measure_calibration.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 1
+    resources:
+        mem_mb=get_memory(1500, 3),
+        runtime=get_runtime(15, 30),
+    params:
+        version=[stage_version("novelty"), stage_version("index")],
+        seed=config["index"]["seed"],
+    script:
+        "../scripts/measure_calibration.py"
+
+
+# Novel bins of all samples as proposed taxa, looked up in the archives of earlier runs; this run's archive.
+rule propose_taxa:
+    input:
+        novelty=expand("<results>/novelty/{sample}/bins.tsv", sample=SAMPLES),
+        contig2bin=expand("<results>/bins/{sample}/contig2bin.tsv", sample=SAMPLES),
+        stores=expand("<results>/embeddings/{sample}/manifest.json", sample=SAMPLES),
+        vectors=expand("<results>/embeddings/{sample}/vectors.npy", sample=SAMPLES),
+        fasta=expand("<results>/bins/{sample}/fasta", sample=SAMPLES),
+        index=f"<results>/index/{config['index']['name']}/manifest.json",
+        faiss=f"<results>/index/{config['index']['name']}/{get_index_file()}",
+        ids=f"<results>/index/{config['index']['name']}/ids.tsv",
+        calibration=f"<results>/index/{config['index']['name']}/calibration.npz",
+        archives=[f"{folder}/novel_bins.tsv" for folder in config["novelty"]["archives"].values()],
+    output:
+        table="<results>/novelty/novel_taxa.tsv",
+        archive="<results>/novelty/archive/novel_bins.tsv",
+        sketches=directory("<results>/novelty/archive/sketches"),
+    log:
+        "<logs>/propose_taxa.log",
+    benchmark:
+        "<benchmarks>/propose_taxa.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 1
+    resources:
+        mem_mb=get_memory(1500, 3),
+        runtime=get_runtime(15, 60),
+    params:
+        version=[stage_version("novelty"), stage_version("index")],
+        samples=list(SAMPLES),
+        archives=config["novelty"]["archives"],
+    script:
+        "../scripts/propose_taxa.py"

@@ -57,6 +57,12 @@ rule write_report:
     input:
         summaries=expand("<results>/report/samples/{sample}.json", sample=SAMPLES),
         clusters="<results>/genomes/clusters.tsv" if needs_dereplication() else [],
+        calibration="<results>/novelty/calibration/strata.tsv" if REFERENCE else [],
+        calibration_tables=(
+            expand("<results>/novelty/calibration/{table}.tsv", table=("rates", "distances", "identities"))
+            if REFERENCE
+            else []
+        ),
     output:
         page="<results>/report/report.html",
     log:

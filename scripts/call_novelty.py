@@ -15,6 +15,8 @@ def main(snakemake) -> None:
         given.status,
         Path(given.index).parent,
         settings=Settings(alpha=params.alpha, min_length=params.min_length, min_calibration=params.min_calibration),
+        sketch_folder=Path(given.sketch).parent,
+        contigs_fasta=given.fasta,
         contigs_path=snakemake.output.contigs,
         bins_path=snakemake.output.bins,
     )

@@ -1,5 +1,7 @@
 """Write the report: all samples on one self-contained HTML page."""
 
+from pathlib import Path
+
 from workflow_lib.log import run_script
 
 
@@ -9,6 +11,7 @@ def main(snakemake) -> None:
     write_report(
         snakemake.output.page,
         snakemake.input.summaries,
+        calibration=Path(snakemake.input.calibration).parent if snakemake.input.calibration else None,
         title=snakemake.params.title,
         configuration=snakemake.params.configuration,
         clusters=snakemake.input.clusters or None,

@@ -52,7 +52,7 @@ def write_store(folder: str | Path, store: EmbeddingStore, *, extra_files: list[
     """Write the store to `folder`; the manifest comes last and holds the checksums (`extra_files` too)."""
     folder = Path(folder)
     (folder / "manifest.json").unlink(missing_ok=True)
-    _write_array(folder / VECTORS_NAME, np.ascontiguousarray(store.vectors))
+    write_array(folder / VECTORS_NAME, np.ascontiguousarray(store.vectors))
     with atomic_open(folder / NAMES_NAME) as handle:
         handle.writelines(f"{name}\n" for name in store.names)
     content = dict(
@@ -64,7 +64,7 @@ def write_store(folder: str | Path, store: EmbeddingStore, *, extra_files: list[
     write_manifest(folder, content, checksums=[VECTORS_NAME, NAMES_NAME, *extra_files])
 
 
-def _write_array(path: Path, array: np.ndarray) -> None:
+def write_array(path: Path, array: np.ndarray) -> None:
     """As `np.save`, which writes through C's buffers and so loses the error of a disk that fills up at the end."""
     with atomic_open(path, "wb") as handle:
         np.lib.format.write_array_header_1_0(handle, np.lib.format.header_data_from_array_1_0(array))

@@ -18,7 +18,8 @@ MAX_K = 8  # 65,536 columns
 _NO_BASE = 4
 
 
-def _base_codes() -> np.ndarray:
+def base_codes() -> np.ndarray:
+    """Code of every byte, uint8 (256,): its place in `BASES` (either case, U as T), 4 for what is no base."""
     codes = np.full(256, _NO_BASE, dtype=np.uint8)
     for code, base in enumerate(BASES):
         codes[ord(base)] = codes[ord(base.lower())] = code
@@ -26,7 +27,7 @@ def _base_codes() -> np.ndarray:
     return codes
 
 
-_CODES = _base_codes()
+_CODES = base_codes()
 
 
 def compiled(signature: str) -> Callable:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
+from workflow_lib.fasta import read_fasta
 from workflow_lib.index import SearchIndex, build_index, load_index
 from workflow_lib.index.base import UNCALIBRATED_NAME
-from workflow_lib.index.windows import tabulate_windows
+from workflow_lib.index.windows import parse_window, tabulate_windows
 from workflow_lib.manifest import MANIFEST_NAME
 from workflow_lib.novelty.calibrate import CALIBRATION_NAME, calibrate, write_calibration
 from workflow_lib.novelty.scores import genome_means
+from workflow_lib.novelty.sketch import Sketch
 from workflow_lib.store import EmbeddingStore
+from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +32,8 @@ def build_calibrated_index(
     factory: str,
     neighbours: int,
     n_pieces: int,
+    sketch: Sketch | None = None,
+    sequences: Iterable[bytes] | None = None,
 ) -> SearchIndex:
     """Index the windows, calibrate with the pieces, and write both to `folder`; the manifest comes last.
 
@@ -36,6 +44,8 @@ def build_calibrated_index(
     factory : as of `index.plan_index`.
     neighbours : distinct genomes whose mean distance is the score.
     n_pieces : pieces a genome and stratum, as embedded.
+    sketch, sequences : the sketch of the genomes, and the pieces' sequences in their order; both or neither. With them
+        the scores hold identities.
 
     Memory: the windows' vectors twice (the store's and the index's), and that of `calibrate`.
     """
@@ -50,7 +60,9 @@ def build_calibrated_index(
         *(index.factory, time.monotonic() - start),
     )
     index.save(folder, name=UNCALIBRATED_NAME)
-    return calibrate_index(folder, windows, pieces, neighbours=neighbours, n_pieces=n_pieces)
+    return calibrate_index(
+        folder, windows, pieces, neighbours=neighbours, n_pieces=n_pieces, sketch=sketch, sequences=sequences
+    )
 
 
 def calibrate_index(
@@ -61,18 +73,27 @@ def calibrate_index(
     neighbours: int,
     n_pieces: int,
     device: str = "cpu",
+    sketch: Sketch | None = None,
+    sequences: Iterable[bytes] | None = None,
 ) -> SearchIndex:
     """Calibrate the index in `folder` as it now is; the manifest, which names index and calibration, comes last.
 
     Parameters
     ----------
     windows, pieces : of the index's genomes, as `embed_reference` makes them; of other genomes they are passed over.
-    neighbours, n_pieces : as of `build_calibrated_index`. device : of the search.
+    neighbours, n_pieces, sketch, sequences : as of `build_calibrated_index`.
+    device : of the search.
     """
     folder = Path(folder)
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
     index = load_index(folder, name=UNCALIBRATED_NAME, device=device)
-    calibration = calibrate(index, *genome_means(windows, index.table.genomes), pieces, k=neighbours, n_pieces=n_pieces)
+    matches = sketch.match(sequences, index.table.genomes) if sketch else None
+    calibration = calibrate(
+        *(index, *genome_means(windows, index.table.genomes), pieces),
+        k=neighbours,
+        n_pieces=n_pieces,
+        matches=matches,
+    )
     write_calibration(folder / CALIBRATION_NAME, calibration)
     index.manifest.pop("stale_calibration_id", None)
     index.save_manifest(
@@ -83,5 +104,17 @@ def calibrate_index(
         calibration_pieces=n_pieces,
         strata=pieces.manifest["strata"],
         seed=pieces.manifest["seed"],
+        sketch_id=sketch.sketch_id if sketch else None,
     )
     return index
+
+
+def read_pieces(genomes: dict[str, Genome], names: list[str]) -> Iterator[bytes]:
+    """Yield the sequences of windows or pieces, in the order of `names`; those of a genome lie together.
+
+    Memory: one genome.
+    """
+    for genome, group in groupby((parse_window(name) for name in names), key=itemgetter(0)):
+        contigs = {record.name: record.sequence for record in read_fasta(genomes[genome].fasta)}
+        for _, contig, start, end in group:
+            yield contigs[contig][start:end]

@@ -11,6 +11,9 @@ from workflow_lib.taxonomy import RANKS
 TEST_RANKS = tuple(reversed(RANKS))[:-1]  # species ... phylum; everything is known at the rank of domain
 REFERENCE, KNOWN = "reference", "known"
 TESTS = (REFERENCE, *TEST_RANKS, KNOWN)
+# No test: the highest taxon in use is left out, as of a query that is novel at every rank. For measuring power.
+OUTSIDE = "outside"
+CALIBRATED = (*TESTS, OUTSIDE)
 
 
 @dataclass(frozen=True)
@@ -18,14 +21,15 @@ class Design:
     """The calibration of every test over G genomes.
 
     The null hypothesis of rank r is "the taxon of rank r of the query is in the index". A genome calibrates it when its
-    taxon of rank r stays in the index after its own taxon of the next lower rank in use is left out; what is left out
-    is the unit (species: the genome itself). `reference` leaves out the genome alone and needs no taxonomy. `known` is
+    taxon of rank r stays in the index after its own taxon of the next lower rank in use is left out (at the lowest rank
+    the genome itself). What is left out is the unit; genomes of one species are near or far from each other together,
+    so that they are one unit too. `reference` leaves out the genome alone and needs no taxonomy. `known` is
     the null hypothesis "the species of the query is not in the index", calibrated on species left out whose genus (the
     next rank in use) stays: the new species that are hardest to tell from known ones.
 
     Attributes
     ----------
-    units : int64 (len(TESTS), G); unit of a genome, -1 where it does not calibrate the test.
+    units : int64 (len(CALIBRATED), G); unit of a genome, -1 where it does not calibrate the test.
     """
 
     units: np.ndarray
@@ -43,7 +47,7 @@ def make_design(lineages: list[dict[str, str]]) -> Design:
     codes = {rank: _encode([lineage.get(rank) for lineage in lineages]) for rank in TEST_RANKS}
     in_use = [rank for rank in TEST_RANKS if (codes[rank] >= 0).any()]
     lower: dict[str, str | None] = {REFERENCE: None, KNOWN: "species" if "species" in in_use else None}
-    units = np.full((len(TESTS), n), -1, dtype=np.int64)
+    units = np.full((len(CALIBRATED), n), -1, dtype=np.int64)
     if n > 1:
         units[TESTS.index(REFERENCE)] = np.arange(n)
     for position, rank in enumerate(in_use):
@@ -52,13 +56,16 @@ def make_design(lineages: list[dict[str, str]]) -> Design:
     if "species" in in_use:
         above = in_use[1] if len(in_use) > 1 else None
         units[TESTS.index(KNOWN)] = _rank_units(codes, above, "species", strict=True)
+    if in_use:
+        lower[OUTSIDE] = in_use[-1]
+        units[CALIBRATED.index(OUTSIDE)] = _rank_units(codes, None, in_use[-1], strict=False)
     return Design(units, codes, lower)
 
 
 def _rank_units(codes: dict[str, np.ndarray], rank: str | None, lower: str | None, *, strict: bool) -> np.ndarray:
     """int64 (G,) units: the genomes whose taxon of `rank` (None: any) has a member that is not left out."""
     n = len(codes[TEST_RANKS[0]])
-    units = np.arange(n) if lower is None else codes[lower].copy()
+    units = codes[lower or rank].copy()
     for genome in np.flatnonzero(units >= 0):
         same = np.ones(n, dtype=bool) if rank is None else codes[rank] == codes[rank][genome]
         unranked = rank is not None and codes[rank][genome] < 0

@@ -6,17 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workflow_lib.errors import InputError
 from workflow_lib.index import SearchIndex
 from workflow_lib.index.base import to_chord
 from workflow_lib.novelty.calibrate import CalibrationSet
 from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls, decide
 from workflow_lib.novelty.conformal import Calibration
 from workflow_lib.novelty.design import KNOWN, TESTS
+from workflow_lib.novelty.identity import Matches, find_identities
 from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise
 from workflow_lib.novelty.strata import Composition, compose_bin, find_stratum, format_stratum, usable_stratum
 
 TOO_SHORT, NO_VECTOR, TOO_FEW = "too_short", "no_vector", "too_few_calibration_genomes"
+INCOMPLETE, MIXED = "incomplete_neighbours", "mixed_bin"
 LONGER = "longer_than_calibrated"
+# A bin is taken for a mixture when its contigs point more ways than those of 99.5% of the calibration genomes.
+_MIXED_LEVEL = 0.005
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ def call_contigs(
     names: list[str],
     lengths: np.ndarray,
     settings: Settings,
+    *,
+    matches: Matches | None = None,
 ) -> Results:
     """Test every contig.
 
@@ -63,17 +70,26 @@ def call_contigs(
     ----------
     vectors : float32 (m, d), unit rows; a row of zeros is abstained from.
     names : m contig names. lengths : int64 (m,) bp.
+    matches : of `Sketch.match`, contigs in the order of `names`; needed where the calibration has identities.
 
     Memory: a block of the search, queries x genomes of a block, and a few numbers a contig.
     """
     searched = vectors.any(axis=1)
+    n_genomes, matches = len(index.table.genomes), _usable_matches(matches, calibration)
+    identity, matched = find_identities(matches, np.arange(len(names)), len(names), n_genomes)
     natural = find_stratum(lengths, calibration.bounds)
     stratum = usable_stratum(natural, calibration.calibrated_strata(settings.min_calibration))
-    testable = searched & (lengths >= settings.min_length) & (stratum >= 0)
     p, n_units = np.full((len(names), len(TESTS)), np.nan), np.zeros((len(names), len(TESTS)), dtype=np.int64)
     taxa = margin_taxa(index.table.lineages)
-    found = find_neighbours(index, vectors[searched], calibration.spread, k=int(calibration.k), taxa=taxa)
+    found = find_neighbours(
+        *(index, vectors[searched], calibration.spread),
+        k=int(calibration.k),
+        taxa=taxa,
+        identity=(identity[searched], matched[searched]),
+    )
     neighbours = _spread(found, searched)
+    complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
+    testable = searched & complete & (lengths >= settings.min_length) & (stratum >= 0)
     longer = natural > stratum
     for own in np.unique(stratum[testable]):
         rows = testable & (stratum == own)
@@ -82,7 +98,7 @@ def call_contigs(
             n_units[rows, column] = one.n_units
             if is_sufficient(one, settings):
                 tested = rows & ~longer if test == KNOWN else rows
-                p[tested, column] = p_value(test, one, neighbours.s2[tested])
+                p[tested, column] = p_value(test, one, neighbours.score[tested])
     calls = decide(p, n_units, alpha=settings.alpha)
     return Results(
         names=names,
@@ -90,8 +106,8 @@ def call_contigs(
         n_windows=searched.astype(np.int64),
         strata=[format_stratum(s, calibration.bounds) if t else "" for s, t in zip(stratum, testable, strict=True)],
         reasons=[
-            _reason(call, bool(length >= settings.min_length), bool(has_vector))
-            for call, length, has_vector in zip(calls.call, lengths, searched, strict=True)
+            _reason(call, bool(length >= settings.min_length), bool(has_vector), "" if is_complete else INCOMPLETE)
+            for call, length, has_vector, is_complete in zip(calls.call, lengths, searched, complete, strict=True)
         ],
         flags=_flags(calls, longer & testable),
         neighbours=neighbours,
@@ -107,6 +123,8 @@ def call_bins(
     names: list[str],
     lengths: np.ndarray,
     settings: Settings,
+    *,
+    matches: Matches | None = None,
 ) -> Results:
     """Test every bin by one statistic.
 
@@ -116,7 +134,7 @@ def call_bins(
 
     Parameters
     ----------
-    bins : bin -> positions of its contigs in `vectors`, `names` and `lengths` (as of `call_contigs`).
+    bins : bin -> positions of its contigs in `vectors`, `names`, `lengths` and `matches` (as of `call_contigs`).
 
     Memory: one bin's contigs, and genomes x candidates of one test.
     """
@@ -128,16 +146,18 @@ def call_bins(
     members_of = list(bins.values())
     compositions = [compose_bin([names[i] for i in own], lengths[own], stratum[own], levels) for own in members_of]
     longer = np.array([((natural > stratum) & (stratum >= 0))[own].any() for own in members_of], dtype=bool)
+    identities = _bin_identities(matches, calibration, compositions, members_of, len(names))
     p, n_units = np.full((len(bins), len(TESTS)), np.nan), np.zeros((len(bins), len(TESTS)), dtype=np.int64)
-    found = []
+    found, mixed = [], np.zeros(len(bins), dtype=bool)
     for row in (row for row, one in enumerate(compositions) if one.members):
-        distances = _bin_distances(calibration.means, compositions[row], vectors[members_of[row]])
-        found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa))
-        for column, test in enumerate(TESTS):
-            one = calibration.bins(test, compositions[row])
-            n_units[row, column] = one.n_units
-            if is_sufficient(one, settings) and not (test == KNOWN and longer[row]):
-                p[row, column] = p_value(test, one, found[-1].s2)[0]
+        vector = _bin_vector(compositions[row], vectors[members_of[row]])
+        distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
+        own = tuple(values[row : row + 1] for values in identities)
+        found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa, identity=own))
+        mixed[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
+        tested = _test_bin(calibration, compositions[row], found[-1].score, settings, is_longer=bool(longer[row]))
+        p[row], n_units[row] = tested
+    p[mixed] = np.nan
     calls = decide(p, n_units, alpha=settings.alpha)
     neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
     return Results(
@@ -146,8 +166,13 @@ def call_bins(
         n_windows=np.array([sum(map(len, one.members.values())) for one in compositions], dtype=np.int64),
         strata=[_format_composition(one, calibration.bounds) for one in compositions],
         reasons=[
-            _reason(call, bool(long_enough[own].any()), bool((has_vector & long_enough)[own].any()))
-            for call, own in zip(calls.call, members_of, strict=True)
+            _reason(
+                call,
+                bool(long_enough[own].any()),
+                bool((has_vector & long_enough)[own].any()),
+                MIXED if is_mixed else "",
+            )
+            for call, own, is_mixed in zip(calls.call, members_of, mixed, strict=True)
         ],
         flags=_flags(calls, longer),
         neighbours=neighbours,
@@ -165,13 +190,58 @@ def p_value(test: str, one: Calibration, scores: np.ndarray) -> np.ndarray:
     return one.p_small(scores) if test == KNOWN else one.p_large(scores)
 
 
-def _bin_distances(means: np.ndarray, composition: Composition, vectors: np.ndarray) -> np.ndarray:
-    """float64 (1, G): distances of a bin's mean direction to those of the genomes."""
+def _usable_matches(matches: Matches | None, calibration: CalibrationSet) -> Matches:
+    """Refuse queries without matches where the calibration has identities; pass over them where it has none."""
+    if not calibration.has_identity:
+        return Matches.none()
+    if matches is None:
+        raise InputError(
+            "the calibration's scores hold identities to reference genomes, the queries' would not",
+            remedy="give `matches` of the sketch that the index was calibrated with",
+        )
+    return matches
+
+
+def _bin_identities(
+    matches: Matches | None,
+    calibration: CalibrationSet,
+    compositions: list[Composition],
+    members_of: list[np.ndarray],
+    n_contigs: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`find_identities` of the contigs that stand for each bin."""
+    groups = np.full(n_contigs, -1, dtype=np.int64)
+    for row, (one, own) in enumerate(zip(compositions, members_of, strict=True)):
+        for members in one.members.values():
+            groups[own[members]] = row
+    return find_identities(_usable_matches(matches, calibration), groups, len(members_of), len(calibration.means))
+
+
+def _test_bin(
+    calibration: CalibrationSet, composition: Composition, score: np.ndarray, settings: Settings, *, is_longer: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """p-values, float64 (T,), NaN where a test cannot be made, and calibration units, int64 (T,), of one bin."""
+    p, n_units = np.full(len(TESTS), np.nan), np.zeros(len(TESTS), dtype=np.int64)
+    for column, test in enumerate(TESTS):
+        one = calibration.bins(test, composition)
+        n_units[column] = one.n_units
+        if is_sufficient(one, settings) and not (test == KNOWN and is_longer):
+            p[column] = p_value(test, one, score)[0]
+    return p, n_units
+
+
+def _bin_vector(composition: Composition, vectors: np.ndarray) -> np.ndarray:
+    """float64 (d,): a bin's mean vector, of the length that even contigs give it."""
     mixed = np.zeros(vectors.shape[1])
     for stratum, members in composition.members.items():
         mixed += composition.weights[stratum] * vectors[members].mean(axis=0)
-    norm = np.linalg.norm(mixed)
-    return to_chord(means @ mixed / max(norm, 1e-12))[None, :]
+    return mixed
+
+
+def _is_mixed(vector: np.ndarray, calibrated: np.ndarray) -> bool:
+    """Whether a bin is less even than all but `_MIXED_LEVEL` of the genomes; never with too few to say so."""
+    squares = calibrated[np.isfinite(calibrated)]
+    return bool((1 + (squares <= vector @ vector).sum()) / (len(squares) + 1) <= _MIXED_LEVEL)
 
 
 def _format_composition(composition: Composition, bounds: np.ndarray) -> str:
@@ -179,12 +249,13 @@ def _format_composition(composition: Composition, bounds: np.ndarray) -> str:
     return ";".join(f"{format_stratum(s, bounds)}:{len(members)}" for s, members in composition.members.items())
 
 
-def _reason(call: str, long_enough: bool, has_vector: bool) -> str:
+def _reason(call: str, long_enough: bool, has_vector: bool, other: str) -> str:
+    """Why there is no call; `other` is a reason found while searching."""
     if call != ABSTAIN:
         return ""
     if not long_enough:
         return TOO_SHORT
-    return TOO_FEW if has_vector else NO_VECTOR
+    return (other or TOO_FEW) if has_vector else NO_VECTOR
 
 
 def _flags(calls: Calls, longer: np.ndarray) -> list[set[str]]:

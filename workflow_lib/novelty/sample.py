@@ -6,30 +6,34 @@ import logging
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from workflow_lib.contig2bin import read_contig2bin
 from workflow_lib.errors import InputError
+from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open
 from workflow_lib.filter.contigs import read_kept_contigs
 from workflow_lib.index import SearchIndex, load_index
 from workflow_lib.novelty.calibrate import CalibrationSet, read_calibration
 from workflow_lib.novelty.design import KNOWN, REFERENCE, TEST_RANKS, TESTS
+from workflow_lib.novelty.identity import Matches
 from workflow_lib.novelty.queries import Results, Settings, call_bins, call_contigs
-from workflow_lib.store import read_store
+from workflow_lib.novelty.sketch import read_sketch
+from workflow_lib.store import EmbeddingStore, read_store
 from workflow_lib.taxonomy import format_taxonomy
 
 logger = logging.getLogger(__name__)
 
-_P_TESTS = (*TEST_RANKS, REFERENCE)
 COLUMNS = (
     *("query", "level", "length", "n_windows", "stratum", "n_cal", "call", "call_rank"),
     *("nearest_taxon", "nearest_genome", "d1", "s1", "s2", "margin"),
-    *(f"p_{test}" for test in _P_TESTS),
-    *(f"q_{test}" for test in _P_TESTS),
-    *("p_known", "q_known", "abstain_reason", "flags", "index_id", "calibration_id", "alpha"),
+    *(f"p_{rank}" for rank in TEST_RANKS),
+    *(f"q_{rank}" for rank in TEST_RANKS),
+    *("p_known", "abstain_reason", "flags", "index_id", "calibration_id", "alpha"),
+    *("identity", "score", "p_reference", "q_reference", "q_known"),
 )
 
 
@@ -42,6 +46,8 @@ def call_sample(
     settings: Settings,
     contigs_path: str | Path,
     bins_path: str | Path,
+    sketch_folder: str | Path | None = None,
+    contigs_fasta: str | Path | None = None,
 ) -> None:
     """Call every kept contig and every bin of a sample, and write one table of each.
 
@@ -50,6 +56,8 @@ def call_sample(
     store_folder : embeddings of the sample's kept contigs.
     contig2bin : TSV contig, bin. status : status.tsv of the filter, for the lengths.
     index_folder : a calibrated index, made with the store's embedder.
+    sketch_folder, contigs_fasta : the sketch that the index was calibrated with, and the kept contigs; needed where the
+        calibration has identities.
 
     Raises
     ------
@@ -66,15 +74,46 @@ def call_sample(
     lengths = np.array(kept_lengths, dtype=np.int64)
     rows = {name: row for row, name in enumerate(store.names)}
     bins = group_bins(read_contig2bin(contig2bin), rows, path=contig2bin)
-    contigs = call_contigs(index, calibration, store.vectors, store.names, lengths, settings)
+    matches = _match(index, calibration, sketch_folder, contigs_fasta, store)
+    queries = store.vectors, store.names, lengths, settings
+    contigs = call_contigs(index, calibration, *queries, matches=matches)
     write_results(contigs_path, contigs, "contig", index, calibration, settings.alpha)
-    called = call_bins(index, calibration, bins, store.vectors, store.names, lengths, settings)
+    called = call_bins(index, calibration, bins, *queries, matches=matches)
     write_results(bins_path, called, "bin", index, calibration, settings.alpha)
     for level, results in (("contigs", contigs), ("bins", called)):
         counts = ", ".join(f"{call} {n}" for call, n in sorted(Counter(results.calls.call).items())) or "none"
         n, n_bp = len(results.names), int(results.lengths.sum())
         logger.info("%d %s (%d bp) at FDR %g: %s", n, level, n_bp, settings.alpha, counts)
     logger.info("novelty: %.1f s", time.monotonic() - start)
+
+
+def _match(
+    index: SearchIndex,
+    calibration: CalibrationSet,
+    sketch_folder: str | Path | None,
+    contigs_fasta: str | Path | None,
+    store: EmbeddingStore,
+) -> Matches | None:
+    """What the contigs share with the reference genomes; None where the calibration has no identities."""
+    if not calibration.has_identity or sketch_folder is None or contigs_fasta is None:
+        return None
+    sketch = read_sketch(sketch_folder)
+    if sketch.sketch_id != index.manifest.get("sketch_id"):
+        raise InputError(
+            f"sketch {sketch.sketch_id}, the index was calibrated with {index.manifest.get('sketch_id')}",
+            path=Path(sketch_folder) / "manifest.json",
+            remedy="build the index anew",
+        )
+    names: list[str] = []
+
+    def sequences() -> Iterator[bytes]:
+        for record in read_fasta(contigs_fasta):
+            names.append(record.name)
+            yield record.sequence
+
+    matches = sketch.match(sequences(), index.table.genomes)
+    store.check_names(names, str(contigs_fasta))
+    return matches
 
 
 def group_bins(assignments: dict[str, str], rows: dict[str, int], *, path: str | Path) -> dict[str, np.ndarray]:
@@ -112,9 +151,16 @@ def write_results(
                 *(str(calls.n_cal[i]), calls.call[i], calls.call_rank[i]),
                 *((lineages[genome], index.table.genomes[genome]) if genome >= 0 else ("", "")),
                 *map(_number, (near.d1[i], near.s1[i], near.s2[i], near.margin[i])),
-                *(_number(table[i, TESTS.index(test)]) for table in (calls.p, calls.q) for test in _P_TESTS),
-                *(_number(table[i, TESTS.index(KNOWN)]) for table in (calls.p, calls.q)),
-                *(results.reasons[i], ",".join(sorted(results.flags[i])), *ids),
+                *(_number(table[i, TESTS.index(rank)]) for table in (calls.p, calls.q) for rank in TEST_RANKS),
+                *(
+                    _number(calls.p[i, TESTS.index(KNOWN)]),
+                    results.reasons[i],
+                    ",".join(sorted(results.flags[i])),
+                    *ids,
+                ),
+                *map(_number, (near.identity[i], near.score[i])),
+                *(_number(table[i, TESTS.index(REFERENCE)]) for table in (calls.p, calls.q)),
+                _number(calls.q[i, TESTS.index(KNOWN)]),
             ]
             handle.write("\t".join(fields) + "\n")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from workflow_lib import __version__
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
+from workflow_lib.report.calibration_summary import calibration_summary
 from workflow_lib.report.genomes import cluster_table
 from workflow_lib.report.inputs import read_json, to_json
 from workflow_lib.report.overview import overview_table, tell_run
@@ -34,6 +35,7 @@ def write_report(
     title: str,
     configuration: dict,
     clusters: str | Path | None = None,
+    calibration: str | Path | None = None,
 ) -> None:
     """Write the page.
 
@@ -44,6 +46,7 @@ def write_report(
     title : of the page.
     configuration : the workflow's configuration, shown at the foot.
     clusters : clusters.tsv of the dereplicate stage, if it ran.
+    calibration : folder of the tables of `novelty.honesty`, where there is a reference.
 
     Raises
     ------
@@ -59,6 +62,7 @@ def write_report(
         summary.pop("map")  # the largest part; what the overview needs is small
     run = {"samples": [summary["sample"] for summary in rows], "overview": overview_table(rows)}
     run["genomes"] = None if clusters is None else cluster_table(clusters)
+    run["calibration"] = calibration_summary(calibration) if calibration else None
     html = (
         _environment()
         .get_template("report.html")
@@ -80,6 +84,7 @@ def write_report(
             has_novelty=any(summary["novelty"] for summary in rows),
             has_genomes=run["genomes"] is not None,
             has_review=any(summary["review"] for summary in rows),
+            has_calibration=calibration is not None,
             has_truth=any(summary["evaluation"] for summary in rows),
         )
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workflow_lib.novelty.design import KNOWN, REFERENCE, TESTS, make_design
+from workflow_lib.novelty.design import CALIBRATED, KNOWN, REFERENCE, TESTS, make_design
 
 
 def lineage(text):
@@ -23,14 +23,14 @@ def test_without_taxonomy_only_the_reference_test_remains():
 
 def test_one_genome_calibrates_nothing():
     assert (make_design([lineage("p1 g1 s1")]).units == -1).all()
-    assert make_design([]).units.shape == (len(TESTS), 0)
+    assert make_design([]).units.shape == (len(CALIBRATED), 0)
 
 
 def test_each_rank_leaves_out_the_next_lower_one():
     genomes = ["p1 g1 s1", "p1 g1 s1", "p1 g1 s2", "p1 g2 s3", "p2 g3 s4"]
     design = make_design([lineage(text) for text in genomes])
     # species: the genome itself is left out, so its species needs another genome.
-    assert units(design, "species") == [0, 1, -1, -1, -1]
+    assert units(design, "species") == [0, 0, -1, -1, -1]
     assert design.excluded("species", 0).tolist() == [True, False, False, False, False]
     # genus: the species is left out and is the unit; s3 and s4 have no genus that stays.
     assert units(design, "genus") == [0, 0, 1, -1, -1]

@@ -10,7 +10,7 @@ from workflow_lib.novelty import Settings, call_sample
 from workflow_lib.novelty.sample import COLUMNS, group_bins
 from workflow_lib.store import EmbeddingStore, write_store
 
-LINEAGES = [(p, g, s, t) for p in range(3) for g in range(2) for s in range(2) for t in range(2)]
+LINEAGES = [(p, g, s, t) for p in range(4) for g in range(3) for s in range(2) for t in range(2)]
 SETTINGS = Settings(alpha=0.1, min_length=2500, min_calibration=20)
 STORE = {"embedder": "synthetic", "fingerprint": "f" * 64}
 

@@ -73,6 +73,31 @@ def test_page_holds_every_sample_and_fetches_nothing(make_page):
     assert page.tags.count("script") == len(page.scripts) == 5  # run, two samples, plotly, the page's own
 
 
+CALIBRATION = {
+    "strata": "level\tstratum\ttest\tunits\tsmallest_q\ncontig\t2500-4999\tspecies\t39\t0.025\nbin\tx\tgenus\t0\t\n",
+    "rates": "level\tstratum\trank\talpha\tunits\tqueries\trealised\tstandard_error\tp_null\tpower\n"
+    "contig\t2500-4999\tspecies\t0.1\t19\t49\t0.02\t0.01\t0.09\t\n",
+    "distances": "stratum\tleft_out\tlow\thigh\tdensity\n2500-4999\tgenome\t0\t0.5\t2\n2500-4999\tgenome\t0.5\t1\t0\n",
+    "identities": "genome\tnearest_genome\tdistance\tani\taligned_fraction\na\tb\t0.3\t\t\n",
+}
+
+
+def test_calibration_has_its_section(make_page, tmp_path):
+    for name, text in CALIBRATION.items():
+        (tmp_path / f"{name}.tsv").write_text(text)
+    page = make_page({"s1": {}})
+    assert 'id="calibration-title"' not in page.read_text()
+    paths = [tmp_path / "s1.json"]
+    write_report(tmp_path / "with.html", paths, title="t", configuration={}, calibration=tmp_path)
+    html = (tmp_path / "with.html").read_text()
+    assert 'id="calibration-title"' in html
+    found = PageReader(html).data("run")["calibration"]
+    assert found["strata"] == [["contig", "2500-4999", "species", 39, 0.025], ["bin", "x", "genus", 0, None]]
+    assert found["rates"] == [["contig", "2500-4999", "species", 0.1, 19, 49, 0.02, 0.01, 0.09, None]]
+    assert found["distances"] == {"2500-4999": {"genome": {"edges": [0, 0.5, 1], "density": [2, 0]}}}
+    assert found["identities"] == {"genomes": ["a, b"], "distance": [0.3], "ani": [None], "aligned_fraction": [None]}
+
+
 def test_names_cannot_leave_their_place(make_page):
     html = make_page({"s1": {"contig_name": NASTY, "n_contigs": 15, "n_bins": 1}}, title="<script>alert(1)</script>")
     page = PageReader(html.read_text())

@@ -150,6 +150,7 @@ function drawPlots() {
   drawThreshold(sample);
   drawDepth(sample);
   drawStatuses(sample);
+  if (run.calibration) drawCalibration();
 }
 
 // After a change of the width that is no resize of the window.
@@ -230,6 +231,7 @@ function start() {
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawPlots);
   window.addEventListener("beforeprint", () => { document.documentElement.dataset.theme = "light"; fitPlots(); });
   window.addEventListener("afterprint", () => { delete document.documentElement.dataset.theme; fitPlots(); });
+  if (run.calibration) startCalibration();
   showSample(sampleOfAddress());
 }
 

@@ -1,0 +1,265 @@
+"""Measure the novelty calls on held-out genomes: python benchmarks/novelty.py --reference T.tsv --queries Q.tsv
+
+Both tables have the columns genome_id, genus, phylum, domain and ani95_cluster (which stands for the species), and
+--queries also held_out_at (strain, species, genus, phylum: the highest rank that is not in the index; strain: none is).
+The FASTA files lie beside each table in a folder of its name. --full names
+a table of whole genomes that stand in for those of the reference with the same name. --split makes the queries
+from the reference itself: a share of its clades is held out at every rank, for choosing what may not be chosen on
+--queries.
+
+Printed: realised false discovery rate and power a rank, length and level; AUROC and true positive rate at a false
+discovery rate of 10% of new strains against new species, genera, phyla, by score.
+"""
+
+import argparse
+import csv
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from workflow_lib.embed import embed_records, load_embedder
+from workflow_lib.fasta import read_fasta
+from workflow_lib.index import load_index
+from workflow_lib.index.reference import embed_reference, length_strata
+from workflow_lib.novelty import Settings, call_bins, call_contigs, read_calibration
+from workflow_lib.novelty.build import build_calibrated_index, read_pieces
+from workflow_lib.novelty.design import TESTS
+from workflow_lib.novelty.sketch import sketch_genomes
+from workflow_lib.tables import Genome
+
+RANKS = ("species", "genus", "phylum")
+NOVEL_AT = {"strain": (), "species": RANKS[:1], "genus": RANKS[:2], "phylum": RANKS}
+LENGTHS = (2000, 3000, 5000, 10_000, 20_000)
+LEVELS = (0.05, 0.1, 0.2)
+REPEATS = 20
+MMSEQS_REPEATS = 3
+BIN_CONTIGS = 30
+SETTINGS = Settings(alpha=0.1, min_length=2000, min_calibration=20)
+
+
+def read_table(path: Path, *, full: Path | None = None) -> list[dict]:
+    """Rows of a table, each with its FASTA file as `fasta` and its lineage as `taxonomy`."""
+    whole = {row["genome_id"] for row in read_table(full)} if full else set()
+    rows = list(csv.DictReader(path.open(), delimiter="\t"))
+    for row in rows:
+        folder = (full if row["genome_id"] in whole else path).with_suffix("")
+        row["fasta"] = str(folder / f"{row['genome_id']}.fa.gz")
+        names = {"species": row["ani95_cluster"], **{rank: row[rank] for rank in ("genus", "phylum", "domain")}}
+        row["taxonomy"] = {rank: name for rank, name in names.items() if name}
+    return rows
+
+
+def split_reference(rows: list[dict], full: Path | None, rng: np.random.Generator) -> tuple[list[dict], list[dict]]:
+    """Hold out clades of every rank: (what stays, queries with held_out_at); genomes without a lineage go.
+
+    A genome of no name might be of any clade: what is held out would not be known to be novel.
+    """
+    rows = [row for row in rows if row["phylum"] and row["genus"]]
+    whole = {row["genome_id"] for row in read_table(full)} if full else set()
+    queries = []
+
+    def hold_out(kind: str, column: str, above: str | None, n: int) -> None:
+        nonlocal rows
+        taken = 0
+        for name in rng.permutation(sorted({row[column] for row in rows if row[column]})):
+            own = [row for row in rows if row[column] == name]
+            stay = [row for row in rows if row[column] != name]
+            left = above is None or (own[0][above] and any(row[above] == own[0][above] for row in stay))
+            if left and taken < n:
+                rows, taken = stay, taken + 1
+                queries.append(dict(own[0], held_out_at=kind))
+
+    hold_out("phylum", "phylum", None, 2)
+    hold_out("genus", "genus", "phylum", 25)
+    hold_out("species", "ani95_cluster", "genus", 25)
+    kept, clusters = [], [row["ani95_cluster"] for row in rows]
+    known = {row["ani95_cluster"] for row in rows if row["genome_id"] in whole}
+    for row in rows:
+        is_query = row["ani95_cluster"] in known and row["genome_id"] not in whole
+        is_query &= clusters.count(row["ani95_cluster"]) > 1
+        (queries if is_query else kept).append(dict(row, held_out_at="strain"))
+    return kept, queries
+
+
+def build(rows: list[dict], embedder, folder: Path, *, with_identity: bool = True):
+    """Index the reference with its calibration and sketch, through the files."""
+    genomes = {row["genome_id"]: Genome(row["genome_id"], row["fasta"], row["taxonomy"]) for row in rows}
+    windows, pieces = embed_reference(
+        embedder,
+        genomes.values(),
+        window=10_000,
+        strata=length_strata(SETTINGS.min_length),
+        pieces=8,
+        seed=1,
+        shard_folder=folder / "shards",
+        shard_mbp=8,
+    )
+    sketch = sketch_genomes(genomes.values(), scale=50) if with_identity else None
+    taxonomy = {name: genome.taxonomy for name, genome in genomes.items()}
+    build_calibrated_index(
+        *(windows, pieces, taxonomy, folder),
+        factory="Flat",
+        neighbours=3,
+        n_pieces=8,
+        sketch=sketch,
+        sequences=read_pieces(genomes, pieces.names) if with_identity else None,
+    )
+    index = load_index(folder)
+    return index, read_calibration(folder, index), sketch
+
+
+def cut(sequences: list[bytes], length: int, rng: np.random.Generator) -> bytes:
+    """A piece of a genome, at a random place."""
+    lengths = np.array([len(sequence) for sequence in sequences])
+    length = min(length, int(lengths.max()))
+    places = np.maximum(lengths - length + 1, 0)
+    sequence = sequences[rng.choice(len(sequences), p=places / places.sum())]
+    start = rng.integers(len(sequence) - length + 1)
+    return sequence[start : start + length]
+
+
+def cut_queries(rows: list[dict], rng: np.random.Generator) -> dict:
+    """Kind (length or "bin") -> sequences, `REPEATS` a genome, and `REPEATS` bins of `BIN_CONTIGS` for "bin"."""
+    found = {kind: [] for kind in (*LENGTHS, "bin")}
+    for row in rows:
+        sequences = [record.sequence for record in read_fasta(row["fasta"])]
+        for length in LENGTHS:
+            found[length] += [cut(sequences, length, rng) for _ in range(REPEATS)]
+        # Contigs of 2 to 20 kbp, log-uniform.
+        lengths = np.exp(rng.uniform(np.log(2000), np.log(20_000), REPEATS * BIN_CONTIGS)).astype(int)
+        found["bin"] += [cut(sequences, length, rng) for length in lengths]
+    return found
+
+
+def call(kind, sequences: list[bytes], n: int, embedder, built, folder: Path):
+    """Results of each repeat: every genome gives one contig or one bin to it."""
+    index, calibration, sketch = built
+    named = [(f"{kind}.{i}", sequence) for i, sequence in enumerate(sequences)]
+    names, vectors = embed_records(embedder, named, shard_folder=folder / "shards", shard_mbp=8)
+    lengths = np.array([len(sequence) for sequence in sequences])
+    per_genome = np.arange(len(sequences)).reshape(n, REPEATS, -1)
+    for repeat in range(REPEATS):
+        rows = per_genome[:, repeat].ravel()
+        own = [names[i] for i in rows], lengths[rows], SETTINGS
+        matches = sketch.match((sequences[i] for i in rows), index.table.genomes) if sketch else None
+        if kind == "bin":
+            bins = {str(g): np.arange(g * BIN_CONTIGS, (g + 1) * BIN_CONTIGS) for g in range(n)}
+            yield call_bins(index, calibration, bins, vectors[rows], *own, matches=matches)
+        else:
+            yield call_contigs(index, calibration, vectors[rows], *own, matches=matches)
+
+
+def report(kind, kinds: np.ndarray, results: list) -> None:
+    """Print rates and power."""
+    q = np.array([result.calls.q for result in results])
+    p = np.array([result.calls.p for result in results])
+    for rank, null in zip(RANKS, ("strain", "species", "genus"), strict=True):
+        novel = np.array([rank in NOVEL_AT[name] for name in kinds])
+        column = TESTS.index(rank)
+        for level in LEVELS:
+            rejected = q[:, :, column] <= level
+            rates = (rejected & ~novel).sum(axis=1) / np.maximum(rejected.sum(axis=1), 1)
+            error = rates.std(ddof=1) / np.sqrt(len(rates))
+            power = " ".join(f"{rejected[:, kinds == name].mean():.2f}" for name in NOVEL_AT if rank in NOVEL_AT[name])
+            share = (p[:, kinds == null, column] <= level).mean()
+            print(f"{kind}\t{rank}\t{level}\t{rates.mean():.3f}\t{error:.3f}\t{share:.3f}\t{power}")
+    known = q[:, :, TESTS.index("known")] <= 0.1
+    wrong = (known & (kinds != "strain")).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    print(f"{kind}\tknown\t0.1\t{wrong.mean():.3f}\t\t\t{known[:, kinds == 'strain'].mean():.2f}")
+    if kind == "bin":
+        reasons = [reason for result in results for reason in result.reasons]
+        print(f"# bins abstained from: { {reason: reasons.count(reason) for reason in set(reasons)} }")
+
+
+def separate(kind, name: str, kinds: np.ndarray, scores: np.ndarray) -> None:
+    """Print AUROC and true positive rate at a false discovery rate of 10% of scores (repeats, genomes)."""
+    cells = []
+    for novel in RANKS:
+        used = np.isin(kinds, ["strain", novel])
+        truth = np.tile(kinds[used] == novel, len(scores))
+        values = scores[:, used].ravel()
+        cells.append(f"{roc_auc_score(truth, values):.3f}\t{tpr(truth, values):.2f}")
+    print(f"{kind}\t{name}\t" + "\t".join(cells), flush=True)
+
+
+def best_hits(sequences: list[bytes], n: int, reference: list[dict], folder: Path, *, threads: int) -> np.ndarray:
+    """Bit score a bp of MMseqs2's best hit, (repeats, genomes); mean over a bin's contigs; first repeats only."""
+    target = folder / "reference.fa"
+    if not target.exists():
+        with target.open("wb") as handle:
+            for row in reference:
+                for i, record in enumerate(read_fasta(row["fasta"])):
+                    handle.write(b">%s.%d\n%s\n" % (row["genome_id"].encode(), i, record.sequence))
+    per_genome = np.arange(len(sequences)).reshape(n, REPEATS, -1)[:, :MMSEQS_REPEATS]
+    query, table = folder / "queries.fa", folder / "hits.tsv"
+    query.write_bytes(b"".join(b">%d\n%s\n" % (i, sequences[i]) for i in per_genome.ravel()))
+    command = ["mmseqs", "easy-search", query, target, table, folder / "tmp", "--search-type", "3"]
+    # A table of 15-mers, the default, takes 8 GB.
+    command += ["-k", 13, "--format-output", "query,bits", "--threads", threads, "-v", "1"]
+    subprocess.run(list(map(str, command)), check=True)
+    best = np.zeros(len(sequences))
+    for line in table.open():
+        row, bits = line.split()
+        best[int(row)] = max(best[int(row)], float(bits) / len(sequences[int(row)]))
+    return best[per_genome].mean(axis=2).T
+
+
+def tpr(truth: np.ndarray, scores: np.ndarray, level: float = 0.1) -> float:
+    """Largest true positive rate at a threshold of false discovery rate `level` or less; classes weigh the same."""
+    order = np.argsort(-scores, kind="stable")
+    right = np.cumsum(truth[order]) / truth.sum()
+    wrong = np.cumsum(~truth[order]) / (~truth).sum()
+    last = np.append(np.diff(scores[order]) != 0, True)  # a threshold parts no equal scores
+    allowed = last & (wrong <= level * (right + wrong))
+    return float(right[allowed].max(initial=0))
+
+
+def main() -> None:
+    """Build, call, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reference", type=Path, required=True)
+    parser.add_argument("--full", type=Path, help="table of whole genomes")
+    parser.add_argument("--queries", type=Path)
+    parser.add_argument("--split", type=int, help="seed: hold out clades of the reference instead of --queries")
+    parser.add_argument("--embedder", default="compact", help="name or folder")
+    parser.add_argument("--plain", action="store_true", help="scores without identities")
+    parser.add_argument(
+        "--mmseqs", action="store_true", help="best hits of MMseqs2 beside the scores (must be on PATH)"
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(arguments.split or 0)
+    reference = read_table(arguments.reference, full=arguments.full)
+    if arguments.split is None:
+        queries = read_table(arguments.queries)
+    else:
+        reference, queries = split_reference(reference, arguments.full, rng)
+    kinds = np.array([row["held_out_at"] for row in queries])
+    print(
+        "#", arguments.embedder, len(reference), "reference;", {name: int((kinds == name).sum()) for name in NOVEL_AT}
+    )
+    embedder = load_embedder(arguments.embedder, threads=arguments.threads)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        built = build(reference, embedder, folder, with_identity=not arguments.plain)
+        print("kind\trank\tlevel\trealised\terror\tp<=level\tpower")
+        found = {}
+        cuts = cut_queries(queries, rng)
+        for kind, sequences in cuts.items():
+            found[kind] = list(call(kind, sequences, len(kinds), embedder, built, folder))
+            report(kind, kinds, found[kind])
+        print("kind\tscore\t" + "\t".join(f"AUROC {rank}\tTPR {rank}" for rank in RANKS))
+        for kind, results in found.items():
+            for name in ("score", "identity", "s1", "s2", "d1"):
+                scores = np.array([getattr(result.neighbours, name) for result in results])
+                separate(kind, name, kinds, 1 - scores if name == "identity" else scores)
+            if arguments.mmseqs and kind in (3000, 10_000, "bin"):
+                scores = best_hits(cuts[kind], len(kinds), reference, folder, threads=arguments.threads)
+                separate(kind, "MMseqs2", kinds, -scores)
+
+
+if __name__ == "__main__":
+    main()

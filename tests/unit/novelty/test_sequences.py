@@ -1,0 +1,206 @@
+"""The stage on sequences: identities in the calls, the calibration's own trial, proposed taxa and the archive."""
+
+import csv
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from test_sketch import mutate, random_sequence
+
+from workflow_lib.contig2bin import write_contig2bin
+from workflow_lib.embed import load_embedder
+from workflow_lib.errors import InputError
+from workflow_lib.fasta import write_fasta
+from workflow_lib.index import load_index
+from workflow_lib.index.reference import embed_reference
+from workflow_lib.novelty import Settings, call_contigs, call_sample, read_calibration
+from workflow_lib.novelty.build import build_calibrated_index, read_pieces
+from workflow_lib.novelty.honesty import measure_calibration
+from workflow_lib.novelty.sketch import sketch_genomes, write_sketch
+from workflow_lib.novelty.taxa import SampleFiles, propose_taxa, rank_distance
+from workflow_lib.report.calibration_summary import calibration_summary
+from workflow_lib.store import EmbeddingStore, write_store
+from workflow_lib.tables import Genome
+
+SETTINGS = Settings(alpha=0.2, min_length=2500, min_calibration=10)
+N_SPECIES, STRAINS, LENGTH = 24, 2, 40_000
+CONTIG = 6000
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """12 genera of two species that differ at 10% of the places, of two strains that differ at 2%, and their index."""
+    rng, folder = np.random.default_rng(8), tmp_path_factory.mktemp("sequences")
+    genera = [random_sequence(rng, LENGTH) for _ in range(N_SPECIES // 2)]
+    species = [mutate(rng, genera[number // 2], 0.05) for number in range(N_SPECIES)]
+    genomes = {}
+    for number, sequence in enumerate(species):
+        taxonomy = {"phylum": f"p{number // 6}", "genus": f"g{number // 2}", "species": f"s{number}"}
+        for strain in range(STRAINS):
+            path = folder / f"{number}.{strain}.fa.gz"
+            write_fasta(path, [("c", mutate(rng, sequence, 0.01))])
+            genomes[f"{number}.{strain}"] = Genome(f"{number}.{strain}", str(path), taxonomy)
+    embedder = load_embedder("tnf", threads=1)
+    windows, pieces = embed_reference(
+        *(embedder, genomes.values()), window=10_000, strata=(2500, 5000, 10_000), pieces=4, seed=1,
+        shard_folder=folder / "shards", shard_mbp=1,
+    )  # fmt: skip
+    sketch = sketch_genomes(genomes.values(), scale=20)
+    write_sketch(folder / "index" / "sketch", sketch)
+    taxonomy = {name: genome.taxonomy for name, genome in genomes.items()}
+    build_calibrated_index(
+        *(windows, pieces, taxonomy, folder / "index"), factory="Flat", neighbours=1, n_pieces=4,
+        sketch=sketch, sequences=read_pieces(genomes, pieces.names),
+    )  # fmt: skip
+    return SimpleNamespace(
+        species=species, genomes=genomes, embedder=embedder, folder=folder, index=folder / "index", sketch=sketch
+    )
+
+
+def write_sample(world, folder, genomes):
+    """The files of a sample whose bins are genomes cut into contigs."""
+    contigs, assignments = [], {}
+    for number, sequence in enumerate(genomes):
+        own = [(f"c{number}.{i}", sequence[i : i + CONTIG]) for i in range(0, 5 * CONTIG, CONTIG)]
+        contigs += own
+        assignments |= dict.fromkeys((name for name, _ in own), f"bin.{number + 1}")
+        write_fasta(folder / "fasta" / f"bin.{number + 1}.fa.gz", own)
+    names = [name for name, _ in contigs]
+    vectors = world.embedder.embed([sequence for _, sequence in contigs])
+    manifest = {"embedder": world.embedder.name, "fingerprint": world.embedder.fingerprint}
+    write_store(folder / "store", EmbeddingStore(vectors, names, manifest))
+    write_fasta(folder / "contigs.fa.gz", contigs)
+    write_contig2bin(folder / "contig2bin.tsv", assignments)
+    rows = "".join(f"{name}\t{CONTIG}\tkept\t\n" for name in names)
+    (folder / "status.tsv").write_text("contig\tlength\tstatus\treason\n" + rows)
+    call_sample(
+        *(folder / "store", folder / "contig2bin.tsv", folder / "status.tsv", world.index),
+        settings=SETTINGS, sketch_folder=world.index / "sketch", contigs_fasta=folder / "contigs.fa.gz",
+        contigs_path=folder / "novelty" / "contigs.tsv", bins_path=folder / "novelty" / "bins.tsv",
+    )  # fmt: skip
+    return SampleFiles(folder / "novelty/bins.tsv", folder / "contig2bin.tsv", folder / "store", folder / "fasta")
+
+
+def read_rows(path):
+    with open(path) as handle:
+        return list(csv.DictReader(handle, delimiter="\t"))
+
+
+@pytest.fixture(scope="module")
+def samples(world, tmp_path_factory):
+    """Two samples: three strains of indexed species and four new species, of which the samples share two."""
+    rng, folder = np.random.default_rng(4), tmp_path_factory.mktemp("samples")
+    known = [mutate(rng, world.species[i], 0.01) for i in (0, 5, 9)]
+    new = [random_sequence(rng, LENGTH) for _ in range(4)]
+    again = [mutate(rng, sequence, 0.01) for sequence in new[:2]]
+    return {
+        "one": write_sample(world, folder / "one", known + new),
+        "two": write_sample(world, folder / "two", again + known[:1]),
+    }
+
+
+def test_identity_decides_what_composition_cannot(samples):
+    """All sequences are random, so that all compositions are alike."""
+    rows = read_rows(samples["one"].novelty)
+    assert [row["call"] for row in rows[:3]] == ["known"] * 3
+    assert [row["call"][:5] for row in rows[3:]] == ["novel"] * 4
+    assert [row["nearest_genome"].split(".")[0] for row in rows[:3]] == ["0", "5", "9"]
+    assert all(0.97 < float(row["identity"]) < 0.99 for row in rows[:3])
+    assert {row["identity"] for row in rows[3:]} == {"0"}
+
+
+def test_queries_without_matches_and_another_sketch_are_refused(world, samples, tmp_path):
+    index = load_index(world.index)
+    calibration = read_calibration(world.index, index)
+    vectors = world.embedder.embed([world.species[0][:CONTIG]])
+    with pytest.raises(InputError, match="hold identities"):
+        call_contigs(index, calibration, vectors, ["a"], np.array([CONTIG]), SETTINGS)
+    write_sketch(tmp_path / "sketch", sketch_genomes(list(world.genomes.values())[:3], scale=20))
+    folder = samples["two"].embeddings.parent
+    with pytest.raises(InputError, match="the index was calibrated with"):
+        call_sample(
+            *(folder / "store", folder / "contig2bin.tsv", folder / "status.tsv", world.index),
+            settings=SETTINGS, sketch_folder=tmp_path / "sketch", contigs_fasta=folder / "contigs.fa.gz",
+            contigs_path=tmp_path / "c.tsv", bins_path=tmp_path / "b.tsv",
+        )  # fmt: skip
+
+
+def test_a_bin_of_two_genomes_is_abstained_from(build, make_world):
+    from workflow_lib.novelty import call_bins
+
+    lineages = [(p, g, s, t) for p in range(10) for g in range(3) for s in range(4) for t in range(2)]
+    world = make_world(2)
+    index, calibration, _ = build(world, lineages)
+    vectors = np.concatenate([world.draw(lineage, 4) for lineage in ((0, 0, 0, 9), (5, 0, 0, 9))])
+    names, lengths = list("abcdefgh"), np.full(8, 7000)
+    bins = {"pure": np.arange(4), "mixed": np.array([0, 1, 4, 5])}
+    results = call_bins(index, calibration, bins, vectors, names, lengths, Settings(0.1, 2500, 20))
+    assert results.reasons == ["", "mixed_bin"]
+
+
+def test_trial_of_the_calibration(world, tmp_path):
+    measure_calibration(world.index, world.genomes, tmp_path, seed=1)
+    strata, rates = read_rows(tmp_path / "strata.tsv"), read_rows(tmp_path / "rates.tsv")
+    units = {(row["level"], row["test"]): row for row in strata if row["stratum"] != "5000-9999"}
+    assert units["contig", "species"]["units"] == str(N_SPECIES)
+    assert float(units["bin", "species"]["smallest_q"]) == pytest.approx(1 / (N_SPECIES + 1), abs=1e-6)
+    assert {row["rank"] for row in rates} == {"species", "genus", "phylum"}
+    # 12 units calibrate: at 0.2, two standard errors and the 1/(n+1) of a p-value's grain stay below this.
+    assert all(float(row["realised"]) <= float(row["alpha"]) + 2 * float(row["standard_error"]) for row in rates)
+    power = [float(row["power"]) for row in rates if (row["rank"], row["alpha"]) == ("species", "0.2")]
+    assert min(power) > 0.6  # half of the clades calibrate, too few to find all
+    pairs = read_rows(tmp_path / "identities.tsv")
+    assert len(pairs) == len(world.genomes)
+    assert all(85 < float(row["ani"]) < 99 for row in pairs if row["ani"])
+    summary = calibration_summary(tmp_path)
+    assert set(summary["distances"]) == {"2500-4999", "5000-9999"}
+    assert list(summary["distances"]["2500-4999"]) == ["genome", "species", "genus", "phylum"]
+    json.dumps(summary)
+    measure_calibration(world.index, world.genomes, tmp_path / "again", seed=1)
+    for name in ("strata", "rates", "distances", "identities"):
+        assert (tmp_path / f"{name}.tsv").read_bytes() == (tmp_path / "again" / f"{name}.tsv").read_bytes()
+
+
+def test_novel_bins_of_samples_become_taxa(world, samples, tmp_path):
+    propose_taxa(samples, world.index, archives={}, table=tmp_path / "taxa.tsv", archive_folder=tmp_path / "archive")
+    rows = {f"{row['sample']}/{row['bin']}": row for row in read_rows(tmp_path / "taxa.tsv")}
+    assert set(rows) == {*(f"one/bin.{i}" for i in (4, 5, 6, 7)), "two/bin.1", "two/bin.2"}
+    for first, second in (("one/bin.4", "two/bin.1"), ("one/bin.5", "two/bin.2")):
+        assert rows[first]["taxon"] == rows[second]["taxon"]
+        assert (rows[first]["n_bins"], rows[first]["n_samples"]) == ("2", "2")
+        found = [row["ani"] for row in (rows[first], rows[second]) if row["ani"]]
+        assert len(found) == 1
+        assert 98 < float(found[0]) <= 100
+    assert len({row["taxon"] for row in rows.values()}) == 4
+    assert {row["seen_before"] for row in rows.values()} == {""}
+    # A later run meets one of them again.
+    later = {"two": samples["two"]}
+    archives = {"first": str(tmp_path / "archive")}
+    folders = {"table": tmp_path / "later.tsv", "archive_folder": tmp_path / "later"}
+    propose_taxa(later, world.index, archives=archives, **folders)
+    seen = [row["seen_before"] for row in read_rows(tmp_path / "later.tsv")]
+    assert all("first/two/bin" in text and "first/one/bin" in text for text in seen)
+
+
+def test_no_novel_bins_and_an_archive_that_is_none(world, samples, tmp_path):
+    folders = {"table": tmp_path / "taxa.tsv", "archive_folder": tmp_path / "archive"}
+    propose_taxa({}, world.index, archives={}, **folders)
+    assert read_rows(tmp_path / "taxa.tsv") == []
+    propose_taxa(samples, world.index, archives={"empty": str(tmp_path / "archive")}, **folders)
+    with pytest.raises(InputError, match=r"no novel_bins.tsv with sketches/"):
+        propose_taxa(samples, world.index, archives={"x": str(tmp_path / "none")}, **folders)
+
+
+def test_distance_of_a_rank():
+    rng = np.random.default_rng(0)
+    centres = np.repeat(rng.standard_normal((6, 30)), 5, axis=0)
+    rows = centres + 0.1 * rng.standard_normal(centres.shape)
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    names = [f"g{i // 5}" for i in range(30)]
+    limit = rank_distance(rows, names)
+    distances = np.linalg.norm(rows[:, None] - rows[None], axis=2)
+    same = np.array(names)[:, None] == np.array(names)[None]
+    assert distances[same].max() <= limit + 1e-6 < distances[~same].min()
+    assert rank_distance(rows, [None] * 30) is None
+    assert rank_distance(rows[:5], names[:5]) is None

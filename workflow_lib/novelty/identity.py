@@ -1,0 +1,82 @@
+"""From shared k-mers to identities: how much of a contig or bin a reference genome has, and how alike it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+K = 21  # a chance match of two genomes is rare (4^21 k-mers), and 3 of 10 k-mers survive at 95% identity
+MIN_SHARED = 3  # hashes that a segment and a genome share before it counts as matched: fewer come by chance
+# Share of a query's hashes that lie in matched segments from which on the identity counts in full: of a genome of which
+# the reference has an eighth, strains match in an eighth of their contigs; one conserved gene in a bin is no relative.
+FULL_SHARE = 0.1
+_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What the segments of queries share with genomes, sparse: E pairs with at least `MIN_SHARED` hashes in common.
+
+    Attributes
+    ----------
+    owner, size : int64 (S,), the query of a segment, and its number of hashes.
+    segment, genome, shared : int64 (E,), position of the segment, of the genome, and how many hashes they share.
+    """
+
+    owner: np.ndarray
+    size: np.ndarray
+    segment: np.ndarray
+    genome: np.ndarray
+    shared: np.ndarray
+
+    @classmethod
+    def none(cls) -> Matches:
+        """No matches of no segments."""
+        return cls(*(np.zeros(0, dtype=np.int64) for _ in range(5)))
+
+    def where(self, hits: np.ndarray) -> Matches:
+        """The same segments with the pairs of `hits`, bool (E,), only."""
+        return Matches(self.owner, self.size, self.segment[hits], self.genome[hits], self.shared[hits])
+
+
+def pair_identities(matches: Matches, groups: np.ndarray, n_genomes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Identity of every group of queries with every genome that any of its segments matches.
+
+    identity = (sum of shared / sum of size)^(1/k) over the segments that match the genome, times min(1, share /
+    `FULL_SHARE`), where share is that of the matched segments in the group's hashes.
+
+    Parameters
+    ----------
+    groups : int64 (queries,), group of each query (a contig of its own, or a bin); -1: in none.
+    Returns
+    -------
+    group, genome : int64 (pairs,), sorted. identity : float64 (pairs,), 0 to 1.
+    """
+    of_segment = groups[matches.owner]
+    totals = np.bincount(of_segment[of_segment >= 0], matches.size[of_segment >= 0], minlength=1)
+    of_hit = of_segment[matches.segment]
+    used = of_hit >= 0
+    keys, pair = np.unique(of_hit[used] * n_genomes + matches.genome[used], return_inverse=True)
+    shared = np.bincount(pair, matches.shared[used], minlength=len(keys))
+    size = np.bincount(pair, matches.size[matches.segment[used]], minlength=len(keys))
+    group, genome = np.divmod(keys, n_genomes)
+    share = size / totals[group]
+    return group, genome, ((shared / size) ** (1 / K) * np.minimum(share / FULL_SHARE, 1)).round(_DECIMALS)
+
+
+def best_identities(
+    group: np.ndarray, genome: np.ndarray, identity: np.ndarray, n_groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The highest identity of each group, float64 (n_groups,), 0 where there is none, and its genome, int64, -1."""
+    best, nearest = np.zeros(n_groups), np.full(n_groups, -1, dtype=np.int64)
+    order = np.lexsort((-genome, identity))  # so that the last of a group is its best, the first genome of equals
+    best[group[order]], nearest[group[order]] = identity[order], genome[order]
+    return best, nearest
+
+
+def find_identities(
+    matches: Matches, groups: np.ndarray, n_groups: int, n_genomes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`best_identities` of `pair_identities`."""
+    return best_identities(*pair_identities(matches, groups, n_genomes), n_groups)
