@@ -257,22 +257,29 @@ class _Work:
         from threadpoolctl import threadpool_limits
 
         genome = int(self.genomes[rows[0]])
-        distances = np.concatenate([block for _, block in self.index.genome_distances(vectors)])
         vectors_of_bins = self._mean_vectors(self.strata[rows], vectors)
         with threadpool_limits(1, "blas"):  # as BLAS rounds differently for each number of threads
             self.norms[genome] = vectors_of_bins @ vectors_of_bins.T
-            self._add_tests(rows, genome, distances, vectors_of_bins)
+            self._add_tests(rows, genome, vectors, vectors_of_bins)
 
-    def _add_tests(self, rows: np.ndarray, genome: int, distances: np.ndarray, vectors_of_bins: np.ndarray) -> None:
+    def _distances(self, vectors: np.ndarray, *, without: np.ndarray | None = None) -> np.ndarray:
+        return np.concatenate([block for _, block in self.index.genome_distances(vectors, without=without)])
+
+    def _add_tests(self, rows: np.ndarray, genome: int, vectors: np.ndarray, vectors_of_bins: np.ndarray) -> None:
+        distances = self._distances(vectors)
         for position, test in enumerate(CALIBRATED):
             if self.design.units[position, genome] < 0:
                 continue
-            allowed = np.flatnonzero(~self.design.excluded(test, genome))
+            excluded = self.design.excluded(test, genome)
+            allowed = np.flatnonzero(~excluded)
             if len(allowed) < min(self.k, distances.shape[1]):
                 continue  # a mean over fewer genomes than a query's would be too small
-            found = nearest_means(distances[:, allowed], self.spread[allowed], self.k)
+            near = distances[:, allowed]
+            if np.isinf(near).any():  # an approximate index looks further, past what is left out
+                near = self._distances(vectors, without=excluded)[:, allowed]
+            found = nearest_means(near, self.spread[allowed], self.k)
             self.s1[position, rows], self.s2[position, rows] = found
-            self.nearest[position, rows] = distances[:, allowed].min(axis=1)
+            self.nearest[position, rows] = near.min(axis=1)
             hits = slice(*np.searchsorted(self.hit_owner, [rows[0], rows[-1] + 1]))
             self.hit_allowed[position, hits] = np.isin(self.matches.genome[hits], allowed)
             self._add_products(position, genome, vectors_of_bins, allowed)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from workflow_lib.errors import InputError
-from workflow_lib.index import load_index
+from workflow_lib.index import build_index, load_index
 from workflow_lib.manifest import SEAL, write_manifest
 from workflow_lib.novelty.calibrate import calibrate, read_calibration, write_calibration
 from workflow_lib.novelty.design import CALIBRATED, KNOWN, TESTS, make_design
@@ -154,3 +154,23 @@ def test_bins_without_usable_contigs(built):
     assert results.reasons == ["too_short", "no_vector", ""]
     assert results.n_windows.tolist() == [0, 0, 1]
     assert results.lengths.tolist() == [500, 6000, 12_500]
+
+
+@pytest.mark.parametrize("nprobe", [2, 8])
+def test_scores_through_an_approximate_index(built, nprobe):
+    """The same pieces are tested; with all its lists it scores as the exact one."""
+    world, exact, calibration, _ = built
+    lists = build_index(exact.vectors, exact.table, exact.manifest, factory="IVF8,Flat", parameters={"nprobe": nprobe})
+    pieces = EmbeddingStore(
+        pieces_of(world, LINEAGES, 1),
+        [f"{genome}|c|0|3000" for genome in exact.table.genomes],
+        exact.manifest | {"strata": [2500, 5000]},
+    )
+    k = int(calibration.k)
+    found, wanted = (
+        calibrate(index, calibration.means, calibration.spread, pieces, k=k, n_pieces=1) for index in (lists, exact)
+    )
+    tested = ~np.isnan(wanted.piece_scores)
+    assert np.array_equal(~np.isnan(found.piece_scores), tested)
+    if nprobe == 8:
+        assert found.piece_scores[tested] == pytest.approx(wanted.piece_scores[tested], abs=1e-3)
