@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from workflow_lib.simulate.community import simulate_community
@@ -17,7 +16,7 @@ from workflow_lib.simulate.dataset import (
 _COMMENT = "The example. Put your own files here: config/README.md explains every column."
 _SEED = 1
 _GENOMES, _GENOME_LENGTH = 5, 75_000  # of the community; bp
-_REFERENCE_GENOMES, _REFERENCE_LENGTH = 70, 10_000  # the first bp of each, so that all of it stays small
+_REFERENCE_GENOMES = 70
 _CONTIG_MEDIAN, _CONTIG_SIGMA = 4500, 0.5  # bp; of its log
 
 
@@ -31,7 +30,6 @@ def write_example(folder: str | Path, tables: str | Path) -> None:
     genomes, reference = evolve_community_and_reference(
         n_genomes=_GENOMES, n_reference=_REFERENCE_GENOMES, genome_length=_GENOME_LENGTH, seed=_SEED
     )
-    reference = [replace(genome, sequences=(genome.sequences[0][:_REFERENCE_LENGTH],)) for genome in reference]
     community = simulate_community(
         genomes,
         n_libraries=2,
