@@ -193,6 +193,13 @@ def get_filled_parts(wildcards):
     return [f"<results>/index/{{reference}}/parts/{name}" for name in names]
 
 
+def get_reference_table(wildcards):
+    """The table of reference genomes."""
+    if not config["reference"]:
+        raise WorkflowError("reference is not set: name a table of reference genomes in the configuration")
+    return config["reference"]
+
+
 def get_index_file():
     """Name of the file that holds the index proper."""
     return index_file(config["index"]["factory"])

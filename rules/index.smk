@@ -3,7 +3,7 @@
 
 rule embed_windows:
     input:
-        table=config["reference"] or [],
+        table=get_reference_table,
         genomes=get_part_genomes,
         model=get_model_record(),
     output:
@@ -35,7 +35,7 @@ rule embed_windows:
 # Pieces calibrate; an index that only grows does without them.
 rule embed_pieces:
     input:
-        table=config["reference"] or [],
+        table=get_reference_table,
         genomes=get_part_genomes,
         model=get_model_record(),
     output:
@@ -119,7 +119,7 @@ rule fill_part:
 # The index that is there is extended where it can be, so its files are inputs of a kind.
 rule build_index:
     input:
-        table=config["reference"] or [],
+        table=get_reference_table,
         windows=get_part_files("windows"),
         parts=get_filled_parts,
     output:
@@ -150,7 +150,7 @@ rule calibrate_index:
         manifest="<results>/index/{reference}/index.json",
         windows=get_part_files("windows"),
         pieces=get_part_files("pieces"),
-        table=config["reference"] or [],
+        table=get_reference_table,
         genomes=[genome.fasta for genome in REFERENCE.values()],
         sketch="<results>/index/{reference}/sketch/manifest.json",
         sketch_hashes="<results>/index/{reference}/sketch/hashes.npy",

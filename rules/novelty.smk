@@ -3,7 +3,7 @@
 
 rule sketch_reference:
     input:
-        table=config["reference"] or [],
+        table=get_reference_table,
         genomes=[genome.fasta for genome in REFERENCE.values()],
     output:
         hashes="<results>/index/{reference}/sketch/hashes.npy",
@@ -65,7 +65,7 @@ rule call_novelty:
 # Error rates, power and distances, measured on clades of the reference that the calibration does not see.
 rule measure_calibration:
     input:
-        table=config["reference"] or [],
+        table=get_reference_table,
         genomes=[genome.fasta for genome in REFERENCE.values()],
         index=f"<results>/index/{config['index']['name']}/manifest.json",
         faiss=f"<results>/index/{config['index']['name']}/{get_index_file()}",

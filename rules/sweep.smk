@@ -8,7 +8,7 @@ wildcard_constraints:
 
 rule make_sweep:
     input:
-        table=config["reference"] or [],
+        table=get_reference_table,
         genomes=[genome.fasta for genome in REFERENCE.values()],
         model=get_model_record(),
     output:
@@ -33,7 +33,7 @@ rule make_sweep:
         runtime=get_embed_runtime(15, 60),
         gpu=get_gpus(),
     params:
-        version=[stage_version("sweep"), stage_version("embed")],
+        version=[stage_version(stage) for stage in ("sweep", "embed", "index")],
         embedder=get_embed_params(),
         device=config["embed"]["device"],
         options=get_sweep_options(),
@@ -44,7 +44,7 @@ rule make_sweep:
 # All cores, so that no two are timed at once.
 rule measure_index:
     input:
-        table=config["reference"] or [],
+        table=get_reference_table,
         windows="<results>/sweep/windows.fa.gz",
         queries="<results>/sweep/queries.fa.gz",
         window_vectors="<results>/sweep/windows/vectors.npy",
@@ -65,7 +65,7 @@ rule measure_index:
         mem_mb=get_memory(3000, 8),
         runtime=get_runtime(60, 600),
     params:
-        version=stage_version("sweep"),
+        version=[stage_version("sweep"), stage_version("index")],
         factory=lambda wildcards: SWEEP[wildcards.configuration],
     script:
         "../scripts/measure_index.py"
@@ -73,7 +73,7 @@ rule measure_index:
 
 rule sweep_index:
     input:
-        table=config["reference"] or [],
+        table=get_reference_table,
         truth="<results>/sweep/truth.npz",
         measures=expand("<results>/sweep/configurations/{configuration}.tsv", configuration=SWEEP),
     output:

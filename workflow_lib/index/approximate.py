@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _QUERIES = 256  # searched at a time
 _BLOCK_ROWS = 65_536  # added at a time: FAISS holds their codes and assignments
 _OPQ_ROUNDS, _OPQ_ROWS = 10, 10_000
-_GPU_NEIGHBOURS = 2048  # of a query, the most that FAISS finds on a GPU
+_GPU_NEIGHBOURS = 2048  # of a query, the most that FAISS finds on a GPU; more are sought on the CPU
 
 
 class FaissIndex(SearchIndex):
@@ -43,8 +43,9 @@ class FaissIndex(SearchIndex):
         self._faiss, self._device = faiss_index, device
         self._gpu = None if device == "cpu" else copy_to_gpu(faiss_index, device, plan.factory)
         for key, value in plan.parameters.items():
-            space = faiss.ParameterSpace() if self._gpu is None else faiss.GpuParameterSpace()
-            space.set_index_parameter(self._gpu or self._faiss, PARAMETERS[key], value)
+            faiss.ParameterSpace().set_index_parameter(self._faiss, PARAMETERS[key], value)
+            if self._gpu is not None:
+                faiss.GpuParameterSpace().set_index_parameter(self._gpu, PARAMETERS[key], value)
 
     @classmethod
     def from_vectors(  # noqa: D102
@@ -77,12 +78,10 @@ class FaissIndex(SearchIndex):
         return self._faiss
 
     def _search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        if self._gpu is None:
+        if self._gpu is None or k > _GPU_NEIGHBOURS:
             squares, rows = self._search_blocks(vectors, k)
         else:
-            squares, rows = self._gpu.search(vectors, min(k, _GPU_NEIGHBOURS))
-            missing = ((0, 0), (0, k - rows.shape[1]))
-            squares, rows = np.pad(squares, missing), np.pad(rows, missing, constant_values=-1)
+            squares, rows = self._gpu.search(vectors, k)
         distances = np.where(rows >= 0, np.sqrt(np.maximum(squares, 0)), np.float32(np.inf))
         # Codes tie often, and FAISS orders ties as its threads happen to: by row, they are the same every time.
         order = np.lexsort((np.where(rows >= 0, rows, np.iinfo(np.int64).max), distances), axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -159,7 +160,10 @@ def grow_index(
     """
     folder = Path(folder)
     index = _load_previous(folder, mmap=False)
-    planned = read_growth(growth) if growth else _plan(shards, index, options)
+    planned = _plan(shards, index, options)
+    if growth and read_growth(growth) != planned:
+        logger.warning("the filled parts are of another state of the index: all is done here")
+        parts = []
     if not planned.extends:
         index = None
     if parts:
@@ -197,11 +201,12 @@ def _merge_parts(
 ) -> SearchIndex:  # fmt: skip
     from workflow_lib.index.approximate import merge_faiss, read_faiss
 
-    chosen = [
-        usable_rows(*_choose(shard, kept, taxonomy), shard.vectors.shape[1])
-        for shard, kept in zip(shards, planned.kept, strict=True)
-    ]
-    table, added = _join([table for table, _ in chosen]), [rows for _, rows in chosen if len(rows)]
+    def usable() -> Iterator[tuple[WindowTable, np.ndarray]]:
+        for shard, kept in zip(shards, planned.kept, strict=True):
+            yield usable_rows(*_choose(shard, kept, taxonomy), shard.vectors.shape[1])
+
+    table = _join([table for table, _ in usable()])
+    added = (rows for _, rows in usable() if len(rows))
     if index is not None:
         merge_faiss(index.faiss_index, parts)
         record_growth(index, join_tables(index.table, table), added)
@@ -211,7 +216,7 @@ def _merge_parts(
     manifest["vectors_sha256"] = ""
     index = index_class(plan)(merge_faiss(read_faiss(trained, mmap=False), parts), table, manifest, plan)
     record_growth(index, table, added)
-    index.set_probes(added[0])
+    index.set_probes(next(rows for _, rows in usable() if len(rows)))
     return index
 
 
@@ -288,5 +293,6 @@ def _sample(shards: list[EmbeddingStore], planned: Growth, count: int) -> np.nda
     parts = []
     for shard, kept in zip(shards, planned.kept, strict=True):
         table, rows = _choose(shard, kept, {})
-        parts.append(usable_rows(table, rows, shard.vectors.shape[1])[1][::step])
+        # A view would keep the whole shard.
+        parts.append(usable_rows(table, rows, shard.vectors.shape[1])[1][::step].copy())
     return np.concatenate(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def extend_index(index: SearchIndex, vectors: np.ndarray, table: WindowTable) ->
         record_growth(index, joined, [vectors])
 
 
-def record_growth(index: SearchIndex, table: WindowTable, added: list[np.ndarray]) -> None:
+def record_growth(index: SearchIndex, table: WindowTable, added: Iterable[np.ndarray]) -> None:
     """Take note of rows that were added to the index proper: its table is now `table`, its calibration is stale."""
     index.table = table
     for vectors in added:

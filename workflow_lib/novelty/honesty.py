@@ -106,11 +106,16 @@ def _rate_rows(
             continue
         code = np.array([clades.index(name) if name else -1 for name in names])
         splits = [_try_split(calibration, kind, rank, above, code, generator) for _ in range(_REPEATS)]
+        units, queries = (int(np.mean([n[i] for *_, n in splits])) for i in range(2))
+        if not units or not queries:
+            continue  # nothing to measure
         for alpha in LEVELS:
             outcomes = np.array([_outcome(*split[:2], alpha) for split in splits])
-            realised, p_null, power = np.nanmean(np.where(np.isnan(outcomes).all(axis=0), 0, outcomes), axis=0)
+            measured = ~np.isnan(outcomes).all(axis=0)
+            means = np.full(3, np.nan)
+            means[measured] = np.nanmean(outcomes[:, measured], axis=0)
+            realised, p_null, power = means
             error = outcomes[:, 0].std(ddof=1) / np.sqrt(_REPEATS)
-            units, queries = (int(np.mean([n[i] for *_, n in splits])) for i in range(2))
             rows.append((kind.level, kind.stratum, rank, alpha, units, queries, realised, error, p_null, power))
     return rows
 

@@ -80,6 +80,26 @@ def test_parts_give_what_one_job_gives(tmp_path, factory):
             assert np.allclose(mine, its, atol=1e-3)
 
 
+@pytest.mark.parametrize("state", ["gone", "already extended"])
+def test_parts_of_another_state_of_the_index_are_not_used(tmp_path, state, caplog):
+    """As after a kill in the middle of the job that merges them."""
+    shards = [shard(names(0, 15)), shard(names(15, 20))]
+    paths = {"trained": tmp_path / "trained.faiss", "growth": tmp_path / "growth.json"}
+    parts = [tmp_path / f"{number}.faiss" for number in range(2)]
+    folder, factory = tmp_path / "index", "IVF4,Flat"
+    grow(folder, shards[:1], factory=factory)
+    train_parts(shards, folder, options(factory), **paths)
+    for number, (one, part) in enumerate(zip(shards, parts, strict=True)):
+        fill_part(one, number, part=part, **paths)
+    if state == "gone":
+        (folder / UNCALIBRATED_NAME).unlink()
+    else:
+        grow_index(folder, shards, {}, options(factory), parts=parts, **paths)
+    grow_index(folder, shards, {}, options(factory), parts=parts, **paths)
+    assert sorted(load_index(folder, name=UNCALIBRATED_NAME).table.genomes) == sorted(names(0, 20))
+    assert "another state of the index" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("wanted", "changes", "reason"),
     [
