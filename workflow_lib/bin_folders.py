@@ -44,7 +44,7 @@ def read_bins(path: str | Path) -> dict[str, str]:
     ----------
     path : a folder of FASTA files (`list_bin_files`), or a table as `contig2bin.read_contig2bin` takes it: two columns
         (MetaBAT2, DAS Tool, SemiBin2, VAMB) or CAMI bioboxes. The bin -1 or "unbinned" is none, nor is 0 where every
-        bin is a number (MetaBAT2 --noBinOut).
+        bin is a number and none is -1 (MetaBAT2 --noBinOut; SemiBin2 has -1, and 0 is a bin).
 
     Raises
     ------
@@ -54,7 +54,7 @@ def read_bins(path: str | Path) -> dict[str, str]:
     path = Path(path)
     if not path.is_dir():
         assignments = read_contig2bin(path)
-        if all(name.lstrip("-").isdigit() for name in assignments.values()):
+        if all(name.isdigit() for name in assignments.values()):
             assignments = {contig: name for contig, name in assignments.items() if name != "0"}
         return {contig: name for contig, name in assignments.items() if name not in _NO_BIN}
     files = list_bin_files(path)

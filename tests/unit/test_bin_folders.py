@@ -41,6 +41,11 @@ def test_zero_is_no_bin_where_all_are_numbers(tmp_path):
     assert read_bins(tmp_path / "t.tsv") == {"x": "b1", "y": "0"}
 
 
+def test_bin_0_of_semibin_is_a_bin(tmp_path):
+    (tmp_path / "t.tsv").write_text("contig\tbin\nx\t0\ny\t1\nz\t-1\n")
+    assert read_bins(tmp_path / "t.tsv") == {"x": "0", "y": "1"}
+
+
 def test_an_empty_table_has_no_bins(tmp_path):
     (tmp_path / "t.tsv").write_text("contig\tbin\n")
     assert read_bins(tmp_path / "t.tsv") == {}

@@ -129,7 +129,7 @@ def assign_bins(
     if threshold is None and options.adapt_from and binning.n_bins >= options.adapt_from and learned != "nothing":
         logger.info("%d bins: enough genomes to adapt the space to them and bin again", binning.n_bins)
         binning = _bin_in(*adapt(vectors, pieces), lengths, depth, options, None, learned="adaptation")
-        if binning.libraries and binning.n_bins and options.mixture_rounds:
+        if binning.depth_share and binning.n_bins and options.mixture_rounds:
             binning = _refine_by_likelihood(binning, vectors, pieces, lengths, depth, options)
     return binning
 

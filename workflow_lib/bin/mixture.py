@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 DIM = 96  # axes of composition that are used, at most
 DEPTH_FREEDOM = 6.0  # degrees of freedom of Student's t for log depth
+_DEPTH_CONSTANT = (
+    math.lgamma((DEPTH_FREEDOM + 1) / 2) - math.lgamma(DEPTH_FREEDOM / 2) - 0.5 * math.log(DEPTH_FREEDOM / 2)
+)
 _FREEDOM = 30.0  # of Student's t for composition
 _TEMPER = 0.35  # exponent of the likelihood of composition: its axes are less independent than the model says
 _RIDGE = 0.1  # share of the mean variance in the covariance within bins
@@ -30,7 +33,7 @@ _MEDIAN_OF_SQUARE = 0.4549  # median of the square of a standard normal variable
 _MIN_DEPTH_VARIANCE, _MIN_SPREAD = 0.003, 1e-3
 _LEAST_NOISE = 1e-6  # mean variance within bins, as a share of the mean square of composition
 _SETTLED = 1e-3  # share of contigs that move, below which it ends
-_BLOCK = 2048
+_BLOCK, _LEAST_BLOCK, _BLOCK_SIZE = 2048, 64, 1 << 22  # contigs at a time, and contigs x bins
 
 
 @dataclass(frozen=True)
@@ -239,8 +242,9 @@ def assign(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> np
     Notes
     -----
     A contig's likelihood in a bin is that of its composition, Student's t with 30 degrees of freedom in d dimensions,
-    to the power 0.35, times that of its log depth, Student's t with 6 in each library. An unknown genome has the
-    composition and depth of all contigs together, normally distributed; K bins of equal prior share what it leaves.
+    to the power 0.35, times that of its log depth, Student's t with 6 in each library. An unknown genome has
+    the composition of all contigs together, normally distributed, and Student's t of the depths of all bins; K bins of
+    equal prior share what it leaves.
     """
     n_bins, dim = bins.centres.shape
     norm = (bins.centres**2).sum(axis=1)
@@ -250,8 +254,10 @@ def assign(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> np
     unknown_share = min(max(unbinned, _UNKNOWN_RANGE[0]), _UNKNOWN_RANGE[1])
     unknown_weight = math.log(unknown_share / (1 - unknown_share) * n_bins)
 
+    block = max(_LEAST_BLOCK, min(_BLOCK, _BLOCK_SIZE // n_bins))
+
     def search(start: int) -> np.ndarray:
-        rows = slice(start, start + _BLOCK)
+        rows = slice(start, start + block)
         x = contigs.composition[rows] @ bins.axes
         variance = noise.composition[rows, None]
         square = np.maximum((x**2).sum(axis=1)[:, None] + norm - 2 * (x @ bins.centres.T), 0)
@@ -262,7 +268,7 @@ def assign(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> np
         wide = variance + bins.spread
         unknown = _TEMPER * (-0.5 * np.log(wide) - (x - bins.centre) ** 2 / (2 * wide)).sum(axis=1)
         wide = noise.depth[rows] + depth_spread
-        unknown += (-0.5 * np.log(wide) - (contigs.log_depth[rows] - depth_of_all) ** 2 / (2 * wide)).sum(axis=1)
+        unknown += _log_t(contigs.log_depth[rows] - depth_of_all, wide).sum(axis=1)
         best, highest = _likeliest(
             likelihood, contigs.log_depth[rows], noise.depth[rows], bins.depths, bins.depth_uncertainty, labels[rows]
         )
@@ -270,7 +276,13 @@ def assign(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> np
         return best
 
     with block_pool() as map_blocks:
-        return np.concatenate(list(map_blocks(search, range(0, len(labels), _BLOCK))))
+        return np.concatenate(list(map_blocks(search, range(0, len(labels), block))))
+
+
+def _log_t(difference: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Logarithm of Student's t of log depth, without the factor 1 / sqrt(2 pi)."""
+    square = difference**2 / variance
+    return _DEPTH_CONSTANT - (DEPTH_FREEDOM + 1) / 2 * np.log1p(square / DEPTH_FREEDOM) - 0.5 * np.log(variance)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -288,9 +300,7 @@ def _likeliest(
     """
     n, n_bins = likelihood.shape
     n_libraries = log_depth.shape[1]
-    constant = n_libraries * (
-        math.lgamma((DEPTH_FREEDOM + 1) / 2) - math.lgamma(DEPTH_FREEDOM / 2) - 0.5 * math.log(DEPTH_FREEDOM / 2)
-    )
+    constant = n_libraries * _DEPTH_CONSTANT
     best, highest = np.full(n, -1, np.int64), np.full(n, -np.inf)
     for i in range(n):
         most = constant

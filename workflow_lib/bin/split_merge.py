@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numba
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.kmedoid import UNBINNED
@@ -89,7 +90,7 @@ def split_bins(contigs: Contigs, labels: np.ndarray) -> tuple[np.ndarray, int]:
     labels = labels.copy()
     variance = _noise_about_medians(contigs, labels)
     n_bins = n_new = int(labels.max(initial=-1)) + 1
-    for rows in _members(labels)[:n_bins]:
+    for rows in _members(labels):
         if len(rows) < 2 * _MIN_PART:
             continue
         gain, separation, second = _fit_two(contigs.log_depth[rows], variance[rows])
@@ -135,7 +136,7 @@ def _members(labels: np.ndarray) -> list[np.ndarray]:
     """Rows of each bin, ascending."""
     order = np.argsort(labels, kind="stable")
     n_bins = int(labels.max(initial=-1)) + 1
-    return np.split(order, np.searchsorted(labels[order], np.arange(n_bins + 1)))[1:]
+    return np.split(order, np.searchsorted(labels[order], np.arange(n_bins)))[1:]
 
 
 def _close_pairs(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> list[tuple[int, int]]:
@@ -143,7 +144,9 @@ def _close_pairs(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray)
     member = np.flatnonzero(labels != UNBINNED)
     of = labels[member]
     present, of = np.unique(of, return_inverse=True)
-    means, precision = weighted_means(contigs.composition[member] @ bins.axes, of, 1 / noise.composition[member])
+    with threadpool_limits(1, "blas"):
+        composition = contigs.composition[member] @ bins.axes
+    means, precision = weighted_means(composition, of, 1 / noise.composition[member])
     limit = _CLOSE**2 * np.median(noise.composition)
     found = []
     for i in range(len(means) - 1):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from workflow_lib.bin.assign import BinningOptions, assign_bins, split_binning_by_markers
+import numpy as np
+
+from workflow_lib.bin.assign import Binning, BinningOptions, assign_bins, split_binning_by_markers
 from workflow_lib.bin.inputs import read_depth, read_pieces, read_sequence_facts, read_status
+from workflow_lib.bin.marker_split import choose_binning
 from workflow_lib.bin.outputs import (
     describe_bins,
     write_assignments,
@@ -19,7 +24,7 @@ from workflow_lib.bin.outputs import (
 )
 from workflow_lib.bin.threshold import Threshold, class_center_percentiles, read_labelled
 from workflow_lib.errors import InputError
-from workflow_lib.markers.counts import read_counts
+from workflow_lib.markers.counts import MarkerCounts, read_counts
 from workflow_lib.store import EmbeddingStore, read_store
 
 logger = logging.getLogger(__name__)
@@ -93,10 +98,11 @@ def bin_sample(
     logger.info("%d contigs, %d bp, %s", len(lengths), lengths.sum(), _describe_depth(depth))
     threshold = find_threshold(threshold_options, store, has_depth=depth is not None)
     pieces = read_pieces(inputs.pieces)
-    binning = assign_bins(store.vectors, lengths, pieces, options, depth=depth, threshold=threshold)
+    bin_again = partial(assign_bins, store.vectors, lengths, pieces, depth=depth, threshold=threshold)
+    binning = bin_again(options=options)
     if inputs.marker_genes and inputs.marker_families:
         markers = read_counts(inputs.marker_genes, inputs.marker_families, store.names)
-        binning = split_binning_by_markers(binning, lengths, markers, options)
+        binning = _choose_by_markers(binning, markers, lengths, options, bin_again)
     rows = describe_bins(binning, store.names, lengths, bases, depth)
     write_assignments(outputs.contig2bin, outputs.bioboxes, store.names, binning, sample)
     write_bins_table(outputs.bins, rows, depth.libraries if depth else [])
@@ -109,6 +115,25 @@ def bin_sample(
         "%d bins hold %d contigs, %.1f%% of the bp (%d groups too small), %.1f s",
         *(binning.n_bins, counts["binned"], share, binning.n_dropped, time.monotonic() - started),
     )
+
+
+def _choose_by_markers(
+    binning: Binning,
+    markers: MarkerCounts,
+    lengths: np.ndarray,
+    options: BinningOptions,
+    bin_again: Callable[..., Binning],
+) -> Binning:
+    """The best by its marker genes of this binning and those without its later steps, all split by markers."""
+    found = [binning]
+    if binning.has_mixture:
+        found.append(bin_again(options=replace(options, mixture_rounds=0)))
+    if binning.learned == "adaptation":
+        found.append(bin_again(options=replace(options, adapt_from=0)))
+    found = [split_binning_by_markers(one, lengths, markers, options) for one in found]
+    best = choose_binning([one.labels for one in found], markers)
+    logger.info("by marker genes binning %d of %d is the best", best + 1, len(found))
+    return found[best]
 
 
 def _describe_depth(depth) -> str:

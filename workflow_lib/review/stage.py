@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,11 @@ def review_sample(
             path=inputs.bins,
             remedy="give bins of the very contigs that samples.tsv names",
         )
+    judged = {given[name] for name in store.names if name in given}
     names = list(dict.fromkeys(given[row.contig] for row in status if row.contig in given))
+    names.sort(
+        key=lambda name: name not in judged
+    )  # bins of filtered contigs only come last: there is nothing to judge
     number = {name: i for i, name in enumerate(names)}
     labels = np.array([number[given[name]] if name in given else -1 for name in store.names], dtype=np.int64)
     logger.info(
@@ -80,6 +84,7 @@ def review_sample(
     )
     vectors = _space(store.vectors, read_pieces(inputs.pieces), lengths, depth, len(names), options)
     of_contigs, of_bins = judge(vectors, labels, lengths, false_alarm=options.false_alarm)
+    of_bins = _with_unjudged(of_bins, len(names))
     review = Review(status, given, store.names, names, labels, lengths, of_contigs, of_bins)
     write_review(review, contigs=contigs, bins=bins, merges=merges)
     return review
@@ -107,6 +112,17 @@ def judge(
     return (
         ContigVerdicts(found.verdicts, found.distances, found.expected, found.p_values, other, found.other_distances),
         of_bins,
+    )
+
+
+def _with_unjudged(verdicts: BinVerdicts, n_bins: int) -> BinVerdicts:
+    """The verdicts with those of further bins, of which nothing is known."""
+    further = n_bins - len(verdicts.split)
+    return replace(
+        verdicts,
+        distances=np.append(verdicts.distances, np.full(further, np.nan)),
+        p_values=np.append(verdicts.p_values, np.full(further, np.nan)),
+        split=np.append(verdicts.split, np.zeros(further, dtype=bool)),
     )
 
 

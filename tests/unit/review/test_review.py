@@ -200,6 +200,14 @@ def test_files(sample, tmp_path):
     assert [{row["bin_1"], row["bin_2"]} for row in tables["merges"]] == [{"g2", "other"}]
 
 
+def test_a_bin_of_filtered_contigs_only(sample, tmp_path):
+    folder, names = sample
+    given = {name: "g" + name.split("_")[0] for name in names} | {"short": "alone"}
+    bins = {row["bin"]: row for row in review(folder, tmp_path, given)["bins"]}
+    assert len(bins) == 11
+    assert bins["alone"]["verdict"] not in ("split", "")
+
+
 def test_bins_of_another_assembly(sample, tmp_path):
     with pytest.raises(InputError, match=r"1 of its 2 contigs are not in the sample, e\.g\. k141_1"):
         review(sample[0], tmp_path, {"g0_0": "a", "k141_1": "a"})
