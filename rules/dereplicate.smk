@@ -3,6 +3,8 @@ rule dereplicate_bins:
     input:
         bins=expand("<results>/bins/{sample}/fasta", sample=SAMPLES),
         qualities=get_qualities(),
+        # Of folders only the size of their listing counts for memory and time.
+        contigs=expand("<results>/contigs/{sample}/contigs.fa.gz", sample=SAMPLES),
         folders=config["dereplicate"]["folders"],
     output:
         table="<results>/genomes/clusters.tsv",

@@ -53,6 +53,7 @@ rule count_markers:
 rule run_checkm2:
     input:
         bins="<results>/bins/{sample}/fasta",
+        contigs="<results>/contigs/{sample}/contigs.fa.gz",  # whose size tells memory and time
         database=config["checkm2"]["database"] or [],
     output:
         report="<results>/checkm2/{sample}/quality_report.tsv",
