@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _PENALTY = 1.5  # times half the logarithm of the contigs, for each number that a second genome adds
 _MIN_SEPARATION = 2.5  # of two depths in a bin, in standard deviations of the noise
 _MIN_PART, _MIN_SHARE = 5, 0.1  # contigs, and share of them, in the smaller part of a bin
-_CLOSE = 3.0  # standard deviations of the noise of a contig, between the compositions of bins that may be one
+_CLOSE = 3.0  # standard deviations of a contig's noise between compositions of bins that may be one; times sqrt(L)
 _PASSES = 4  # of the mixture between two rounds
 _STEPS = 30  # that fit two depths
 
@@ -105,8 +105,9 @@ def split_bins(contigs: Contigs, labels: np.ndarray) -> tuple[np.ndarray, int]:
 def merge_bins(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> tuple[np.ndarray, int]:
     """Merge pairs of bins that neither composition nor depth tells apart, the closest first, each bin once.
 
-    Their mean compositions are less than three standard deviations of the noise of a median contig apart, once the
-    noise of the means is taken off; and two depths gain less log-likelihood than `split_bins` asks for.
+    Their mean compositions are less than 3 sqrt(L) standard deviations of the noise of a median contig apart, once the
+    noise of the means is taken off: the more libraries, the more it says that depths are the same. And two depths gain
+    less log-likelihood than `split_bins` asks for.
 
     Returns
     -------
@@ -147,7 +148,7 @@ def _close_pairs(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray)
     with threadpool_limits(1, "blas"):
         composition = contigs.composition[member] @ bins.axes
     means, precision = weighted_means(composition, of, 1 / noise.composition[member])
-    limit = _CLOSE**2 * np.median(noise.composition)
+    limit = _CLOSE**2 * contigs.log_depth.shape[1] * np.median(noise.composition)
     found = []
     for i in range(len(means) - 1):
         square = ((means[i + 1 :] - means[i]) ** 2).sum(axis=1)
