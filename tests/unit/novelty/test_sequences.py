@@ -16,9 +16,10 @@ from workflow_lib.index import load_index
 from workflow_lib.index.reference import embed_reference
 from workflow_lib.novelty import Settings, call_contigs, call_sample, read_calibration
 from workflow_lib.novelty.build import build_calibrated_index, read_pieces
+from workflow_lib.novelty.design import TEST_RANKS
 from workflow_lib.novelty.honesty import measure_calibration
 from workflow_lib.novelty.sketch import sketch_genomes, write_sketch
-from workflow_lib.novelty.taxa import SampleFiles, propose_taxa, rank_distance
+from workflow_lib.novelty.taxa import SampleFiles, _is_novel_at, propose_taxa, rank_distance
 from workflow_lib.report.calibration_summary import calibration_summary
 from workflow_lib.store import EmbeddingStore, write_store
 from workflow_lib.tables import Genome
@@ -204,3 +205,27 @@ def test_distance_of_a_rank():
     assert distances[same].max() <= limit + 1e-6 < distances[~same].min()
     assert rank_distance(rows, [None] * 30) is None
     assert rank_distance(rows[:5], names[:5]) is None
+
+
+def test_the_limit_does_not_depend_on_blocks():
+    """Against all pairs at once, with more genomes than a block holds."""
+    rng = np.random.default_rng(4)
+    taxon = rng.integers(0, 300, 1200)
+    centres = rng.standard_normal((300, 24))
+    rows = centres[taxon] + 0.4 * rng.standard_normal((1200, 24))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    upper = np.triu_indices(1200, 1)
+    distances = np.linalg.norm(rows[upper[0]] - rows[upper[1]], axis=1)
+    same = (taxon[:, None] == taxon)[upper]
+    order = np.argsort(distances)
+    right = np.cumsum(same[order]) / same.sum() - np.cumsum(~same[order]) / (~same).sum()
+    limit = rank_distance(rows, [str(number) for number in taxon])
+    assert limit == pytest.approx(distances[order][right.argmax()], abs=2e-3)  # four steps of distance
+
+
+@pytest.mark.parametrize(
+    ("call", "ranks"),
+    [("novel_species", []), ("novel_genus", ["genus"]), ("novel_order", ["genus", "family", "order"]), ("novel", [])],
+)
+def test_groups_are_named_up_to_the_rank_of_the_call(call, ranks):
+    assert [rank for rank in TEST_RANKS[1:] if _is_novel_at(call, rank)] == ranks
