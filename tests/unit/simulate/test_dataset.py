@@ -151,4 +151,4 @@ def test_the_example_of_the_repository_is_what_the_code_writes(tmp_path, root, m
 
 
 def test_the_example_is_small(root):
-    assert sum(path.stat().st_size for path in (root / "tests" / "data" / "example").rglob("*")) < 400_000
+    assert sum(path.stat().st_size for path in (root / "tests" / "data" / "example").rglob("*")) < 2_500_000
