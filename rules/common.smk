@@ -10,6 +10,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from snakemake.exceptions import WorkflowError
 
+from workflow_lib.archives import check_archives
 from workflow_lib.config import convert_texts, validate_config
 from workflow_lib.embed.hub import hub_repository, model_folder_name
 from workflow_lib.embed.model_files import model_state, weights_mb
@@ -32,6 +33,9 @@ def load_inputs():
         if check_files:
             for folder in config["pathvars"].values():
                 check_writable(folder)
+            check_archives(
+                config["novelty"]["archives"], own=f"{config['pathvars']['results']}/novelty/archive"
+            )
             embed = config["embed"]
             check_model(embed["model"], embed["weights"], device=embed["device"])
         for factory in (config["index"]["factory"], *config["sweep"]["configurations"]):

@@ -6,22 +6,19 @@ from workflow_lib.log import run_script
 
 
 def main(snakemake) -> None:
-    from workflow_lib.embed import load_embedder
-    from workflow_lib.embed.registry import select_options
+    from workflow_lib.embed.registry import load_configured
     from workflow_lib.index.reference import embed_windows
     from workflow_lib.store import write_store
     from workflow_lib.tables import load_reference
 
     params = snakemake.params
-    model = params.embedder["model"]
     folder = Path(snakemake.output.manifest).parent
-    embedder = load_embedder(
-        # A model that another rule fetched or trained lies beside that rule's last file.
-        Path(snakemake.input.model).parent if snakemake.input.model else model,
+    embedder = load_configured(
+        params.embedder,
+        model_file=snakemake.input.model,
         # A rule that asks for a GPU gets none under `--resources gpu=0`: the user's word for the CPU.
         device=params.device if snakemake.resources.gpu else "cpu",
         threads=snakemake.threads,
-        **select_options(model, params.embedder),
     )
     genomes = load_reference(snakemake.input.table, check_files=False)
     windows = embed_windows(

@@ -67,8 +67,9 @@ def refine_by_likelihood(
 def _refine(contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int) -> np.ndarray:
     labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
     for number in range(rounds):
-        labels, n_merged = merge_bins(contigs, noise, bins, labels)
-        labels, n_split = split_bins(contigs, labels)
+        variance = _noise_about_medians(contigs, labels)
+        labels, n_merged = merge_bins(contigs, noise, bins, variance, labels)
+        labels, n_split = split_bins(contigs, variance, labels)
         logger.info("round %d: %d pairs of bins merged, %d bins split", number + 1, n_merged, n_split)
         if not n_merged + n_split:
             break
@@ -76,19 +77,19 @@ def _refine(contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int) -> 
     return labels
 
 
-def split_bins(contigs: Contigs, labels: np.ndarray) -> tuple[np.ndarray, int]:
+def split_bins(contigs: Contigs, variance: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
     """Split the bins whose depths are rather two than one.
 
     Two depths are fitted to a bin, each with the noise of depth. They are taken if they gain more log-likelihood than
     1.5 times the Bayesian information criterion asks for (Schwarz 1978), lie 2.5 standard deviations of the noise
-    apart, and the smaller part has 5 contigs and a tenth of the bin.
+    apart, and the smaller part has 5 contigs and a tenth of the bin. `variance` (n, L) is that of log depth within a
+    genome.
 
     Returns
     -------
     labels, the new bins having the highest numbers, and how many bins were split.
     """
     labels = labels.copy()
-    variance = _noise_about_medians(contigs, labels)
     n_bins = n_new = int(labels.max(initial=-1)) + 1
     for rows in _members(labels):
         if len(rows) < 2 * _MIN_PART:
@@ -102,12 +103,14 @@ def split_bins(contigs: Contigs, labels: np.ndarray) -> tuple[np.ndarray, int]:
     return labels, n_new - n_bins
 
 
-def merge_bins(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> tuple[np.ndarray, int]:
+def merge_bins(
+    contigs: Contigs, noise: Noise, bins: Bins, variance: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, int]:
     """Merge pairs of bins that neither composition nor depth tells apart, the closest first, each bin once.
 
     Their mean compositions are less than 3 sqrt(L) standard deviations of the noise of a median contig apart, once the
     noise of the means is taken off: the more libraries, the more it says that depths are the same. And two depths gain
-    less log-likelihood than `split_bins` asks for.
+    less log-likelihood than `split_bins` asks for, with the same `variance`.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def merge_bins(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -
             continue
         rows = np.concatenate([members[i], members[j]])
         second = np.arange(len(rows)) >= len(members[i])
-        gain, _, _ = _gain(contigs.log_depth[rows], noise.depth[rows], second.astype(np.float64), 1)
+        gain, _, _ = _gain(contigs.log_depth[rows], variance[rows], second.astype(np.float64), 1)
         if gain < _needed(len(rows), contigs.log_depth.shape[1]):
             labels[members[j]] = i
             used |= {i, j}

@@ -150,6 +150,21 @@ def load_embedder(name_or_folder: str | Path, *, device: str = "cpu", **options:
     return embedder
 
 
+def load_configured(
+    options: dict[str, object], *, model_file: str | Path | None, device: str, threads: int
+) -> Embedder:
+    """Make the embedder that the section `embed` of a configuration asks for.
+
+    Parameters
+    ----------
+    options : `model` and the options of all kinds, of which the model's own are taken.
+    model_file : a file in the folder of the model, where another job fetched or trained it; empty: `model` is the name.
+    """
+    model = options["model"]
+    place = Path(model_file).parent if model_file else model
+    return load_embedder(place, device=device, threads=threads, **select_options(model, options))
+
+
 def _make(name: str, device: str, options: dict[str, object]) -> Embedder:
     """The embedder of a key of `EMBEDDERS`; its weights are the first parameter of its class."""
     module, class_name = EMBEDDERS[name]

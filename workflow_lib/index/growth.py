@@ -61,16 +61,12 @@ class Growth:
     n_windows: int
 
 
-def plan_growth(shards: list[EmbeddingStore], folder: str | Path, options: IndexOptions) -> Growth:
-    """Compare the windows that are wanted with the index in `folder`.
+def plan_growth(shards: list[EmbeddingStore], previous: SearchIndex | None, options: IndexOptions) -> Growth:
+    """Compare the windows that are wanted with the index that is there.
 
     The index is extended when all of its genomes are still wanted, with the same sequences, embedder, window, options
     and code, and when it was trained on a quarter of the windows or more. Else, as the log tells, it is built anew.
     """
-    return _plan(shards, _load_previous(Path(folder)), options)
-
-
-def _plan(shards: list[EmbeddingStore], previous: SearchIndex | None, options: IndexOptions) -> Growth:
     reason = "there is none" if previous is None else _why_anew(previous, shards, options)
     if previous is not None:
         logger.info("index %s: %s", previous.index_id, f"built anew: {reason}" if reason else "extended")
@@ -115,7 +111,7 @@ def train_parts(
     from workflow_lib.index.approximate import train_faiss, write_faiss
 
     previous = _load_previous(Path(folder), mmap=False)
-    planned = _plan(shards, previous, options)
+    planned = plan_growth(shards, previous, options)
     if planned.extends:
         empty = previous.faiss_index
         empty.reset()
@@ -160,7 +156,7 @@ def grow_index(
     """
     folder = Path(folder)
     index = _load_previous(folder, mmap=False)
-    planned = _plan(shards, index, options)
+    planned = plan_growth(shards, index, options)
     if growth and read_growth(growth) != planned:
         logger.warning("the filled parts are of another state of the index: all is done here")
         parts = []
@@ -188,7 +184,7 @@ def grow_index(
         folder,
         name=UNCALIBRATED_NAME,
         digests={genome: digest for genome, digest in digests.items() if genome in indexed},
-        duplicates=planned.duplicates,
+        genomes_left_out=_left_out(shards, planned.duplicates),
         taxonomy_release=options.taxonomy_release,
         stale_calibration_id=_calibration_id(folder),
     )
@@ -222,11 +218,17 @@ def _merge_parts(
 
 def _manifest(shards: list[EmbeddingStore], options: IndexOptions) -> dict:
     kept = {key: shards[0].manifest[key] for key in ("embedder", "fingerprint", "dim", "window")}
-    left_out = {kind: [] for kind in ("duplicates", "empty")}
+    return dict(kept, code_version=options.version, parameters_asked=options.parameters)
+
+
+def _left_out(shards: list[EmbeddingStore], duplicates: list[str]) -> dict[str, list[str]]:
+    """Genomes without a window, and those with the sequences of another one, in their shard or an earlier one."""
+    left_out = {"duplicates": [], "empty": []}
     for shard in shards:
         for kind, genomes in shard.manifest["genomes_left_out"].items():
             left_out[kind] += genomes
-    return dict(kept, genomes_left_out=left_out, code_version=options.version, parameters_asked=options.parameters)
+    left_out["duplicates"] += duplicates
+    return left_out
 
 
 def _load_previous(folder: Path, *, mmap: bool = True) -> SearchIndex | None:

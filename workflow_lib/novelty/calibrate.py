@@ -43,7 +43,7 @@ class CalibrationSet:
     bounds : int64 (S + 1,), bp.
     levels : int64 (L,), numbers of pieces of simulated bins.
     units : int64 (T, G), see `Design`.
-    piece_genome, piece_stratum, piece_length : int64 (P,).
+    piece_genome, piece_stratum : int64 (P,).
     piece_scores : float64 (T, P), NaN where a piece does not calibrate a test.
     piece_distances : float32 (T, P), to the nearest genome that a test does not leave out; NaN as the scores.
     means, spread : float32 (G, d) and float64 (G,), of the genomes' windows, see `scores.genome_means`.
@@ -62,7 +62,6 @@ class CalibrationSet:
     units: np.ndarray
     piece_genome: np.ndarray
     piece_stratum: np.ndarray
-    piece_length: np.ndarray
     piece_scores: np.ndarray
     piece_distances: np.ndarray
     means: np.ndarray
@@ -239,7 +238,7 @@ class _Work:
     def __init__(self, index: SearchIndex, means, spread, k: int, bounds, levels, genomes, lengths, matches) -> None:
         self.index, self.means, self.spread, self.k = index, means, spread, k
         self.design = make_design(index.table.lineages)
-        self.bounds, self.levels, self.genomes, self.lengths = bounds, levels, genomes, lengths
+        self.bounds, self.levels, self.genomes = bounds, levels, genomes
         n_genomes, n_strata = len(index.table.genomes), len(bounds) - 1
         self.strata = find_stratum(lengths, bounds)
         self.s1, self.s2 = (np.full((len(CALIBRATED), len(genomes)), np.nan) for _ in range(2))
@@ -320,7 +319,6 @@ class _Work:
             units=self.design.units,
             piece_genome=self.genomes,
             piece_stratum=self.strata,
-            piece_length=self.lengths,
             piece_scores=self._scores(),
             piece_distances=self.nearest,
             means=self.means,

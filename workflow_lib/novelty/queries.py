@@ -140,8 +140,8 @@ def call_bins(
     """
     natural = find_stratum(lengths, calibration.bounds)
     stratum = usable_stratum(natural, calibration.calibrated_strata(settings.min_calibration))
-    has_vector, long_enough = vectors.any(axis=1), lengths >= settings.min_length
-    stratum = np.where(has_vector & long_enough, stratum, -1)
+    has_vector, enough = vectors.any(axis=1), lengths >= settings.min_length
+    stratum = np.where(has_vector & enough, stratum, -1)
     levels, taxa = tuple(calibration.levels.tolist()), margin_taxa(index.table.lineages)
     members_of = list(bins.values())
     compositions = [compose_bin([names[i] for i in own], lengths[own], stratum[own], levels) for own in members_of]
@@ -166,12 +166,7 @@ def call_bins(
         n_windows=np.array([sum(map(len, one.members.values())) for one in compositions], dtype=np.int64),
         strata=[_format_composition(one, calibration.bounds) for one in compositions],
         reasons=[
-            _reason(
-                call,
-                bool(long_enough[own].any()),
-                bool((has_vector & long_enough)[own].any()),
-                MIXED if is_mixed else "",
-            )
+            _reason(call, bool(enough[own].any()), bool((has_vector & enough)[own].any()), MIXED if is_mixed else "")
             for call, own, is_mixed in zip(calls.call, members_of, mixed, strict=True)
         ],
         flags=_flags(calls, longer),

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from workflow_lib.archives import ARCHIVE_SKETCHES, ARCHIVE_TABLE, check_archives
 from workflow_lib.contig2bin import read_contig2bin
-from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open, atomic_path
 from workflow_lib.index import SearchIndex, load_index
@@ -37,7 +37,6 @@ TAXA_COLUMNS = (
     *(f"group_{rank}" for rank in TEST_RANKS[1:]),
     "seen_before",
 )
-ARCHIVE_TABLE, ARCHIVE_SKETCHES = "novel_bins.tsv", "sketches"
 _ARCHIVE_COLUMNS = ("number", "sample", "bin", "taxon", "call", "length")
 
 
@@ -241,15 +240,10 @@ def _seen_before(bins: list[_Bin], archives: dict[str, str]) -> list[str]:
     """For each bin the bins of earlier runs of its species, `run/sample/bin (ANI)`, the most alike first."""
     from pyskani import Database
 
+    check_archives(archives)
     found: list[list[tuple[float, str]]] = [[] for _ in bins]
     for run, folder in archives.items():
         sketches, table = Path(folder) / ARCHIVE_SKETCHES, Path(folder) / ARCHIVE_TABLE
-        if not table.is_file() or not sketches.is_dir():
-            raise InputError(
-                f"no {ARCHIVE_TABLE} with {ARCHIVE_SKETCHES}/: this is no archive of novel bins",
-                path=folder,
-                remedy=f"set novelty.archives.{run} to the folder novelty/archive of an earlier run's results",
-            )
         with open(table, encoding="utf-8") as handle:
             names = {row["number"]: f"{row['sample']}/{row['bin']}" for row in csv.DictReader(handle, delimiter="\t")}
         if not names:

@@ -76,21 +76,27 @@ def write_report(
             version=__version__,
             versions=_versions(rows),
             configuration=_yaml(configuration),
-            has_reads=any(summary["reads"] for summary in rows),
-            has_mapping=any(
-                library["kind"] in ("paired", "single", "long") for summary in rows for library in summary["libraries"]
-            ),
-            has_libraries=any(summary["libraries"] for summary in rows),
-            has_novelty=any(summary["novelty"] for summary in rows),
             has_genomes=run["genomes"] is not None,
-            has_review=any(summary["review"] for summary in rows),
-            has_calibration=calibration is not None,
-            has_truth=any(summary["evaluation"] for summary in rows),
+            has_calibration=run["calibration"] is not None,
+            **_sections(rows),
         )
     )
     with atomic_open(path) as handle:
         handle.write(html)
     logger.info("%d samples on a page of %.1f MB", len(rows), len(html.encode()) / 1e6)
+
+
+def _sections(rows: list[dict]) -> dict[str, bool]:
+    """Which sections any of the samples fills."""
+    kinds = {library["kind"] for summary in rows for library in summary["libraries"]}
+    return {
+        "has_reads": any(summary["reads"] for summary in rows),
+        "has_mapping": not kinds.isdisjoint(("paired", "single", "long")),
+        "has_libraries": bool(kinds),
+        "has_novelty": any(summary["novelty"] for summary in rows),
+        "has_review": any(summary["review"] for summary in rows),
+        "has_truth": any(summary["evaluation"] for summary in rows),
+    }
 
 
 def _read_summary(path: str | Path) -> dict:

@@ -151,11 +151,11 @@ def test_splitting_and_merging_alone_number_bins_as_they_say():
     sample = community(close=1)
     contigs, noise = prepare(*sample[:3])
     labels = np.where(sample[3] == 1, 0, sample[3])
-    split, n_split = split_bins(contigs, labels)
+    split, n_split = split_bins(contigs, noise.depth, labels)
     assert n_split == 1
     assert split.max() == N_GENOMES
     settled, bins, noise = settle(contigs, noise, sample[3], passes=1)
-    merged, n_merged = merge_bins(contigs, noise, bins, settled)
+    merged, n_merged = merge_bins(contigs, noise, bins, noise.depth, settled)
     assert n_merged == 0
     assert np.array_equal(merged, settled)
 

@@ -119,22 +119,28 @@ def test_an_index_that_cannot_be_extended_is_built_anew(tmp_path, caplog, wanted
 
 def test_changed_sequences_are_never_kept(tmp_path):
     grow(tmp_path, [shard(["g0", "g1"])])
-    planned = plan_growth([shard(["g0", "g1"], {"g0": "other", "g1": "dg1"})], tmp_path, options())
+    planned = plan_growth(
+        [shard(["g0", "g1"], {"g0": "other", "g1": "dg1"})], load_index(tmp_path, name=UNCALIBRATED_NAME), options()
+    )
     assert not planned.extends
     assert planned.kept == [["g0", "g1"]]
 
 
 def test_a_trained_index_that_was_outgrown_is_trained_anew(tmp_path):
     grow(tmp_path, [shard(names(0, 10))], factory="IVF*,Flat")
-    assert plan_growth([shard(names(0, 40))], tmp_path, options("IVF*,Flat")).extends
-    assert not plan_growth([shard(names(0, 41))], tmp_path, options("IVF*,Flat")).extends
+    assert plan_growth(
+        [shard(names(0, 40))], load_index(tmp_path, name=UNCALIBRATED_NAME), options("IVF*,Flat")
+    ).extends
+    assert not plan_growth(
+        [shard(names(0, 41))], load_index(tmp_path, name=UNCALIBRATED_NAME), options("IVF*,Flat")
+    ).extends
 
 
 def test_copies_are_left_out_across_shards_and_runs(tmp_path):
     copy = {"g1": "dg0"}
     index = grow(tmp_path, [shard(["g0"]), shard(["g1"], copy)])
     assert index.table.genomes == ["g0"]
-    assert index.manifest["duplicates"] == ["g1"]
+    assert index.manifest["genomes_left_out"] == {"duplicates": ["g1"], "empty": []}
     assert grow(tmp_path, [shard(["g0"]), shard(["g1"], copy), shard(["g2"])]).table.genomes == ["g0", "g2"]
 
 

@@ -1,0 +1,34 @@
+"""Archives of novel bins of earlier runs: a folder each, with a table and the bins' sketches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workflow_lib.errors import InputError
+
+ARCHIVE_TABLE, ARCHIVE_SKETCHES = "novel_bins.tsv", "sketches"
+
+
+def check_archives(archives: dict[str, str], *, own: str | Path | None = None) -> None:
+    """Check that each folder is an archive, and none is the one that this run writes.
+
+    Parameters
+    ----------
+    archives : name of an earlier run -> its folder `novelty/archive`.
+    own : the folder that this run writes.
+
+    Raises
+    ------
+    InputError
+        with the folder and what to name instead.
+    """
+    for run, folder in archives.items():
+        remedy = f"set novelty.archives.{run} to the folder novelty/archive of an earlier run's results"
+        if own is not None and Path(folder).resolve() == Path(own).resolve():
+            raise InputError("this is the archive that this run writes itself", path=folder, remedy=remedy)
+        if not (Path(folder) / ARCHIVE_TABLE).is_file() or not (Path(folder) / ARCHIVE_SKETCHES).is_dir():
+            raise InputError(
+                f"no {ARCHIVE_TABLE} with {ARCHIVE_SKETCHES}/: this is no archive of novel bins",
+                path=folder,
+                remedy=remedy,
+            )
