@@ -94,6 +94,11 @@ def make_sweep(
             raise InputError(
                 f"there are no {kind} to sweep with", remedy="give longer genomes, or a shorter index.window"
             )
+        if is_query and KNOWN not in {split.groups[name_genome(name)] for name in kept}:
+            raise InputError(
+                "no genome that is indexed has two windows: there are no known queries to sweep with",
+                remedy="give longer genomes, or a shorter index.window",
+            )
         stores.append(EmbeddingStore(vectors[usable], kept, dict(manifest, groups=split.groups)))
         write_store(folder / kind, stores[-1])
         chosen = set(kept)

@@ -63,8 +63,8 @@ def cut_queries(
 ) -> Iterator[tuple[bool, str, bytes]]:
     """Yield (is a query, name, sequence) of one genome: rows of the index, and up to `count` queries.
 
-    A query is the first `length` bp of a window. A genome that is indexed withholds a tenth of its windows for them;
-    one that is held out gives queries only. Memory: the genome.
+    A query is the first `length` bp of a window. A genome that is indexed withholds a tenth of its windows for them,
+    at least one of two; one that is held out gives queries only. Memory: the genome.
     """
     digest = hashlib.sha256(f"{seed}\n{genome.name}".encode()).digest()
     generator = np.random.default_rng(np.frombuffer(digest, dtype="<u4"))
@@ -74,7 +74,9 @@ def cut_queries(
         for start, end in cut_windows(len(record.sequence), window)
         if not mostly_n(record.sequence[start:end])
     ]
-    most = int(_WITHHELD * len(windows)) if group == KNOWN else len(windows)
+    most = len(windows)
+    if group == KNOWN:  # one of two windows and more, so that small genomes are asked for too
+        most = max(int(_WITHHELD * len(windows)), int(len(windows) > 1))
     asked = set(generator.permutation(len(windows))[: min(count, most)].tolist())
     for number, (contig, start, sequence) in enumerate(windows):
         if number not in asked and group == KNOWN:

@@ -16,7 +16,7 @@ from workflow_lib.sweep.data import make_sweep, read_sweep
 from workflow_lib.sweep.measure import describe_answers, measure_factory, measure_rows
 from workflow_lib.sweep.mmseqs import measure_mmseqs
 from workflow_lib.sweep.page import pareto_front, recommend, write_sweep
-from workflow_lib.sweep.split import split_genomes
+from workflow_lib.sweep.split import cut_queries, split_genomes
 from workflow_lib.tables import Genome
 
 N_GENOMES, LENGTH, WINDOW = 24, 20_000, 1_000
@@ -65,6 +65,21 @@ def test_a_reference_without_clades_is_refused(genomes):
     unnamed = [Genome(genome.name, genome.fasta, {}) for genome in genomes]
     with pytest.raises(InputError, match="of 24 genomes 24 would be indexed and 0 held out"):
         split_genomes(unnamed, share=0.2, seed=1)
+
+
+@pytest.mark.parametrize(("n_windows", "expected"), [(1, 0), (2, 1), (7, 1), (30, 3)])
+def test_windows_withheld_of_an_indexed_genome(tmp_path, n_windows, expected):
+    path = tmp_path / "g.fa.gz"
+    write_fasta(path, [("c", random_sequence(0, n_windows * WINDOW, np.full(4, 0.25)))])
+    genome, options = Genome("g", str(path), {}), {"window": WINDOW, "length": 600, "count": 5, "seed": 1}
+    asked = [is_query for is_query, *_ in cut_queries(genome, "known", **options)]
+    assert (sum(asked), len(asked)) == (expected, n_windows)
+
+
+def test_genomes_of_one_window_cannot_be_asked_for(genomes, tmp_path):
+    options = {"window": LENGTH, "length": 600, "count": 5, "share": 0.2, "neighbours": 5, "seed": 1}
+    with pytest.raises(InputError, match="there are no known queries"):
+        make_sweep(load_embedder("tnf-k"), genomes, tmp_path, shard_folder=tmp_path / "s", shard_mbp=1, **options)
 
 
 def test_no_query_overlaps_the_index(swept, data):
