@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ _AUTO_LISTS_BYTES = 64 << 30  # and up to which it keeps whole vectors
 _COLUMNS_A_CODE = 4  # columns that one 4-bit code stands for: a bit a column
 _HNSW_LINKS = 32  # FAISS' own default
 _MAX_IMI_BITS = 10
-_ANY_SIZE = 2**20  # windows and columns that every kind can be made of
+_ANY_SIZE = 2**20  # windows that every kind can be made of
 # One share of the lists for all: sets on which the nearest taxon is missing need more lists than known queries do.
 _PROBED_SHARE = 8
 _PARAMETER_DEFAULTS = {"ef_search": 256, "k_factor": 16}
@@ -140,7 +141,9 @@ _ORDERS = [
 
 def check_factory(factory: str) -> None:
     """Refuse a kind of index that there is not, before anything is known of its windows."""
-    plan_index(factory, _ANY_SIZE, _ANY_SIZE)
+    # As many columns as can be cut into every number of parts that is named.
+    columns = math.lcm(1024, *(int(number) or 1 for number in re.findall(r"\d+", factory)))
+    plan_index(factory, _ANY_SIZE, columns)
 
 
 def index_file(factory: str) -> str:

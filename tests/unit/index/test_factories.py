@@ -30,6 +30,7 @@ from workflow_lib.index.windows import format_window, tabulate_windows
 )
 def test_sizes_follow_from_the_windows(factory, n, dim, expected):
     assert plan_index(factory, n, dim).factory == expected
+    check_factory(expected)  # what a sweep recommends goes into a configuration
 
 
 @pytest.mark.parametrize("n", [1, 39, 40, 1000, 10**6, 10**8])
