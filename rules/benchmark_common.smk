@@ -81,6 +81,7 @@ def get_binner_options(wildcards):
             "embed": embed,
             "bin": config["bin"],
             **{key: config["embed"][key] for key in ("shard_mbp", "pieces")},
+            "markers": config["markers"],
         }
     if wildcards.binner == "semibin2":
         return {"environment": benchmark["semibin_environment"], "epochs": benchmark["semibin_epochs"]}
@@ -89,7 +90,9 @@ def get_binner_options(wildcards):
 
 def get_binner_version(wildcards):
     """What has novabin run anew after an update of the library; peers are told by their command."""
-    return [stage_version("embed"), stage_version("bin")] if wildcards.binner == NOVABIN else []
+    return (
+        [stage_version(stage) for stage in ("embed", "markers", "bin")] if wildcards.binner == NOVABIN else []
+    )
 
 
 def get_binner_task(wildcards):

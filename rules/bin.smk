@@ -13,8 +13,8 @@ rule bin_contigs:
         depth=lambda wildcards: (
             "<results>/depth/{sample}/depth.tsv" if get_libraries(wildcards.sample) else []
         ),
-        marker_genes=("<results>/markers/{sample}/contigs.tsv" if config["markers"]["hmm"] else []),
-        marker_families=("<results>/markers/{sample}/families.tsv" if config["markers"]["hmm"] else []),
+        marker_genes=("<results>/markers/{sample}/contigs.tsv" if HAS_MARKERS else []),
+        marker_families=("<results>/markers/{sample}/families.tsv" if HAS_MARKERS else []),
         labelled=config["bin"]["threshold"]["labelled"] or [],
         model=get_threshold_model(),
     output:

@@ -54,6 +54,9 @@ def load_inputs():
 
 
 SAMPLES, LIBRARIES, REFERENCE = load_inputs()
+HAS_MARKERS = config["markers"]["method"] != "none"
+if (config["markers"]["method"] == "hmm") != bool(config["markers"]["hmm"]):
+    raise WorkflowError("markers.hmm: the method hmm, and no other, needs a file of HMMs")
 GROUPS = {}
 for library in LIBRARIES.values():
     GROUPS.setdefault(library.group, []).append(library.name)
@@ -350,7 +353,7 @@ def get_quality(sample):
     """The table of completeness and contamination of a sample's bins; none where nothing estimates them."""
     if config["checkm2"]["database"]:
         return f"<results>/checkm2/{sample}/quality_report.tsv"
-    return f"<results>/markers/{sample}/bins.tsv" if config["markers"]["hmm"] else []
+    return f"<results>/markers/{sample}/bins.tsv" if HAS_MARKERS else []
 
 
 def get_qualities():
@@ -377,7 +380,7 @@ def get_final_output(wildcards):
         f"<results>/evaluation/{sample.name}/metrics.tsv" for sample in SAMPLES.values() if sample.truth
     ]
     paths += [f"<results>/review/{sample.name}/bins.tsv" for sample in SAMPLES.values() if sample.bins]
-    if config["markers"]["hmm"]:
+    if HAS_MARKERS:
         paths += [f"<results>/markers/{sample}/bins.tsv" for sample in SAMPLES]
     paths += get_qualities()
     if needs_dereplication():

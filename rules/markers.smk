@@ -1,10 +1,10 @@
-# Completeness and contamination of bins without a truth: marker genes that the user names, or CheckM2.
+# Completeness and contamination of bins without a truth: marker genes, or CheckM2.
 
 
 rule find_markers:
     input:
         contigs="<results>/contigs/{sample}/contigs.fa.gz",
-        hmm=config["markers"]["hmm"] or [],
+        hmm=config["markers"]["hmm"] if config["markers"]["method"] == "hmm" else [],
     output:
         genes="<results>/markers/{sample}/contigs.tsv",
         families="<results>/markers/{sample}/families.tsv",
@@ -13,13 +13,14 @@ rule find_markers:
     benchmark:
         "<benchmarks>/find_markers/{sample}.tsv"
     conda:
-        "../envs/markers.yaml"
+        "../envs/markers.yaml" if config["markers"]["method"] == "hmm" else "../envs/novabin.yaml"
     threads: 4
     resources:
         mem_mb=get_memory(1500, 5),
         runtime=get_runtime(20, 300),
     params:
         version=stage_version("markers"),
+        method=config["markers"]["method"],
         e_value=config["markers"]["e_value"],
     script:
         "../scripts/find_markers.py"

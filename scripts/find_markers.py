@@ -4,13 +4,14 @@ from workflow_lib.log import run_script
 
 
 def main(snakemake) -> None:
-    from workflow_lib.markers.genes import find_markers
+    from workflow_lib.markers.find import find_markers
 
     find_markers(
         snakemake.input.contigs,
-        snakemake.input.hmm,
         genes_table=snakemake.output.genes,
         families_table=snakemake.output.families,
+        method=snakemake.params.method,
+        hmm=snakemake.input.hmm or None,
         e_value=snakemake.params.e_value,
         threads=snakemake.threads,
     )

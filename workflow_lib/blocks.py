@@ -25,7 +25,7 @@ def block_pool() -> Iterator[Callable[[Callable, Iterable], Iterable]]:
             yield map
         else:
             with ThreadPoolExecutor(threads) as pool:
-                yield lambda function, blocks: _map_in_order(pool, function, blocks, threads * _AHEAD)
+                yield lambda function, blocks: map_in_order(pool, function, blocks, threads * _AHEAD)
 
 
 def cut_blocks(n: int, most: int, *, parts: int = 16, least: int = 16) -> list[slice]:
@@ -34,7 +34,7 @@ def cut_blocks(n: int, most: int, *, parts: int = 16, least: int = 16) -> list[s
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def _map_in_order(pool: ThreadPoolExecutor, function: Callable, blocks: Iterable, ahead: int) -> Iterator:
+def map_in_order(pool: ThreadPoolExecutor, function: Callable, blocks: Iterable, ahead: int) -> Iterator:
     """As `pool.map`, which would hand in all blocks at once: at a million contigs that is a gigabyte of promises."""
     pending: deque[Future] = deque()
     for block in blocks:

@@ -1,7 +1,7 @@
 """novabin as one command, from contigs and depth to bins: embedding and binning by the calls of the workflow's rules.
 
 `python -m workflow_lib.benchmark.novabin settings.json`, where settings.json is a `binners.Task` whose options are
-`embed` (of `load_embedder`), `shard_mbp`, `pieces` and `bin` (the configuration's section).
+`embed` (of `load_embedder`), `shard_mbp`, `pieces`, `bin` and `markers` (the configuration's sections).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ def bin_task(settings: str | Path) -> None:
     from workflow_lib.bin.stage import BinInputs, BinOutputs, ThresholdOptions, bin_sample
     from workflow_lib.embed import embed_fasta, load_embedder
     from workflow_lib.filter.contigs import filter_contigs
+    from workflow_lib.markers.find import NONE, find_markers
 
     task = json.loads(Path(settings).read_text(encoding="utf-8"))
     folder, options = Path(settings).parent, task["options"]
@@ -32,13 +33,23 @@ def bin_task(settings: str | Path) -> None:
         n_pieces=options["pieces"],
         min_piece=task["min_length"],
     )
+    markers = {}
+    if options["markers"]["method"] != NONE:
+        markers = {"marker_genes": folder / "marker_genes.tsv", "marker_families": folder / "marker_families.tsv"}
+        find_markers(
+            kept,
+            genes_table=markers["marker_genes"],
+            families_table=markers["marker_families"],
+            **options["markers"],
+            threads=task["threads"],
+        )
     binning = dict(options["bin"])
     threshold = ThresholdOptions(**binning.pop("threshold"), embedder=options["embed"])
     names = {"contig2bin": "contig2bin.tsv", "bioboxes": "bins.binning", "summary": "binning.json"}
     outputs = {name: folder / names.get(name, f"{name}.tsv") for name in BinOutputs.__dataclass_fields__}
     bin_sample(
         "benchmark",
-        BinInputs(kept, status, folder / "embeddings", folder / "embeddings" / "pieces.npz", task["depth"]),
+        BinInputs(kept, status, folder / "embeddings", folder / "embeddings" / "pieces.npz", task["depth"], **markers),
         BinOutputs(**outputs),
         BinningOptions(**binning),
         threshold,

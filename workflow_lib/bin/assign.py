@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -104,8 +105,23 @@ def assign_bins(
     *,
     depth: Depth | None = None,
     threshold: Threshold | None = None,
+    markers: MarkerCounts | None = None,
 ) -> Binning:
-    """Bin contigs.
+    """Bin contigs: the last of `binnings`."""
+    return binnings(vectors, lengths, pieces, options, depth=depth, threshold=threshold, markers=markers)[-1]
+
+
+def binnings(
+    vectors: np.ndarray,
+    lengths: np.ndarray,
+    pieces: Pieces,
+    options: BinningOptions,
+    *,
+    depth: Depth | None = None,
+    threshold: Threshold | None = None,
+    markers: MarkerCounts | None = None,
+) -> list[Binning]:
+    """Bin contigs, and keep what each step found.
 
     Parameters
     ----------
@@ -116,22 +132,25 @@ def assign_bins(
     depth : of these contigs; None bins on composition alone.
     threshold : None finds one from the halves. One with method "percentile" holds for the embeddings as they are: they
         are then neither whitened nor joined with depth. A "fixed" one holds for the whitened vectors with depth.
+    markers : single-copy genes of these contigs, for the mixture; what it returns is not split by them.
 
     Returns
     -------
-    The bins: kept are those with `min_bin_size` contigs or `min_bin_length` bp.
+    The binning in the whitened space, that in the adapted space where there is one, and that after the mixture where
+    there is one. Bins are kept with `min_bin_size` contigs or `min_bin_length` bp.
     """
     as_published = threshold is not None and threshold.method == "percentile"
     if as_published:
-        return _bin_in(vectors, pieces, lengths, None, options, threshold, learned="nothing")
+        return [_bin_in(vectors, pieces, lengths, None, options, threshold, learned="nothing")]
     learned = "whitening" if len(pieces) >= MIN_PIECES else "nothing"
-    binning = _bin_in(*whiten(vectors, pieces), lengths, depth, options, threshold, learned=learned)
-    if threshold is None and options.adapt_from and binning.n_bins >= options.adapt_from and learned != "nothing":
-        logger.info("%d bins: enough genomes to adapt the space to them and bin again", binning.n_bins)
-        binning = _bin_in(*adapt(vectors, pieces), lengths, depth, options, None, learned="adaptation")
-        if binning.depth_share and binning.n_bins and options.mixture_rounds:
-            binning = _refine_by_likelihood(binning, vectors, pieces, lengths, depth, options)
-    return binning
+    found = [_bin_in(*whiten(vectors, pieces), lengths, depth, options, threshold, learned=learned)]
+    n_bins = found[0].n_bins
+    if threshold is None and options.adapt_from and n_bins >= options.adapt_from and learned != "nothing":
+        logger.info("%d bins: enough genomes to adapt the space to them and bin again", n_bins)
+        found.append(_bin_in(*adapt(vectors, pieces), lengths, depth, options, None, learned="adaptation"))
+        if found[-1].depth_share and found[-1].n_bins and options.mixture_rounds:
+            found.append(_refine_by_likelihood(found[-1], vectors, pieces, lengths, depth, options, markers))
+    return found
 
 
 def _bin_in(
@@ -202,13 +221,22 @@ def _keep_again(
 
 
 def _refine_by_likelihood(
-    binning: Binning, vectors: np.ndarray, pieces: Pieces, lengths: np.ndarray, depth: Depth, options: BinningOptions
+    binning: Binning,
+    vectors: np.ndarray,
+    pieces: Pieces,
+    lengths: np.ndarray,
+    depth: Depth,
+    options: BinningOptions,
+    markers: MarkerCounts | None,
 ) -> Binning:
     """The binning after `refine_by_likelihood`; `vectors` and `pieces` are the embeddings as they are."""
     with threadpool_limits(1, "blas"):
         whitened = vectors @ whitening(pieces.vectors)
     profile = depth_profile(depth, unit_rows(whitened), lengths)
-    found = refine_by_likelihood(whitened, profile, lengths, binning.labels, rounds=options.mixture_rounds)
+    find = partial(refine_by_likelihood, whitened, profile, lengths, rounds=options.mixture_rounds, markers=markers)
+    found = find(binning.labels)
+    if markers is not None:
+        found = find(split_by_markers(found, binning.vectors, lengths, markers))
     # A contig long enough is a bin of its own.
     long = np.flatnonzero((found == UNBINNED) & (lengths >= options.min_bin_length) & vectors.any(axis=1))
     found[long] = found.max() + 1 + np.arange(len(long))

@@ -13,16 +13,15 @@ from workflow_lib.markers.counts import MarkerCounts
 
 logger = logging.getLogger(__name__)
 
-_LEAST_DOUBLED = 0.1  # share of the families, in a bin that is looked at: genes cut at contig ends double some, too
+_LEAST_DOUBLED = 0.06  # share of the families, in a bin that is looked at: genes cut at contig ends double some, too
 _LEAST_GAIN = 0.05  # in the score, by which the better part has to beat the whole
 _MAX_STARTS = 10  # pairs of contigs with the same family that a split is begun from
-_LEAST_SCORE = 0.5  # of a bin that counts for a binning
 
 
 def split_by_markers(labels: np.ndarray, vectors: np.ndarray, lengths: np.ndarray, markers: MarkerCounts) -> np.ndarray:
     """Split bins that hold single-copy markers several times, as long as it helps.
 
-    A bin in which a tenth of the families is doubled is cut in two (`parts.two_parts`), from its principal axis and
+    A bin in which 6% of the families are doubled is cut in two (`parts.two_parts`), from its principal axis and
     from up to ten pairs of contigs that have the same family: those are of two genomes. The cut with the best part is
     taken, by `bin_score`, if that part beats the whole by 0.05. Both parts are looked at again.
 
@@ -97,11 +96,14 @@ def bin_score(counts: np.ndarray) -> float:
 
 
 def binning_score(labels: np.ndarray, markers: MarkerCounts) -> float:
-    """How good a binning is: the sum of `bin_score` over its bins where that is at least 0.5."""
+    """How good a binning is: the sum of the squares of `bin_score` over its bins, without negative ones.
+
+    A genome in two bins scores less than in one, and half of a genome counts, as it should where genomes are not whole.
+    """
     score = 0.0
     for label in range(int(labels.max(initial=UNBINNED)) + 1):
         of_bin = bin_score(markers.counts[labels == label]) if markers.families else 0.0
-        score += of_bin if of_bin >= _LEAST_SCORE else 0.0
+        score += max(of_bin, 0.0) ** 2
     return score
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numba
 import numpy as np
+from scipy.stats import hypergeom
 from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import DepthProfile
@@ -23,6 +24,7 @@ from workflow_lib.bin.mixture import (
     settle,
     weighted_means,
 )
+from workflow_lib.markers.counts import MarkerCounts
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +32,21 @@ _PENALTY = 1.5  # times half the logarithm of the contigs, for each number that 
 _MIN_SEPARATION = 2.5  # of two depths in a bin, in standard deviations of the noise
 _MIN_PART, _MIN_SHARE = 5, 0.1  # contigs, and share of them, in the smaller part of a bin
 _CLOSE = 3.0  # standard deviations of a contig's noise between compositions of bins that may be one; times sqrt(L)
+_CLOSE_WITH_MARKERS = 8.0  # the same, of bins whose marker genes complete each other
+_CHANCE = 0.05  # that two genomes have as few marker genes in common, below which their genes complete each other
+_DOUBLED, _DOUBLED_SHARE = 2, 0.1  # markers that parts of a genome have in common at most, or share of the fewer ones
 _PASSES = 4  # of the mixture between two rounds
 _STEPS = 30  # that fit two depths
 
 
 def refine_by_likelihood(
-    whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray, labels: np.ndarray, *, rounds: int
+    whitened: np.ndarray,
+    profile: DepthProfile,
+    lengths: np.ndarray,
+    labels: np.ndarray,
+    *,
+    rounds: int,
+    markers: MarkerCounts | None = None,
 ) -> np.ndarray:
     """Turn bins into a mixture of genomes, and split and merge them by what depth says.
 
@@ -46,6 +57,7 @@ def refine_by_likelihood(
     lengths : int64 (n,) bp.
     labels : int64 (n,) bins from K-medoid, -1 unbinned.
     rounds : of splitting and merging, at most; it ends when there is nothing to split or merge.
+    markers : single-copy genes of the n contigs, if they were sought: see `merge_bins`.
 
     Returns
     -------
@@ -58,17 +70,18 @@ def refine_by_likelihood(
     refined = np.full(len(labels), UNBINNED, dtype=np.int64)
     if (labels[rows] != UNBINNED).any():
         profile = replace(profile, log=profile.log[rows], sampling=profile.sampling[rows])
-        refined[rows] = _refine(*prepare(whitened[rows], profile, lengths[rows]), labels[rows], rounds)
+        counts = markers.counts[rows] if markers is not None else np.zeros((len(rows), 0), dtype=np.uint8)
+        refined[rows] = _refine(*prepare(whitened[rows], profile, lengths[rows]), labels[rows], rounds, counts)
     _, number = np.unique(labels[apart], return_inverse=True)
     refined[apart] = refined.max(initial=UNBINNED) + 1 + number
     return refined
 
 
-def _refine(contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int) -> np.ndarray:
+def _refine(contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int, counts: np.ndarray) -> np.ndarray:
     labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
     for number in range(rounds):
         variance = _noise_about_medians(contigs, labels)
-        labels, n_merged = merge_bins(contigs, noise, bins, variance, labels)
+        labels, n_merged = merge_bins(contigs, noise, bins, variance, labels, counts)
         labels, n_split = split_bins(contigs, variance, labels)
         logger.info("round %d: %d pairs of bins merged, %d bins split", number + 1, n_merged, n_split)
         if not n_merged + n_split:
@@ -104,7 +117,7 @@ def split_bins(contigs: Contigs, variance: np.ndarray, labels: np.ndarray) -> tu
 
 
 def merge_bins(
-    contigs: Contigs, noise: Noise, bins: Bins, variance: np.ndarray, labels: np.ndarray
+    contigs: Contigs, noise: Noise, bins: Bins, variance: np.ndarray, labels: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, int]:
     """Merge pairs of bins that neither composition nor depth tells apart, the closest first, each bin once.
 
@@ -112,15 +125,21 @@ def merge_bins(
     noise of the means is taken off: the more libraries, the more it says that depths are the same. And two depths gain
     less log-likelihood than `split_bins` asks for, with the same `variance`.
 
+    Marker genes, `counts` (n, m), may forbid it: where the two have more than two families in common, and more than a
+    tenth of those of the poorer one. And they may allow it for bins up to 8 sqrt(L) apart: where two genomes would have
+    as few families in common with a probability below 0.05, if genes were lost at random (hypergeometric).
+
     Returns
     -------
     labels, with empty bins left in their numbering, and how many pairs were merged.
     """
     members = _members(labels)
-    pairs = _close_pairs(contigs, noise, bins, labels)
+    found = np.stack([counts[rows].any(axis=0) for rows in members])
+    limit = np.sqrt(contigs.log_depth.shape[1])
+    pairs = _close_pairs(contigs, noise, bins, labels, _CLOSE_WITH_MARKERS * limit if counts.size else _CLOSE * limit)
     labels, used = labels.copy(), set()
-    for i, j in pairs:
-        if i in used or j in used:
+    for distance, i, j in pairs:
+        if i in used or j in used or not _may_be_one(found[i], found[j], is_close=distance < _CLOSE * limit):
             continue
         rows = np.concatenate([members[i], members[j]])
         second = np.arange(len(rows)) >= len(members[i])
@@ -129,6 +148,14 @@ def merge_bins(
             labels[members[j]] = i
             used |= {i, j}
     return labels, len(used) // 2
+
+
+def _may_be_one(found: np.ndarray, others: np.ndarray, *, is_close: bool) -> bool:
+    """Whether the marker families (m,) of two bins speak for one genome, or, if they are close, not against it."""
+    n, n_others, both = np.count_nonzero(found), np.count_nonzero(others), np.count_nonzero(found & others)
+    if both > max(_DOUBLED, _DOUBLED_SHARE * min(n, n_others)):
+        return False
+    return is_close or bool(hypergeom.cdf(both, len(found), n, n_others) < _CHANCE)
 
 
 def _needed(n: int, n_libraries: int) -> float:
@@ -143,21 +170,24 @@ def _members(labels: np.ndarray) -> list[np.ndarray]:
     return np.split(order, np.searchsorted(labels[order], np.arange(n_bins)))[1:]
 
 
-def _close_pairs(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of bins of close composition, the closest first."""
+def _close_pairs(
+    contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray, limit: float
+) -> list[tuple[float, int, int]]:
+    """Distance, in standard deviations of the noise, of pairs of bins nearer than `limit`, the closest first."""
     member = np.flatnonzero(labels != UNBINNED)
     of = labels[member]
     present, of = np.unique(of, return_inverse=True)
     with threadpool_limits(1, "blas"):
         composition = contigs.composition[member] @ bins.axes
     means, precision = weighted_means(composition, of, 1 / noise.composition[member])
-    limit = _CLOSE**2 * contigs.log_depth.shape[1] * np.median(noise.composition)
+    typical = np.median(noise.composition)
     found = []
     for i in range(len(means) - 1):
         square = ((means[i + 1 :] - means[i]) ** 2).sum(axis=1)
         square -= means.shape[1] * (1 / precision[i + 1 :] + 1 / precision[i])
-        found += [(square[j], int(present[i]), int(present[i + 1 + j])) for j in np.flatnonzero(square < limit)]
-    return [(i, j) for _, i, j in sorted(found)]
+        distance = np.sqrt(np.maximum(square, 0) / typical)
+        found += [(distance[j], int(present[i]), int(present[i + 1 + j])) for j in np.flatnonzero(distance < limit)]
+    return sorted(found)
 
 
 def _noise_about_medians(contigs: Contigs, labels: np.ndarray) -> np.ndarray:

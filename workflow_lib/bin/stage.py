@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from workflow_lib.bin.assign import Binning, BinningOptions, assign_bins, split_binning_by_markers
+from workflow_lib.bin.assign import Binning, BinningOptions, binnings, split_binning_by_markers
 from workflow_lib.bin.inputs import read_depth, read_pieces, read_sequence_facts, read_status
 from workflow_lib.bin.marker_split import choose_binning
 from workflow_lib.bin.outputs import (
@@ -98,11 +97,11 @@ def bin_sample(
     logger.info("%d contigs, %d bp, %s", len(lengths), lengths.sum(), _describe_depth(depth))
     threshold = find_threshold(threshold_options, store, has_depth=depth is not None)
     pieces = read_pieces(inputs.pieces)
-    bin_again = partial(assign_bins, store.vectors, lengths, pieces, depth=depth, threshold=threshold)
-    binning = bin_again(options=options)
+    markers = None
     if inputs.marker_genes and inputs.marker_families:
         markers = read_counts(inputs.marker_genes, inputs.marker_families, store.names)
-        binning = _choose_by_markers(binning, markers, lengths, options, bin_again)
+    found = binnings(store.vectors, lengths, pieces, options, depth=depth, threshold=threshold, markers=markers)
+    binning = _choose_by_markers(found, markers, lengths, options) if markers else found[-1]
     rows = describe_bins(binning, store.names, lengths, bases, depth)
     write_assignments(outputs.contig2bin, outputs.bioboxes, store.names, binning, sample)
     write_bins_table(outputs.bins, rows, depth.libraries if depth else [])
@@ -118,22 +117,13 @@ def bin_sample(
 
 
 def _choose_by_markers(
-    binning: Binning,
-    markers: MarkerCounts,
-    lengths: np.ndarray,
-    options: BinningOptions,
-    bin_again: Callable[..., Binning],
+    found: Sequence[Binning], markers: MarkerCounts, lengths: np.ndarray, options: BinningOptions
 ) -> Binning:
-    """The best by its marker genes of this binning and those without its later steps, all split by markers."""
-    found = [binning]
-    if binning.has_mixture:
-        found.append(bin_again(options=replace(options, mixture_rounds=0)))
-    if binning.learned == "adaptation":
-        found.append(bin_again(options=replace(options, adapt_from=0)))
-    found = [split_binning_by_markers(one, lengths, markers, options) for one in found]
-    best = choose_binning([one.labels for one in found], markers)
-    logger.info("by marker genes binning %d of %d is the best", best + 1, len(found))
-    return found[best]
+    """The best by its marker genes of several binnings, each split by markers; the last of equals."""
+    split = [split_binning_by_markers(one, lengths, markers, options) for one in reversed(found)]
+    best = choose_binning([one.labels for one in split], markers)
+    logger.info("by marker genes the binning of step %d of %d is the best", len(found) - best, len(found))
+    return split[best]
 
 
 def _describe_depth(depth) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
 from workflow_lib.quality import Quality
 
+logger = logging.getLogger(__name__)
+
+_LEAST_FOUND = 0.1  # share of the families, from which completeness and contamination are told
 _REMEDY = "delete it and run again: find_markers writes it anew"
 
 
@@ -33,6 +38,40 @@ class MarkerCounts:
             raise InputError(
                 f"counts {self.counts.shape} of {len(self.families)} families, expected (contigs, families)"
             )
+
+
+@dataclass(frozen=True)
+class MarkerGene:
+    """A gene of a marker family: its contig, 1-based place and strand, and the bit score."""
+
+    contig: str
+    marker: str
+    start: int
+    end: int
+    strand: str
+    score: float
+
+
+def write_marker_tables(
+    genes: Iterable[MarkerGene],
+    families: Iterable[tuple[str, str, float]],
+    *,
+    genes_table: str | Path,
+    families_table: str | Path,
+) -> int:
+    """Write a row a gene and a row a family (name, kind of cutoff, its value), in that order; the number of genes."""
+    started, n_genes = time.monotonic(), 0
+    with atomic_open(genes_table) as handle:
+        handle.write("contig\tmarker\tstart\tend\tstrand\tscore\n")
+        for gene in genes:
+            n_genes += 1
+            place = f"{gene.start}\t{gene.end}\t{gene.strand}"
+            handle.write(f"{gene.contig}\t{gene.marker}\t{place}\t{gene.score:.6g}\n")
+    rows = [f"{name}\t{kind}\t{value:.6g}\n" for name, kind, value in families]
+    with atomic_open(families_table) as handle:
+        handle.write("marker\tcutoff\tvalue\n" + "".join(rows))
+    logger.info("%d genes of %d families, %.1f s", n_genes, len(rows), time.monotonic() - started)
+    return n_genes
 
 
 def read_counts(genes_table: str | Path, families_table: str | Path, contigs: Sequence[str]) -> MarkerCounts:
@@ -83,6 +122,9 @@ def write_marker_quality(
 ) -> None:
     """Write markers/{sample}/bins.tsv: a row a bin, by name as in `assignments` (contig -> bin).
 
+    With less than a tenth of the families nothing can be told of a bin (a virus, a plasmid, a clade that lacks them):
+    its completeness and contamination are empty.
+
     Raises
     ------
     InputError
@@ -100,4 +142,6 @@ def write_marker_quality(
             total = markers.counts[members].sum(axis=0, dtype=np.int64)
             quality = marker_quality(markers.counts[members])
             numbers = f"{len(total)}\t{np.count_nonzero(total)}\t{np.count_nonzero(total > 1)}"
-            handle.write(f"{name}\t{numbers}\t{quality.completeness:.6g}\t{quality.contamination:.6g}\n")
+            known = quality.completeness >= _LEAST_FOUND
+            shares = f"{quality.completeness:.6g}\t{quality.contamination:.6g}" if known else "\t"
+            handle.write(f"{name}\t{numbers}\t{shares}\n")

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_lib.errors import InputError, ToolError
 from workflow_lib.fasta import Record, read_fasta
-from workflow_lib.files import atomic_open
-
-logger = logging.getLogger(__name__)
+from workflow_lib.markers.counts import MarkerGene, write_marker_tables
 
 _BATCH_BP = 20_000_000  # contigs whose proteins are held at a time
 _DATABASE_SIZE = 10_000  # proteins that E-values are stated for, whatever the batch: about three genomes
 _CUTOFFS = ("gathering", "trusted")  # bit scores of an HMM, the first one that it has
 
 
-@dataclass(frozen=True)
-class MarkerGene:
-    """A gene of a marker family: its contig, 1-based place and strand, and the bit score."""
-
-    contig: str
-    marker: str
-    start: int
-    end: int
-    strand: str
-    score: float
-
-
-def find_markers(
+def find_hmm_markers(
     contigs: str | Path,
     hmms: str | Path,
     *,
@@ -63,27 +46,12 @@ def find_markers(
     ToolError
         when pyrodigal or pyhmmer is not installed.
     """
-    started = time.monotonic()
     families = _read_hmms(hmms)
-    n_bp, n_genes = 0, 0
-    with atomic_open(genes_table) as handle:
-        handle.write("contig\tmarker\tstart\tend\tstrand\tscore\n")
-        for batch in _batches(read_fasta(contigs)):
-            n_bp += sum(len(record.sequence) for record in batch)
-            for gene in _search(batch, families, e_value, threads):
-                n_genes += 1
-                place = f"{gene.start}\t{gene.end}\t{gene.strand}"
-                handle.write(f"{gene.contig}\t{gene.marker}\t{place}\t{gene.score:.6g}\n")
-    with atomic_open(families_table) as handle:
-        handle.write("marker\tcutoff\tvalue\n")
-        for hmm in families:
-            kind = _cutoff(hmm)
-            value = getattr(hmm.cutoffs, kind)[0] if kind else e_value
-            handle.write(f"{hmm.name}\t{kind or 'e_value'}\t{value:.6g}\n")
-    logger.info(
-        "%d genes of %d families in %.1f Mbp, %.1f s", n_genes, len(families), n_bp / 1e6, time.monotonic() - started
-    )
-    return n_genes
+    cutoffs = [_cutoff(hmm) for hmm in families]
+    values = [getattr(hmm.cutoffs, kind)[0] if kind else e_value for hmm, kind in zip(families, cutoffs, strict=True)]
+    rows = [(hmm.name, kind or "e_value", value) for hmm, kind, value in zip(families, cutoffs, values, strict=True)]
+    genes = (gene for batch in _batches(read_fasta(contigs)) for gene in _search(batch, families, e_value, threads))
+    return write_marker_tables(genes, rows, genes_table=genes_table, families_table=families_table)
 
 
 def _import(name: str):
@@ -93,8 +61,8 @@ def _import(name: str):
         return import_module(name)
     except ImportError as error:
         raise ToolError(
-            f"{name} is not installed, but markers.hmm names marker genes\n"
-            "  To mend it: run with --sdm conda, install it, or set markers.hmm to null"
+            f"{name} is not installed, but markers.method is hmm\n"
+            "  To mend it: run with --sdm conda, install it, or set markers.method to kmers or none"
         ) from error
 
 

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.mixture import _likeliest, assign, estimate, prepare, settle
 from workflow_lib.bin.split_merge import merge_bins, refine_by_likelihood, split_bins
+from workflow_lib.markers import MarkerCounts
 
 N_GENOMES, PER_GENOME, DIM = 12, 60, 24
 NOISE = 0.25  # of log depth
@@ -32,9 +33,18 @@ def community(n_libraries=3, seed=1, close=0, dim=DIM, n=PER_GENOME):
     return composition.astype(np.float32), profile, lengths, truth
 
 
-def refined(sample, labels, rounds=4):
+def refined(sample, labels, rounds=4, markers=None):
     composition, profile, lengths, _ = sample
-    return refine_by_likelihood(composition, profile, lengths, labels, rounds=rounds)
+    return refine_by_likelihood(composition, profile, lengths, labels, rounds=rounds, markers=markers)
+
+
+def marker_genes(rows_of_genomes, n, n_families=40):
+    """One gene of every family in each group of contigs."""
+    rng = np.random.default_rng(3)
+    counts = np.zeros((n, n_families), dtype=np.uint8)
+    for rows in rows_of_genomes:
+        counts[rng.choice(rows, n_families), np.arange(n_families)] = 1
+    return MarkerCounts([f"m{i}" for i in range(n_families)], counts)
 
 
 def test_genomes_of_one_composition_come_apart_by_depth():
@@ -55,6 +65,36 @@ def test_a_genome_in_two_bins_becomes_one():
     found = refined(sample, labels)
     assert len(np.unique(found[sample[3] == 4])) == 1
     assert adjusted_rand_score(sample[3], found) > 0.98
+
+
+def test_parts_of_a_genome_too_far_apart_are_merged_where_their_markers_complete_each_other():
+    composition, profile, lengths, truth = community(n_libraries=1)
+    second = truth == 4
+    second[np.flatnonzero(second)[::2]] = False
+    composition[second] += 0.9 * np.sign(composition[second].mean(axis=0))  # an island of another composition
+    labels = np.where(second, N_GENOMES, truth)
+    sample = composition, profile, lengths, truth
+    genomes = [np.flatnonzero(truth == genome) for genome in range(N_GENOMES)]
+    assert len(np.unique(refined(sample, labels)[truth == 4])) > 1
+    found = refined(sample, labels, markers=marker_genes(genomes, len(truth)))
+    assert adjusted_rand_score(truth, found) > 0.98
+    # With the markers of two genomes the parts stay two bins.
+    halves = [rows for rows in genomes if truth[rows[0]] != 4] + [
+        np.flatnonzero(second),
+        np.flatnonzero((truth == 4) & ~second),
+    ]
+    found = refined(sample, labels, markers=marker_genes(halves, len(truth)))
+    assert adjusted_rand_score(labels, found) > 0.98
+
+
+def test_bins_that_hold_the_same_markers_are_not_merged():
+    sample = community()
+    truth = sample[3]
+    labels = truth.copy()
+    labels[np.flatnonzero(labels == 4)[::2]] = N_GENOMES
+    rows = [np.flatnonzero(labels == label) for label in range(N_GENOMES + 1)]
+    found = refined(sample, labels, markers=marker_genes(rows, len(truth)))
+    assert len(np.unique(found[found >= 0])) == N_GENOMES + 1
 
 
 @pytest.mark.parametrize("n_libraries", [1, 2, 5, 10])
@@ -155,7 +195,9 @@ def test_splitting_and_merging_alone_number_bins_as_they_say():
     assert n_split == 1
     assert split.max() == N_GENOMES
     settled, bins, noise = settle(contigs, noise, sample[3], passes=1)
-    merged, n_merged = merge_bins(contigs, noise, bins, noise.depth, settled)
+    merged, n_merged = merge_bins(
+        contigs, noise, bins, noise.depth, settled, np.zeros((len(settled), 0), dtype=np.uint8)
+    )
     assert n_merged == 0
     assert np.array_equal(merged, settled)
 

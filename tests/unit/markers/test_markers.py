@@ -10,7 +10,7 @@ from workflow_lib.errors import InputError, ToolError
 from workflow_lib.fasta import write_fasta
 from workflow_lib.markers import MarkerCounts, marker_quality, read_counts
 from workflow_lib.markers.counts import write_marker_quality
-from workflow_lib.markers.genes import find_markers
+from workflow_lib.markers.genes import find_hmm_markers
 from workflow_lib.quality import Quality, read_quality
 
 
@@ -22,7 +22,7 @@ def rows(path) -> list[dict[str, str]]:
 def search(folder, contigs: dict[str, str], **options) -> tuple[list, list]:
     write_fasta(folder / "contigs.fa.gz", ((name, sequence.encode()) for name, sequence in contigs.items()))
     paths = {"genes_table": folder / "genes.tsv", "families_table": folder / "families.tsv"}
-    n = find_markers(folder / "contigs.fa.gz", folder / "markers.hmm", **paths, **options)
+    n = find_hmm_markers(folder / "contigs.fa.gz", folder / "markers.hmm", **paths, **options)
     found = rows(paths["genes_table"])
     assert n == len(found)
     return found, rows(paths["families_table"])

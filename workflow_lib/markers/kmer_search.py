@@ -1,0 +1,216 @@
+"""Marker genes by their amino-acid k-mers: no gene prediction, no profiles, tens of Mbp a second."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+import numba
+import numpy as np
+
+from workflow_lib.blocks import map_in_order
+from workflow_lib.embed.base import as_bytes
+from workflow_lib.embed.kmers import compiled
+from workflow_lib.fasta import read_fasta
+from workflow_lib.markers.counts import MarkerGene, write_marker_tables
+from workflow_lib.markers.table import N_CODES, RESIDUES, SHIPPED, K, MarkerTable, load_table
+
+_DRIFT = 25  # residues that the place in the family may move between two k-mers of a gene: insertions, deletions
+_GAP = 600  # bp between two k-mers of a gene, at most
+_CHAINS = 4  # genes of a family and strand that are followed at a time
+_LEAST_SPAN = 0.5  # share of a typical gene that is recognised: the end of a contig leaves one part so long
+_NEAR = 300  # bp between parts of a gene that are taken for one
+_BASES = "TCAG"
+_CODE_TABLE = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"  # NCBI table 11, codons in TCAG order
+
+
+def _codons() -> tuple[np.ndarray, np.ndarray]:
+    """Residue of every codon of the forward strand, and of its reverse complement: uint8 (64,), 255 for stop."""
+    forward = np.array([RESIDUES.find(residue) % 256 for residue in _CODE_TABLE], dtype=np.uint8)
+    opposite = np.array([_BASES.index(base) for base in "AGTC"])  # of T, C, A, G
+    codons = np.arange(64)
+    first, second, third = codons // 16, codons // 4 % 4, codons % 4
+    return forward, forward[opposite[third] * 16 + opposite[second] * 4 + opposite[first]]
+
+
+def _nucleotides() -> np.ndarray:
+    codes = np.full(256, 4, dtype=np.uint8)
+    for code, base in enumerate(_BASES):
+        codes[ord(base)] = codes[ord(base.lower())] = code
+    codes[ord("U")] = codes[ord("u")] = _BASES.index("T")
+    return codes
+
+
+_FORWARD, _REVERSE = _codons()
+_NUCLEOTIDES = _nucleotides()
+
+
+def protein_codes(sequence: str) -> np.ndarray:
+    """Code of the k-mer at every place of a protein, int64; -1 where a residue is not one of the twenty."""
+    digit = np.array([RESIDUES.find(residue) for residue in sequence], dtype=np.int64)
+    if len(digit) < K:
+        return np.zeros(0, dtype=np.int64)
+    windows = np.lib.stride_tricks.sliding_window_view(digit, K)
+    codes = windows @ (len(RESIDUES) ** np.arange(K - 1, -1, -1))
+    return np.where((windows < 0).any(axis=1), -1, codes)
+
+
+@compiled("Tuple((int64[::1], int64[::1]))(uint8[::1], uint8[::1], uint8[::1], uint8[::1])")
+def _translated(text, nucleotides, forward, reverse):  # pragma: no cover -- compiled
+    """Code of the k-mer that begins at every base, and on the other strand of the one that ends there."""
+    n = len(text)
+    size = max(n - 3 * K + 1, 0)
+    codes, others = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
+    top = 20 ** (K - 1)
+    for frame in range(3):
+        code, other, run, other_run = 0, 0, 0, 0
+        for i in range(frame, n - 2, 3):
+            a, b, c = nucleotides[text[i]], nucleotides[text[i + 1]], nucleotides[text[i + 2]]
+            residue, opposite = 255, 255
+            if a < 4 and b < 4 and c < 4:
+                codon = a * 16 + b * 4 + c
+                residue, opposite = forward[codon], reverse[codon]
+            run = 0 if residue == 255 else run + 1
+            other_run = 0 if opposite == 255 else other_run + 1
+            code = 0 if residue == 255 else code % top * 20 + residue
+            other = 0 if opposite == 255 else other // 20 + opposite * top
+            start = i - 3 * (K - 1)
+            if run >= K:
+                codes[start] = code
+            if other_run >= K:
+                others[start] = other
+    return codes, others
+
+
+@numba.njit(cache=True, nogil=True)
+def _chain(codes, index, family, place, weight, thresholds, genes):  # pragma: no cover -- compiled
+    """Follow genes along a strand: rows of `genes` are family, first and last k-mer, score; how many there are.
+
+    A gene is a chain of k-mers of one family whose places in the family fit their places on the strand. Of k-mers that
+    overlap the heaviest counts.
+    """
+    n_families = len(thresholds)
+    diagonal, score, heaviest = np.zeros((3, n_families, _CHAINS))
+    first, last, counted = np.full((3, n_families, _CHAINS), -(_GAP + 1), np.int64)
+    n_genes = 0
+    for i in range(len(codes) + 1):
+        at_end = i == len(codes)
+        if not at_end and (codes[i] < 0 or index[codes[i]] < 0):
+            continue
+        entry = 0 if at_end else index[codes[i]]
+        start, stop = (0, n_families) if at_end else (family[entry], family[entry] + 1)
+        for f in range(start, stop):
+            chosen, oldest = -1, 0
+            where = i / 3 - (0 if at_end else place[entry])
+            for c in range(_CHAINS):
+                if at_end and score[f, c] >= thresholds[f]:
+                    n_genes = _put(genes, n_genes, f, first[f, c], last[f, c], score[f, c])
+                oldest = c if last[f, c] < last[f, oldest] else oldest
+                fits = i - last[f, c] <= _GAP and abs(where - diagonal[f, c]) <= _DRIFT
+                if fits and (chosen < 0 or score[f, c] > score[f, chosen]):
+                    chosen = c
+            if at_end:
+                continue
+            w = weight[entry]
+            c = oldest if chosen < 0 else chosen
+            if chosen < 0:
+                if score[f, c] >= thresholds[f]:
+                    n_genes = _put(genes, n_genes, f, first[f, c], last[f, c], score[f, c])
+                score[f, c], first[f, c], counted[f, c], heaviest[f, c] = 0.0, i, i - 3 * K, 0.0
+            if i - counted[f, c] >= 3 * K:
+                score[f, c] += w
+                counted[f, c], heaviest[f, c] = i, w
+            elif w > heaviest[f, c]:
+                score[f, c] += w - heaviest[f, c]
+                counted[f, c], heaviest[f, c] = i, w
+            last[f, c], diagonal[f, c] = i, where
+    return n_genes
+
+
+@numba.njit(cache=True, nogil=True)
+def _put(genes, n_genes, family, first, last, score):  # pragma: no cover -- compiled
+    """Add a row to `genes`; the new number of rows."""
+    genes[n_genes, 0], genes[n_genes, 1], genes[n_genes, 2], genes[n_genes, 3] = family, first, last, score
+    return n_genes + 1
+
+
+def both_strands(sequence: str | bytes) -> tuple[np.ndarray, np.ndarray]:
+    """k-mers of a contig's six reading frames, int64 (bp - 14,): from each base on, and on the other strand up to it.
+
+    -1 where a codon is a stop or holds another letter than A, C, G, T or U.
+    """
+    text = np.frombuffer(bytearray(as_bytes([sequence])[0]), dtype=np.uint8)
+    return _translated(text, _NUCLEOTIDES, _FORWARD, _REVERSE)
+
+
+class MarkerSearch:
+    """Finds the genes of a `MarkerTable`. It holds an array of 13 MB; threads may share it."""
+
+    def __init__(self, table: MarkerTable) -> None:
+        self._table = table
+        self._index = np.full(N_CODES, -1, dtype=np.int32)
+        self._index[table.codes] = np.arange(len(table.codes), dtype=np.int32)
+
+    def genes(self, contig: str, sequence: str | bytes) -> list[MarkerGene]:
+        """Marker genes of a contig, by their place; parts of one gene, and families that overlap, count once.
+
+        A gene of which less than half is recognised is left out, so that one that is cut by the ends of two contigs is
+        not found on both.
+        """
+        table, found = self._table, []
+        for strand, codes in zip("+-", both_strands(sequence), strict=True):
+            # A gene of the other strand is read from its own start.
+            codes = codes if strand == "+" else np.ascontiguousarray(codes[::-1])
+            rows = np.empty((len(codes) // (3 * K) + _CHAINS * len(table.families), 4))
+            n = _chain(codes, self._index, table.family, table.place, table.weight, table.thresholds, rows)
+            for family, first, last, score in rows[:n].tolist():
+                start, end = int(first) + 1, int(last) + 3 * K
+                if end - start + 1 < _LEAST_SPAN * 3 * table.lengths[int(family)]:
+                    continue
+                if strand == "-":
+                    start, end = len(codes) + 3 * K - end, len(codes) + 3 * K - start
+                found.append(MarkerGene(contig, table.families[int(family)], start, end, strand, score))
+        return _distinct(found)
+
+
+def _distinct(found: list[MarkerGene]) -> list[MarkerGene]:
+    """The best of genes that overlap, or of one family and strand that are near."""
+    kept: list[MarkerGene] = []
+    for gene in sorted(found, key=lambda gene: (-gene.score, gene.marker)):
+        if not any(_same(gene, other) for other in kept):
+            kept.append(gene)
+    return sorted(kept, key=lambda gene: (gene.start, gene.marker))
+
+
+def _same(one: MarkerGene, other: MarkerGene) -> bool:
+    near = _NEAR if (one.marker, one.strand) == (other.marker, other.strand) else 0
+    return one.start <= other.end + near and other.start <= one.end + near
+
+
+def find_kmer_markers(
+    contigs: str | Path,
+    *,
+    genes_table: str | Path,
+    families_table: str | Path,
+    threads: int = 1,
+    folder: str | Path = SHIPPED,
+) -> int:
+    """Find the genes of the families that novabin ships in a FASTA file; write the tables of `find_markers`.
+
+    Returns
+    -------
+    The number of genes found; the same at any number of threads.
+
+    Raises
+    ------
+    InputError
+        when the FASTA file or the table of `folder` cannot be read.
+    """
+    table = load_table(folder)
+    search = MarkerSearch(table)
+    with ThreadPoolExecutor(threads) as pool:
+        found = map_in_order(pool, lambda record: search.genes(record.name, record.sequence), read_fasta(contigs), 64)
+        families = zip(table.families, ["score"] * len(table.families), table.thresholds, strict=True)
+        genes = chain.from_iterable(found)
+        return write_marker_tables(genes, families, genes_table=genes_table, families_table=families_table)
