@@ -7,14 +7,16 @@ a table of whole genomes that stand in for those of the reference with the same 
 from the reference itself: a share of its clades is held out at every rank, for choosing what may not be chosen on
 --queries.
 
-Printed: realised false discovery rate and power a rank, length and level; AUROC and true positive rate at a false
-discovery rate of 10% of new strains against new species, genera, phyla, by score.
+Printed: realised false discovery rate and power a rank, length and level, of bins also with a tenth of foreign contigs;
+AUROC and true positive rate at a false discovery rate of 10% of new strains against new species, genera and phyla, by
+score.
 """
 
 import argparse
 import csv
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from workflow_lib.index.reference import embed_reference, length_strata
 from workflow_lib.novelty import Settings, call_bins, call_contigs, read_calibration
 from workflow_lib.novelty.build import build_calibrated_index, read_pieces
 from workflow_lib.novelty.design import TESTS
+from workflow_lib.novelty.scores import combine_scores
 from workflow_lib.novelty.sketch import sketch_genomes
 from workflow_lib.tables import Genome
 
@@ -37,6 +40,7 @@ LEVELS = (0.05, 0.1, 0.2)
 REPEATS = 20
 MMSEQS_REPEATS = 3
 BIN_CONTIGS = 30
+CONTAMINATED, FOREIGN = "contaminated", 3  # bins of which so many contigs are of the next genome's bin
 SETTINGS = Settings(alpha=0.1, min_length=2000, min_calibration=20)
 
 
@@ -84,7 +88,7 @@ def split_reference(rows: list[dict], full: Path | None, rng: np.random.Generato
     return kept, queries
 
 
-def build(rows: list[dict], embedder, folder: Path, *, with_identity: bool = True):
+def build(rows: list[dict], embedder, folder: Path):
     """Index the reference with its calibration and sketch, through the files."""
     genomes = {row["genome_id"]: Genome(row["genome_id"], row["fasta"], row["taxonomy"]) for row in rows}
     windows, pieces = embed_reference(
@@ -97,15 +101,16 @@ def build(rows: list[dict], embedder, folder: Path, *, with_identity: bool = Tru
         shard_folder=folder / "shards",
         shard_mbp=8,
     )
-    sketch = sketch_genomes(genomes.values(), scale=50) if with_identity else None
+    sketch = sketch_genomes(genomes.values(), scale=50)
     taxonomy = {name: genome.taxonomy for name, genome in genomes.items()}
     build_calibrated_index(
         *(windows, pieces, taxonomy, folder),
         factory="Flat",
-        neighbours=3,
+        neighbours=1,
         n_pieces=8,
+        contamination=0.1,
         sketch=sketch,
-        sequences=read_pieces(genomes, pieces.names) if with_identity else None,
+        sequences=read_pieces(genomes, pieces.names),
     )
     index = load_index(folder)
     return index, read_calibration(folder, index), sketch
@@ -134,18 +139,23 @@ def cut_queries(rows: list[dict], rng: np.random.Generator) -> dict:
     return found
 
 
-def call(kind, sequences: list[bytes], n: int, embedder, built, folder: Path):
+def call(kind, sequences: list[bytes], n: int, embedder, built, folder: Path, settings: Settings):
     """Results of each repeat: every genome gives one contig or one bin to it."""
     index, calibration, sketch = built
-    named = [(f"{kind}.{i}", sequence) for i, sequence in enumerate(sequences)]
+    is_bin = kind in ("bin", CONTAMINATED)
+    named = [(f"{'bin' if is_bin else kind}.{i}", sequence) for i, sequence in enumerate(sequences)]
     names, vectors = embed_records(embedder, named, shard_folder=folder / "shards", shard_mbp=8)
     lengths = np.array([len(sequence) for sequence in sequences])
     per_genome = np.arange(len(sequences)).reshape(n, REPEATS, -1)
+    if kind == CONTAMINATED:
+        per_genome = np.concatenate(
+            [per_genome[:, :, FOREIGN:], np.roll(per_genome, 1, axis=0)[:, :, :FOREIGN]], axis=2
+        )
     for repeat in range(REPEATS):
         rows = per_genome[:, repeat].ravel()
-        own = [names[i] for i in rows], lengths[rows], SETTINGS
-        matches = sketch.match((sequences[i] for i in rows), index.table.genomes) if sketch else None
-        if kind == "bin":
+        own = [names[i] for i in rows], lengths[rows], settings
+        matches = sketch.match((sequences[i] for i in rows), index.table.genomes)
+        if is_bin:
             bins = {str(g): np.arange(g * BIN_CONTIGS, (g + 1) * BIN_CONTIGS) for g in range(n)}
             yield call_bins(index, calibration, bins, vectors[rows], *own, matches=matches)
         else:
@@ -169,7 +179,7 @@ def report(kind, kinds: np.ndarray, results: list) -> None:
     known = q[:, :, TESTS.index("known")] <= 0.1
     wrong = (known & (kinds != "strain")).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     print(f"{kind}\tknown\t0.1\t{wrong.mean():.3f}\t\t\t{known[:, kinds == 'strain'].mean():.2f}")
-    if kind == "bin":
+    if kind in ("bin", CONTAMINATED):
         reasons = [reason for result in results for reason in result.reasons]
         print(f"# bins abstained from: { {reason: reasons.count(reason) for reason in set(reasons)} }")
 
@@ -225,7 +235,7 @@ def main() -> None:
     parser.add_argument("--queries", type=Path)
     parser.add_argument("--split", type=int, help="seed: hold out clades of the reference instead of --queries")
     parser.add_argument("--embedder", default="compact", help="name or folder")
-    parser.add_argument("--plain", action="store_true", help="scores without identities")
+    parser.add_argument("--fdr", default="adaptive", help="or benjamini_hochberg")
     parser.add_argument(
         "--mmseqs", action="store_true", help="best hits of MMseqs2 beside the scores (must be on PATH)"
     )
@@ -237,25 +247,28 @@ def main() -> None:
         queries = read_table(arguments.queries)
     else:
         reference, queries = split_reference(reference, arguments.full, rng)
-    kinds = np.array([row["held_out_at"] for row in queries])
+    kinds, settings = np.array([row["held_out_at"] for row in queries]), replace(SETTINGS, fdr=arguments.fdr)
     print(
         "#", arguments.embedder, len(reference), "reference;", {name: int((kinds == name).sum()) for name in NOVEL_AT}
     )
     embedder = load_embedder(arguments.embedder, threads=arguments.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        built = build(reference, embedder, folder, with_identity=not arguments.plain)
+        built = build(reference, embedder, folder)
         print("kind\trank\tlevel\trealised\terror\tp<=level\tpower")
         found = {}
         cuts = cut_queries(queries, rng)
+        cuts[CONTAMINATED] = cuts["bin"]
         for kind, sequences in cuts.items():
-            found[kind] = list(call(kind, sequences, len(kinds), embedder, built, folder))
+            found[kind] = list(call(kind, sequences, len(kinds), embedder, built, folder, settings))
             report(kind, kinds, found[kind])
         print("kind\tscore\t" + "\t".join(f"AUROC {rank}\tTPR {rank}" for rank in RANKS))
         for kind, results in found.items():
-            for name in ("score", "identity", "s1", "s2", "d1"):
-                scores = np.array([getattr(result.neighbours, name) for result in results])
-                separate(kind, name, kinds, 1 - scores if name == "identity" else scores)
+            near = [result.neighbours for result in results]
+            separate(kind, "score", kinds, np.array([one.score for one in near]))
+            separate(kind, "identity alone", kinds, np.array([1 - one.identity for one in near]))
+            separate(kind, "no identity", kinds, np.array([combine_scores(one.s1, one.s2, 0) for one in near]))
+            separate(kind, "nearest distance", kinds, np.array([one.s1 for one in near]))
             if arguments.mmseqs and kind in (3000, 10_000, "bin"):
                 scores = best_hits(cuts[kind], len(kinds), reference, folder, threads=arguments.threads)
                 separate(kind, "MMseqs2", kinds, -scores)

@@ -223,6 +223,11 @@ def get_index_options():
     }
 
 
+def get_novelty_settings():
+    """How novelty calls are made."""
+    return {key: config["novelty"][key] for key in ("alpha", "min_length", "min_calibration", "fdr")}
+
+
 def get_sweep_configurations():
     """File names -> kinds of index that the sweep measures, exact search and, where asked for, MMseqs2 among them."""
     kinds = ["Flat", *config["sweep"]["configurations"], *["MMseqs2"][: config["sweep"]["mmseqs"]]]

@@ -174,6 +174,7 @@ rule calibrate_index:
         device=config["index"]["device"],
         pieces=config["index"]["calibration_pieces"],
         neighbours=config["novelty"]["neighbours"],
+        contamination=config["novelty"]["contamination"],
     script:
         "../scripts/calibrate_index.py"
 

@@ -55,9 +55,7 @@ rule call_novelty:
         runtime=get_runtime(10, 60),
     params:
         version=[stage_version("novelty"), stage_version("index")],
-        alpha=config["novelty"]["alpha"],
-        min_length=config["novelty"]["min_length"],
-        min_calibration=config["novelty"]["min_calibration"],
+        settings=get_novelty_settings(),
     script:
         "../scripts/call_novelty.py"
 
@@ -88,6 +86,7 @@ rule measure_calibration:
         runtime=get_runtime(15, 30),
     params:
         version=[stage_version("novelty"), stage_version("index")],
+        settings=get_novelty_settings(),
         seed=config["index"]["seed"],
     script:
         "../scripts/measure_calibration.py"

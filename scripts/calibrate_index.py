@@ -22,6 +22,7 @@ def main(snakemake) -> None:
         pieces,
         neighbours=params.neighbours,
         n_pieces=params.pieces,
+        contamination=params.contamination,
         device=params.device if snakemake.resources.gpu else "cpu",
         sketch=read_sketch(Path(snakemake.input.sketch).parent),
         sequences=read_pieces(load_reference(snakemake.input.table), pieces.names),

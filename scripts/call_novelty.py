@@ -14,7 +14,7 @@ def main(snakemake) -> None:
         given.contig2bin,
         given.status,
         Path(given.index).parent,
-        settings=Settings(alpha=params.alpha, min_length=params.min_length, min_calibration=params.min_calibration),
+        settings=Settings(**params.settings),
         sketch_folder=Path(given.sketch).parent,
         contigs_fasta=given.fasta,
         contigs_path=snakemake.output.contigs,

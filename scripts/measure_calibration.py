@@ -6,6 +6,7 @@ from workflow_lib.log import run_script
 
 
 def main(snakemake) -> None:
+    from workflow_lib.novelty import Settings
     from workflow_lib.novelty.honesty import measure_calibration
     from workflow_lib.tables import load_reference
 
@@ -13,6 +14,7 @@ def main(snakemake) -> None:
         Path(snakemake.input.index).parent,
         {genome.name: genome for genome in load_reference(snakemake.input.table).values()},
         Path(snakemake.output.rates).parent,
+        settings=Settings(**snakemake.params.settings),
         seed=snakemake.params.seed,
     )
 

@@ -14,7 +14,8 @@ from workflow_lib.index import SearchIndex, build_index, load_index
 from workflow_lib.index.base import UNCALIBRATED_NAME
 from workflow_lib.index.windows import parse_window, tabulate_windows
 from workflow_lib.manifest import MANIFEST_NAME
-from workflow_lib.novelty.calibrate import CALIBRATION_NAME, calibrate, write_calibration
+from workflow_lib.novelty.calibrate import calibrate
+from workflow_lib.novelty.calibration_set import CALIBRATION_NAME, write_calibration
 from workflow_lib.novelty.scores import genome_means
 from workflow_lib.novelty.sketch import Sketch
 from workflow_lib.store import EmbeddingStore
@@ -32,6 +33,7 @@ def build_calibrated_index(
     factory: str,
     neighbours: int,
     n_pieces: int,
+    contamination: float = 0.0,
     sketch: Sketch | None = None,
     sequences: Iterable[bytes] | None = None,
 ) -> SearchIndex:
@@ -44,6 +46,7 @@ def build_calibrated_index(
     factory : as of `index.plan_index`.
     neighbours : distinct genomes whose mean distance is the score.
     n_pieces : pieces a genome and stratum, as embedded.
+    contamination : largest foreign share of a simulated bin, see `calibrate`.
     sketch, sequences : the sketch of the genomes, and the pieces' sequences in their order; both or neither. With them
         the scores hold identities.
 
@@ -61,7 +64,12 @@ def build_calibrated_index(
     )
     index.save(folder, name=UNCALIBRATED_NAME)
     return calibrate_index(
-        folder, windows, pieces, neighbours=neighbours, n_pieces=n_pieces, sketch=sketch, sequences=sequences
+        *(folder, windows, pieces),
+        neighbours=neighbours,
+        n_pieces=n_pieces,
+        contamination=contamination,
+        sketch=sketch,
+        sequences=sequences,
     )
 
 
@@ -72,6 +80,7 @@ def calibrate_index(
     *,
     neighbours: int,
     n_pieces: int,
+    contamination: float = 0.0,
     device: str = "cpu",
     sketch: Sketch | None = None,
     sequences: Iterable[bytes] | None = None,
@@ -81,7 +90,7 @@ def calibrate_index(
     Parameters
     ----------
     windows, pieces : of the index's genomes, as `embed_reference` makes them; of other genomes they are passed over.
-    neighbours, n_pieces, sketch, sequences : as of `build_calibrated_index`.
+    neighbours, n_pieces, contamination, sketch, sequences : as of `build_calibrated_index`.
     device : of the search.
     """
     folder = Path(folder)
@@ -92,6 +101,7 @@ def calibrate_index(
         *(index, *genome_means(windows, index.table.genomes), pieces),
         k=neighbours,
         n_pieces=n_pieces,
+        contamination=contamination,
         matches=matches,
     )
     write_calibration(folder / CALIBRATION_NAME, calibration)
@@ -102,6 +112,7 @@ def calibrate_index(
         calibration_id=calibration.calibration_id,
         neighbours=neighbours,
         calibration_pieces=n_pieces,
+        contamination=contamination,
         strata=pieces.manifest["strata"],
         seed=pieces.manifest["seed"],
         sketch_id=sketch.sketch_id if sketch else None,

@@ -8,6 +8,7 @@ import numpy as np
 
 from workflow_lib.novelty.conformal import benjamini_hochberg, monotone_over_ranks
 from workflow_lib.novelty.design import KNOWN, REFERENCE, TEST_RANKS, TESTS
+from workflow_lib.novelty.mixture import estimate_shares
 
 _RANK_COLUMNS = [TESTS.index(rank) for rank in TEST_RANKS]
 ABSTAIN, AMBIGUOUS, NOVEL = "abstain", "ambiguous", "novel"
@@ -35,17 +36,24 @@ class Calls:
     conflict: np.ndarray
 
 
-def decide(p: np.ndarray, n_units: np.ndarray, *, alpha: float) -> Calls:
+def decide(
+    p: np.ndarray, n_units: np.ndarray, *, alpha: float, classes: tuple[np.ndarray, np.ndarray] | None = None
+) -> Calls:
     """Call every query at the false discovery rate `alpha`, within a rank and over the queries given.
 
     Parameters
     ----------
     p : float64 (m, T), NaN where a test cannot be made.
     n_units : int64 (m, T), calibration units.
+    classes : likelihoods, float64 (m, ranks + 1), of the classes of queries: the null of each rank of `TEST_RANKS`,
+        and what is novel at all of them; NaN as p; and their calibration units, int64, of the same shape. With them
+        the false discoveries expected are counted class by class (see `mixture_p`), else every query counts as one at
+        the edge of the null (Benjamini & Hochberg 1995).
     """
-    p = p.copy()
-    p[:, _RANK_COLUMNS] = monotone_over_ranks(p[:, _RANK_COLUMNS])
-    q = np.column_stack([benjamini_hochberg(p[:, column]) for column in range(len(TESTS))])
+    plain = p.copy()
+    plain[:, _RANK_COLUMNS] = monotone_over_ranks(p[:, _RANK_COLUMNS])
+    counted = plain if classes is None else _count_by_class(p, plain, *classes)
+    q = np.column_stack([benjamini_hochberg(counted[:, column]) for column in range(len(TESTS))])
     decided = [_decide_one(row, alpha) for row in q]
     tests = [test for _, test, _ in decided]
     n_cal = np.array(
@@ -53,7 +61,46 @@ def decide(p: np.ndarray, n_units: np.ndarray, *, alpha: float) -> Calls:
         dtype=np.int64,
     )
     conflict = np.array([conflict for *_, conflict in decided], dtype=bool)
-    return Calls(p, q, [call for call, *_ in decided], tests, n_cal, conflict)
+    return Calls(plain, q, [call for call, *_ in decided], tests, n_cal, conflict)
+
+
+def _count_by_class(p: np.ndarray, plain: np.ndarray, likelihoods: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """p-values, float64 (m, T), whose sum over the queries is that of the false discoveries expected of each class."""
+    counted = plain.copy()
+    used = np.isfinite(likelihoods[:, :-1]).any(axis=0)
+    if not used.any():
+        return counted
+    columns = np.array(_RANK_COLUMNS)[used]
+    own = np.append(used, True)
+    fewest = np.where(np.isfinite(likelihoods), units, units.max(initial=0)).min(axis=0, initial=units.max(initial=0))
+    shares, bounds = estimate_shares(likelihoods[:, own], fewest[own])
+    counted[:, columns] = np.minimum(mixture_p(p[:, columns], bounds[:-1]), plain[:, columns])
+    if used[0]:
+        known = 1 - shares[0] + (bounds[0] - shares[0])
+        counted[:, TESTS.index(KNOWN)] *= min(known, 1)
+    return counted
+
+
+def mixture_p(p: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Probability, float64 (m, ranks), that a query is novel at no rank up to r and scores as high: sum of share x p.
+
+    A query that is not novel at a rank is of one of the classes up to it: novel below that rank only. Of n queries of a
+    class, n p are expected to score as high. This times m is the expected number of false discoveries: Storey's (2002,
+    J. R. Stat. Soc. B 64:479) procedure with a null hypothesis of several parts. Never above p itself.
+
+    Parameters
+    ----------
+    p : float64 (m, ranks), NaN where not tested; a class without p takes that of the next rank, which is larger.
+    shares : float64 (ranks,), of all queries in each class.
+    """
+    filled, total, result = p.copy(), np.zeros(len(p)), np.empty_like(p)
+    for column in range(p.shape[1] - 2, -1, -1):
+        missing = np.isnan(filled[:, column])
+        filled[missing, column] = filled[missing, column + 1]
+    for column in range(p.shape[1]):
+        total = total + shares[column] * np.where(np.isnan(filled[:, column]), 0, filled[:, column])
+        result[:, column] = np.where(np.isnan(p[:, column]), np.nan, total)
+    return np.minimum(result, 1)
 
 
 def _decide_one(q: np.ndarray, alpha: float) -> tuple[str, str, bool]:

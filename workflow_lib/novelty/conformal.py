@@ -42,6 +42,22 @@ class Calibration:
         # The sums of 1/size have rounding errors of about 1e-13: a count of a whole unit must not be lost to them.
         return np.minimum((1 + np.round(counts, 9)) / (self.n_units + 1), 1.0)
 
+    def spread_over(self, cuts: np.ndarray) -> np.ndarray:
+        """Share, float64 (len(cuts) + 1,), of the scores below, between and from `cuts` on, units weighing the same.
+
+        One more unit lies evenly, so that no share is 0, and shares of few units say little.
+        """
+        cells = np.searchsorted(cuts, self._scores, side="right")
+        counts = np.bincount(cells, np.diff(self._weights), minlength=len(cuts) + 1)
+        return (counts + 1 / len(counts)) / (self.n_units + 1)
+
+    def quantiles(self, levels: np.ndarray) -> np.ndarray:
+        """Scores at the levels (0 to 1) of the weight, units weighing the same; none without scores."""
+        if not len(self._scores):
+            return np.zeros(0)
+        rows = np.searchsorted(self._weights[1:], levels * self.n_units)
+        return self._scores[np.minimum(rows, len(self._scores) - 1)]
+
     @property
     def smallest_p(self) -> float:
         """The smallest p-value, and smallest q-value, that can ever come out: 1 / (units + 1)."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workflow_lib.index.base import to_chord
 from workflow_lib.taxonomy import RANKS
 
 TEST_RANKS = tuple(reversed(RANKS))[:-1]  # species ... phylum; everything is known at the rank of domain
@@ -14,6 +15,11 @@ TESTS = (REFERENCE, *TEST_RANKS, KNOWN)
 # No test: the highest taxon in use is left out, as of a query that is novel at every rank. For measuring power.
 OUTSIDE = "outside"
 CALIBRATED = (*TESTS, OUTSIDE)
+
+
+# Without this many genomes that show how near members of a taxon are, every nameless genome might be of it.
+_MIN_PAIRS = 20
+_NEAR_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -35,14 +41,29 @@ class Design:
     units: np.ndarray
     _codes: dict[str, np.ndarray]
     _lower: dict[str, str | None]
+    _means: np.ndarray | None
+    _limits: dict[str, float]
 
     def excluded(self, test: str, genome: int) -> np.ndarray:
         """bool (G,): the genomes left out when `genome` calibrates `test`."""
-        return _excluded(self._codes, self._lower[test], genome, strict=test == KNOWN)
+        lower = self._lower[test]
+        excluded = _excluded(self._codes, lower, genome, strict=test == KNOWN)
+        nameless = excluded & (self._codes[lower] < 0) if lower in self._limits else np.zeros(len(excluded), dtype=bool)
+        if nameless.any():
+            nearest = _nearest(self._means, np.flatnonzero(nameless), np.flatnonzero(excluded & ~nameless))
+            excluded[nameless] = nearest <= self._limits[lower]
+        return excluded
 
 
-def make_design(lineages: list[dict[str, str]]) -> Design:
-    """Work out the design from the taxonomy of the indexed genomes (rank -> name; missing ranks are unknown)."""
+def make_design(lineages: list[dict[str, str]], means: np.ndarray | None = None) -> Design:
+    """Work out the design from the taxonomy of the indexed genomes (rank -> name; missing ranks are unknown).
+
+    Parameters
+    ----------
+    means : float32 (G, d), unit rows, see `scores.genome_means`. With them a genome without a name at a rank counts as
+        a possible member of a taxon only where it is as near to it as 95% of the named members are to their nearest;
+        without, wherever its names do not forbid it.
+    """
     n = len(lineages)
     codes = {rank: _encode([lineage.get(rank) for lineage in lineages]) for rank in TEST_RANKS}
     in_use = [rank for rank in TEST_RANKS if (codes[rank] >= 0).any()]
@@ -59,7 +80,30 @@ def make_design(lineages: list[dict[str, str]]) -> Design:
     if in_use:
         lower[OUTSIDE] = in_use[-1]
         units[CALIBRATED.index(OUTSIDE)] = _rank_units(codes, None, in_use[-1], strict=False)
-    return Design(units, codes, lower)
+    limits = {} if means is None else {rank: _near_limit(codes, rank, means) for rank in in_use}
+    return Design(units, codes, lower, means, {rank: limit for rank, limit in limits.items() if limit is not None})
+
+
+def _near_limit(codes: dict[str, np.ndarray], rank: str, means: np.ndarray) -> float | None:
+    """Distance within which 95% of the genomes have their nearest of the same taxon; None where too few show it.
+
+    Of a taxon above species, only genomes of other species count.
+    """
+    found = []
+    for taxon in range(codes[rank].max(initial=-1) + 1):
+        members = np.flatnonzero(codes[rank] == taxon)
+        for genome in members:
+            others = members[members != genome]
+            if rank != TEST_RANKS[0]:
+                others = others[codes[TEST_RANKS[0]][others] != codes[TEST_RANKS[0]][genome]]
+            if len(others):
+                found.append(_nearest(means, np.array([genome]), others)[0])
+    return float(np.quantile(found, _NEAR_LEVEL)) if len(found) >= _MIN_PAIRS else None
+
+
+def _nearest(means: np.ndarray, genomes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Distance, float64, of each of some genomes to the nearest of others."""
+    return to_chord((means[genomes].astype(np.float64) @ means[others].T.astype(np.float64)).max(axis=1))
 
 
 def _rank_units(codes: dict[str, np.ndarray], rank: str | None, lower: str | None, *, strict: bool) -> np.ndarray:

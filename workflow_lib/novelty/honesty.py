@@ -1,14 +1,16 @@
 """Does the error rate hold: the calibration tried on clades of the reference that it did not see, and shown.
 
 Nothing here enters a call. Clades of the reference are split in halves many times; one half calibrates, the genomes of
-the other are queries whose novelty is known, as what they were searched without is known.
+the other are queries whose novelty is known, as what they were searched without is known. The calls are made as those
+of a sample are, but for strata of domains.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,11 @@ from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open
 from workflow_lib.index import load_index
 from workflow_lib.index.base import to_chord
-from workflow_lib.novelty.calibrate import CalibrationSet, read_calibration
-from workflow_lib.novelty.conformal import Calibration, benjamini_hochberg
+from workflow_lib.novelty.calibration_set import CalibrationSet, read_calibration
+from workflow_lib.novelty.conformal import Calibration
 from workflow_lib.novelty.design import CALIBRATED, OUTSIDE, TEST_RANKS, TESTS
 from workflow_lib.novelty.strata import Composition, format_stratum
+from workflow_lib.novelty.tested import DOMAIN_UNITS, Calibrate, RankTests, Settings
 from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)
@@ -35,20 +38,24 @@ _MAX_PAIRS = 300  # genomes whose identity to their nearest is measured
 
 @dataclass(frozen=True)
 class _Queries:
-    """Scores, float64 (T, n), of n contigs or bins under every test, and the genome of each, int64 (n,)."""
+    """n contigs or bins: scores, float64 (T, n), of every test, genomes, int64 (n,), and calibrations of their like."""
 
     level: str
     stratum: str
     scores: np.ndarray
     genome: np.ndarray
+    calibrate: Calibrate
 
 
-def measure_calibration(index_folder: str | Path, genomes: dict[str, Genome], folder: str | Path, *, seed: int) -> None:
+def measure_calibration(
+    index_folder: str | Path, genomes: dict[str, Genome], folder: str | Path, *, settings: Settings, seed: int
+) -> None:
     """Write strata.tsv, rates.tsv, distances.tsv and identities.tsv of a calibrated index to `folder`.
 
     Parameters
     ----------
     genomes : of the reference table, for the sequences of the pairs whose identity is measured.
+    settings : of the calls; half of the units calibrate, so half of `min_calibration` is enough.
     seed : of the splits, and of the choice of pairs.
 
     Memory: the calibration, and the sketches of a few hundred genomes.
@@ -58,9 +65,14 @@ def measure_calibration(index_folder: str | Path, genomes: dict[str, Genome], fo
     kinds = list(_queries(calibration))
     generator = np.random.default_rng(seed)
     folder = Path(folder)
-    _write(folder / "strata.tsv", ("level", "stratum", "test", "units", "smallest_q"), _strata_rows(calibration, kinds))
+    _write(
+        folder / "strata.tsv",
+        ("level", "stratum", "test", "units", "smallest_q"),
+        _strata_rows(index.table.lineages, kinds),
+    )
     columns = ("level", "stratum", "rank", "alpha", "units", "queries", "realised", "standard_error", "p_null", "power")
-    rates = [row for kind in kinds for row in _rate_rows(calibration, index.table.lineages, kind, generator)]
+    halved = replace(settings, alpha=max(LEVELS), min_calibration=max(settings.min_calibration // 2, 1))
+    rates = [row for kind in kinds for row in _rate_rows(calibration, kind, halved, generator)]
     _write(folder / "rates.tsv", columns, rates)
     distances = [row for stratum in range(len(calibration.bounds) - 1) for row in _distance_rows(calibration, stratum)]
     _write(folder / "distances.tsv", ("stratum", "left_out", "low", "high", "density"), distances)
@@ -75,89 +87,132 @@ def _queries(calibration: CalibrationSet) -> Iterator[_Queries]:
     for stratum in range(len(calibration.bounds) - 1):
         rows = calibration.piece_stratum == stratum
         name = format_stratum(stratum, calibration.bounds)
-        yield _Queries("contig", name, calibration.piece_scores[:, rows], calibration.piece_genome[rows])
+        scores, like = calibration.piece_scores[:, rows], partial(calibration.pieces, stratum)
+        yield _Queries("contig", name, scores, calibration.piece_genome[rows], like)
     used = range(min(_BIN_STRATA, len(calibration.bounds) - 1))
     top = len(calibration.levels) - 1
     composition = Composition({}, dict.fromkeys(used, top), dict.fromkeys(used, 1 / len(used)))
-    scores = np.array([calibration.bin_scores(test, composition) for test in CALIBRATED])
+    scores = np.array([calibration.bin_scores(test, composition)[0] for test in CALIBRATED])
     name = ";".join(f"{format_stratum(s, calibration.bounds)}:{calibration.levels[top]}" for s in used)
-    yield _Queries("bin", name, scores, np.arange(len(calibration.means)))
+    yield _Queries("bin", name, scores, np.arange(len(calibration.means)), partial(calibration.bins, composition))
 
 
-def _strata_rows(calibration: CalibrationSet, kinds: list[_Queries]) -> list[tuple]:
+def _strata_rows(lineages: list[dict[str, str]], kinds: list[_Queries]) -> list[tuple]:
+    """Units of every test, pooled, and of the domains that are strata of their own."""
+    domains = np.array([lineage.get("domain", "") for lineage in lineages])
     rows = []
     for kind in kinds:
-        for row, test in enumerate(TESTS):
-            one = Calibration(kind.scores[row], calibration.units[row][kind.genome])
+        for test in TESTS:
+            one = kind.calibrate(test, None)
             rows.append((kind.level, kind.stratum, test, one.n_units, one.smallest_p if one.n_units else np.nan))
+        for domain in sorted(set(domains) - {""}):
+            for test in TEST_RANKS:
+                one = kind.calibrate(test, domains == domain)
+                if one.n_units >= DOMAIN_UNITS:
+                    rows.append((kind.level, f"{kind.stratum}|{domain}", test, one.n_units, one.smallest_p))
     return rows
 
 
+def _in_use(calibration: CalibrationSet) -> list[str]:
+    """Ranks that any genome calibrates, from species up."""
+    return [rank for rank in TEST_RANKS if (calibration.units[CALIBRATED.index(rank)] >= 0).any()]
+
+
 def _rate_rows(
-    calibration: CalibrationSet, lineages: list[dict[str, str]], kind: _Queries, generator: np.random.Generator
+    calibration: CalibrationSet, kind: _Queries, settings: Settings, generator: np.random.Generator
 ) -> list[tuple]:
-    """Realised rates a rank: null queries are searched as the test's calibration is, novel ones without their taxon."""
-    in_use = [rank for rank in TEST_RANKS if (calibration.units[CALIBRATED.index(rank)] >= 0).any()]
+    """Realised rates, shares of null p-values and power a rank and level, over the splits."""
+    in_use = _in_use(calibration)
+    splits = [_try_split(calibration, kind, in_use, settings, generator) for _ in range(_REPEATS) if in_use]
     rows = []
-    for rank, above in zip(in_use, [*in_use[1:], OUTSIDE], strict=True):
-        names = [lineage.get(rank) for lineage in lineages]
-        clades = sorted({name for name in names if name})
-        if len(clades) < _MIN_CLADES:
-            continue
-        code = np.array([clades.index(name) if name else -1 for name in names])
-        splits = [_try_split(calibration, kind, rank, above, code, generator) for _ in range(_REPEATS)]
-        units, queries = (int(np.mean([n[i] for *_, n in splits])) for i in range(2))
-        if not units or not queries:
-            continue  # nothing to measure
+    for position, rank in enumerate(in_use):
+        units, queries = (
+            int(np.mean([split.n_units[rank] if i else len(split.novel) for split in splits])) for i in (1, 0)
+        )
         for alpha in LEVELS:
-            outcomes = np.array([_outcome(*split[:2], alpha) for split in splits])
+            outcomes = np.array([split.outcome(rank, position, alpha) for split in splits])
             measured = ~np.isnan(outcomes).all(axis=0)
+            if not measured[1:].any():
+                continue  # no test was made
             means = np.full(3, np.nan)
             means[measured] = np.nanmean(outcomes[:, measured], axis=0)
             realised, p_null, power = means
-            error = outcomes[:, 0].std(ddof=1) / np.sqrt(_REPEATS)
+            error = np.nanstd(outcomes[:, 0], ddof=1) / np.sqrt(_REPEATS)
             rows.append((kind.level, kind.stratum, rank, alpha, units, queries, realised, error, p_null, power))
     return rows
 
 
+@dataclass(frozen=True)
+class _Split:
+    """The calls of one split: p and q, float64 (n, T); novel, int64 (n,), ranks in use at which a query is novel."""
+
+    p: np.ndarray
+    q: np.ndarray
+    novel: np.ndarray
+    n_units: dict[str, int]
+
+    def outcome(self, rank: str, position: int, alpha: float) -> tuple[float, float, float]:
+        """(false discoveries among discoveries, share of null p-values at or below alpha, share of novel found).
+
+        The null p-values are those of queries at the edge of the null, novel at the rank below.
+        """
+        q, p = self.q[:, TESTS.index(rank)], self.p[:, TESTS.index(rank)]
+        if np.isnan(q).all():
+            return np.nan, np.nan, np.nan
+        novel, edge = self.novel > position, self.novel == position
+        found = q <= alpha
+        p_null = (p[edge] <= alpha).mean() if edge.any() else np.nan
+        power = found[novel].mean() if novel.any() else np.nan
+        return float((found & ~novel).sum() / max(found.sum(), 1)), float(p_null), float(power)
+
+
 def _try_split(
-    calibration: CalibrationSet,
-    kind: _Queries,
-    rank: str,
-    above: str,
-    clade: np.ndarray,
-    generator: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """p-values of the queries of half of the clades, which are novel, units of the other half and number of queries."""
-    chosen = generator.permutation(clade.max() + 1) < (clade.max() + 1) // 2
-    held_out = (clade >= 0) & chosen[clade]
-    null, novel = (kind.scores[CALIBRATED.index(test)] for test in (rank, above))
-    units = calibration.units[CALIBRATED.index(rank)][kind.genome]
-    one = Calibration(np.where(held_out[kind.genome], np.nan, null), units)
-    # One query a taxon that the null leaves out, so that large taxa do not outweigh the others.
+    calibration: CalibrationSet, kind: _Queries, in_use: list[str], settings: Settings, generator: np.random.Generator
+) -> _Split:
+    """Calibrate with half of the clades, call the genomes of the others, each searched without one of its taxa.
+
+    The clades are what the highest test leaves out, the largest that are not split anyway. One query a taxon of the
+    lowest rank; what it is searched without is drawn from what its taxonomy allows.
+    """
+    clade = _clades(calibration, in_use)[kind.genome]
+    chosen = generator.permutation(clade.max(initial=0) + 1) <= clade.max(initial=0) // 2
+    held_out = chosen[clade]
+    nulls = [*in_use, OUTSIDE]
+    scores = np.array([kind.scores[CALIBRATED.index(test)] for test in nulls])
+    usable = np.isfinite(scores) & np.array([calibration.units[CALIBRATED.index(t)][kind.genome] >= 0 for t in nulls])
+    drawn = np.where(usable, generator.random(usable.shape), -1).argmax(axis=0)
     order = generator.permutation(len(kind.genome))
-    order = order[held_out[kind.genome[order]]]
-    lower = np.where(units >= 0, units, -1 - kind.genome)[order]
-    order = order[np.unique(lower, return_index=True)[1]]
-    as_novel = generator.random(len(order)) < 0.5
-    scores = np.where(as_novel, novel[order], np.where(units[order] >= 0, null[order], np.nan))
-    used = np.isfinite(scores)
-    return one.p_large(scores[used]), as_novel[used], (one.n_units, int(used.sum()))
+    order = order[held_out[order] & usable.any(axis=0)[order]]
+    order = order[np.unique(_species(calibration)[kind.genome[order]], return_index=True)[1]]
+    tested = RankTests(len(order), [""] * len(calibration.means), settings)
+
+    def calibrate(test: str, near: np.ndarray | None) -> Calibration:
+        row = CALIBRATED.index(test)
+        return Calibration(np.where(held_out, np.nan, kind.scores[row]), calibration.units[row][kind.genome])
+
+    rows, no_known = np.arange(len(order)), np.zeros(len(order), dtype=bool)
+    tested.add(rows, calibrate, scores[drawn[order], order], kind.genome[order], no_known)
+    calls = tested.decide()
+    return _Split(calls.p, calls.q, drawn[order], {rank: calibrate(rank, None).n_units for rank in in_use})
 
 
-def _outcome(p: np.ndarray, novel: np.ndarray, alpha: float) -> tuple[float, float, float]:
-    """(false discoveries among discoveries, share of null p-values at or below alpha, share of novel found)."""
-    rejected = benjamini_hochberg(p) <= alpha
-    false = (rejected & ~novel).sum() / max(rejected.sum(), 1)
-    p_null = (p[~novel] <= alpha).mean() if (~novel).any() else np.nan
-    return float(false), float(p_null), float(rejected[novel].mean() if novel.any() else np.nan)
+def _clades(calibration: CalibrationSet, in_use: list[str]) -> np.ndarray:
+    """int64 (G,): what the test of the highest rank leaves out with each genome; of others, the species."""
+    units = calibration.units[CALIBRATED.index(in_use[-1])]
+    return np.unique(np.where(units >= 0, units, -1 - _species(calibration)), return_inverse=True)[1]
+
+
+def _species(calibration: CalibrationSet) -> np.ndarray:
+    """int64 (G,): a number for each species; genomes without the test of species are one each."""
+    units = calibration.units[TESTS.index(TEST_RANKS[0])]
+    return np.where(units >= 0, units, units.max(initial=0) + 1 + np.arange(len(units)))
 
 
 def _distance_rows(calibration: CalibrationSet, stratum: int) -> list[tuple]:
     """Densities of the distance to the nearest genome left, by what was left out; in-domain first."""
     rows, name = [], format_stratum(stratum, calibration.bounds)
     in_stratum = calibration.piece_stratum == stratum
-    in_use = [rank for rank in TEST_RANKS if (calibration.units[CALIBRATED.index(rank)] >= 0).any()]
+    in_use = _in_use(calibration)
     left_out = dict(zip([*in_use, OUTSIDE], ["genome", *in_use], strict=True))
     found = {what: calibration.piece_distances[CALIBRATED.index(test)][in_stratum] for test, what in left_out.items()}
     found = {what: values[np.isfinite(values)] for what, values in found.items()}

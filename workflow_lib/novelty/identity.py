@@ -11,7 +11,11 @@ MIN_SHARED = 3  # hashes that a segment and a genome share before it counts as m
 # Share of a query's hashes that lie in matched segments from which on the identity counts in full: of a genome of which
 # the reference has an eighth, strains match in an eighth of their contigs; one conserved gene in a bin is no relative.
 FULL_SHARE = 0.1
+# Contigs from which on a bin has a place: its mean is then nearer to that of its own genome than single windows are.
+MIN_PLACED = 8
 _DECIMALS = 6
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # group, genome (int64) and identity (float64), of `pair_identities`
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Matches:
         return Matches(self.owner, self.size, self.segment[hits], self.genome[hits], self.shared[hits])
 
 
-def pair_identities(matches: Matches, groups: np.ndarray, n_genomes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pair_identities(matches: Matches, groups: np.ndarray, n_genomes: int, *, parts: np.ndarray | None = None) -> Pairs:
     """Identity of every group of queries with every genome that any of its segments matches.
 
     identity = (sum of shared / sum of size)^(1/k) over the segments that match the genome, times min(1, share /
@@ -49,6 +53,8 @@ def pair_identities(matches: Matches, groups: np.ndarray, n_genomes: int) -> tup
     Parameters
     ----------
     groups : int64 (queries,), group of each query (a contig of its own, or a bin); -1: in none.
+    parts : float64 (groups,), share of a larger whole that each group is; 1 if not given.
+
     Returns
     -------
     group, genome : int64 (pairs,), sorted. identity : float64 (pairs,), 0 to 1.
@@ -61,7 +67,7 @@ def pair_identities(matches: Matches, groups: np.ndarray, n_genomes: int) -> tup
     shared = np.bincount(pair, matches.shared[used], minlength=len(keys))
     size = np.bincount(pair, matches.size[matches.segment[used]], minlength=len(keys))
     group, genome = np.divmod(keys, n_genomes)
-    share = size / totals[group]
+    share = size / totals[group] * (1 if parts is None else parts[group])
     return group, genome, ((shared / size) ** (1 / K) * np.minimum(share / FULL_SHARE, 1)).round(_DECIMALS)
 
 
@@ -73,6 +79,22 @@ def best_identities(
     order = np.lexsort((-genome, identity))  # so that the last of a group is its best, the first genome of equals
     best[group[order]], nearest[group[order]] = identity[order], genome[order]
     return best, nearest
+
+
+def keep_placed(pairs: Pairs, candidates: np.ndarray, distances: np.ndarray, spread: np.ndarray) -> Pairs:
+    """The pairs whose genome is one of the group's nearest, and no farther from it than that genome's windows are.
+
+    A bin that matches a genome from whose composition it is far holds contigs of that genome, but is none of its kind.
+
+    Parameters
+    ----------
+    candidates : int64 (groups, C), nearest genomes. distances : float (groups, C), of the groups' means to theirs.
+    spread : float64 (G,), see `scores.genome_means`.
+    """
+    group, genome, _ = pairs
+    near = (candidates[group] == genome[:, None]) & (distances[group] <= spread[candidates[group]])
+    kept = near.any(axis=1)
+    return tuple(values[kept] for values in pairs)
 
 
 def find_identities(

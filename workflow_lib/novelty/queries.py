@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from workflow_lib.errors import InputError
 from workflow_lib.index import SearchIndex
 from workflow_lib.index.base import to_chord
-from workflow_lib.novelty.calibrate import CalibrationSet
-from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls, decide
-from workflow_lib.novelty.conformal import Calibration
-from workflow_lib.novelty.design import KNOWN, TESTS
-from workflow_lib.novelty.identity import Matches, find_identities
+from workflow_lib.novelty.calibration_set import CalibrationSet
+from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls
+from workflow_lib.novelty.identity import (
+    MIN_PLACED,
+    Matches,
+    Pairs,
+    best_identities,
+    find_identities,
+    keep_placed,
+    pair_identities,
+)
 from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise
 from workflow_lib.novelty.strata import Composition, compose_bin, find_stratum, format_stratum, usable_stratum
+from workflow_lib.novelty.tested import RankTests, Settings
 
 TOO_SHORT, NO_VECTOR, TOO_FEW = "too_short", "no_vector", "too_few_calibration_genomes"
 INCOMPLETE, MIXED = "incomplete_neighbours", "mixed_bin"
 LONGER = "longer_than_calibrated"
 # A bin is taken for a mixture when its contigs point more ways than those of 99.5% of the calibration genomes.
 _MIXED_LEVEL = 0.005
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How calls are made: FDR level, bp below which a query is abstained from, units below which a test is not made."""
-
-    alpha: float
-    min_length: int
-    min_calibration: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,6 @@ def call_contigs(
     identity, matched = find_identities(matches, np.arange(len(names)), len(names), n_genomes)
     natural = find_stratum(lengths, calibration.bounds)
     stratum = usable_stratum(natural, calibration.calibrated_strata(settings.min_calibration))
-    p, n_units = np.full((len(names), len(TESTS)), np.nan), np.zeros((len(names), len(TESTS)), dtype=np.int64)
     taxa = margin_taxa(index.table.lineages)
     found = find_neighbours(
         *(index, vectors[searched], calibration.spread),
@@ -90,21 +88,18 @@ def call_contigs(
     neighbours = _spread(found, searched)
     complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
     testable = searched & complete & (lengths >= settings.min_length) & (stratum >= 0)
-    longer = natural > stratum
+    longer, tested = natural > stratum, RankTests(len(names), _domains(index), settings)
     for own in np.unique(stratum[testable]):
-        rows = testable & (stratum == own)
-        for column, test in enumerate(TESTS):
-            one = calibration.pieces(test, int(own))
-            n_units[rows, column] = one.n_units
-            if is_sufficient(one, settings):
-                tested = rows & ~longer if test == KNOWN else rows
-                p[tested, column] = p_value(test, one, neighbours.score[tested])
-    calls = decide(p, n_units, alpha=settings.alpha)
+        rows = np.flatnonzero(testable & (stratum == own))
+        pieces = partial(calibration.pieces, int(own))
+        tested.add(rows, pieces, neighbours.score[rows], neighbours.genome[rows], longer[rows])
+    calls = tested.decide()
+    strata = [format_stratum(s, calibration.bounds) if t else "" for s, t in zip(stratum, testable, strict=True)]
     return Results(
         names=names,
         lengths=lengths,
         n_windows=searched.astype(np.int64),
-        strata=[format_stratum(s, calibration.bounds) if t else "" for s, t in zip(stratum, testable, strict=True)],
+        strata=tested.name_strata(strata),
         reasons=[
             _reason(call, bool(length >= settings.min_length), bool(has_vector), "" if is_complete else INCOMPLETE)
             for call, length, has_vector, is_complete in zip(calls.call, lengths, searched, complete, strict=True)
@@ -146,25 +141,24 @@ def call_bins(
     members_of = list(bins.values())
     compositions = [compose_bin([names[i] for i in own], lengths[own], stratum[own], levels) for own in members_of]
     longer = np.array([((natural > stratum) & (stratum >= 0))[own].any() for own in members_of], dtype=bool)
-    identities = _bin_identities(matches, calibration, compositions, members_of, len(names))
-    p, n_units = np.full((len(bins), len(TESTS)), np.nan), np.zeros((len(bins), len(TESTS)), dtype=np.int64)
-    found, mixed = [], np.zeros(len(bins), dtype=bool)
+    pairs = _bin_pairs(matches, calibration, compositions, members_of, len(names))
+    tested, found, mixed = RankTests(len(bins), _domains(index), settings), [], np.zeros(len(bins), dtype=bool)
     for row in (row for row, one in enumerate(compositions) if one.members):
         vector = _bin_vector(compositions[row], vectors[members_of[row]])
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
-        own = tuple(values[row : row + 1] for values in identities)
+        own = _bin_identity(pairs, row, distances, calibration, is_placed=_count(compositions[row]) >= MIN_PLACED)
         found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa, identity=own))
         mixed[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
-        tested = _test_bin(calibration, compositions[row], found[-1].score, settings, is_longer=bool(longer[row]))
-        p[row], n_units[row] = tested
-    p[mixed] = np.nan
-    calls = decide(p, n_units, alpha=settings.alpha)
+        like = partial(calibration.bins, compositions[row])
+        tested.add(np.array([row]), like, found[-1].score, found[-1].genome, longer[row : row + 1])
+    tested.drop(np.flatnonzero(mixed))
+    calls = tested.decide()
     neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
     return Results(
         names=list(bins),
         lengths=np.array([lengths[own].sum() for own in members_of], dtype=np.int64),
-        n_windows=np.array([sum(map(len, one.members.values())) for one in compositions], dtype=np.int64),
-        strata=[_format_composition(one, calibration.bounds) for one in compositions],
+        n_windows=np.array([_count(one) for one in compositions], dtype=np.int64),
+        strata=tested.name_strata([_format_composition(one, calibration.bounds) for one in compositions]),
         reasons=[
             _reason(call, bool(enough[own].any()), bool((has_vector & enough)[own].any()), MIXED if is_mixed else "")
             for call, own, is_mixed in zip(calls.call, members_of, mixed, strict=True)
@@ -175,14 +169,8 @@ def call_bins(
     )
 
 
-def is_sufficient(one: Calibration, settings: Settings) -> bool:
-    """Whether a calibration has units enough, and can reach the level at all."""
-    return one.n_units >= settings.min_calibration and one.smallest_p <= settings.alpha
-
-
-def p_value(test: str, one: Calibration, scores: np.ndarray) -> np.ndarray:
-    """p-values of scores: small scores speak against the null hypothesis of `known`, large ones against the others."""
-    return one.p_small(scores) if test == KNOWN else one.p_large(scores)
+def _domains(index: SearchIndex) -> list[str]:
+    return [lineage.get("domain", "") for lineage in index.table.lineages]
 
 
 def _usable_matches(matches: Matches | None, calibration: CalibrationSet) -> Matches:
@@ -197,32 +185,36 @@ def _usable_matches(matches: Matches | None, calibration: CalibrationSet) -> Mat
     return matches
 
 
-def _bin_identities(
+def _count(composition: Composition) -> int:
+    """Contigs that stand for a bin."""
+    return sum(map(len, composition.members.values()))
+
+
+def _bin_pairs(
     matches: Matches | None,
     calibration: CalibrationSet,
     compositions: list[Composition],
     members_of: list[np.ndarray],
     n_contigs: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """`find_identities` of the contigs that stand for each bin."""
+) -> Pairs:
+    """`pair_identities` of the contigs that stand for each bin."""
     groups = np.full(n_contigs, -1, dtype=np.int64)
     for row, (one, own) in enumerate(zip(compositions, members_of, strict=True)):
         for members in one.members.values():
             groups[own[members]] = row
-    return find_identities(_usable_matches(matches, calibration), groups, len(members_of), len(calibration.means))
+    return pair_identities(_usable_matches(matches, calibration), groups, len(calibration.means))
 
 
-def _test_bin(
-    calibration: CalibrationSet, composition: Composition, score: np.ndarray, settings: Settings, *, is_longer: bool
+def _bin_identity(
+    pairs: Pairs, row: int, distances: np.ndarray, calibration: CalibrationSet, *, is_placed: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """p-values, float64 (T,), NaN where a test cannot be made, and calibration units, int64 (T,), of one bin."""
-    p, n_units = np.full(len(TESTS), np.nan), np.zeros(len(TESTS), dtype=np.int64)
-    for column, test in enumerate(TESTS):
-        one = calibration.bins(test, composition)
-        n_units[column] = one.n_units
-        if is_sufficient(one, settings) and not (test == KNOWN and is_longer):
-            p[column] = p_value(test, one, score)[0]
-    return p, n_units
+    """The highest identity of a bin, float64 (1,), and its genome, int64 (1,), as in `CalibrationSet.bin_scores`."""
+    own = slice(*np.searchsorted(pairs[0], [row, row + 1]))
+    found = np.zeros(own.stop - own.start, dtype=np.int64), pairs[1][own], pairs[2][own]
+    if is_placed:
+        nearest = np.argsort(distances, axis=1, kind="stable")[:, : calibration.bin_candidates.shape[2]]
+        found = keep_placed(found, nearest, np.take_along_axis(distances, nearest, axis=1), calibration.spread)
+    return best_identities(*found, 1)
 
 
 def _bin_vector(composition: Composition, vectors: np.ndarray) -> np.ndarray:

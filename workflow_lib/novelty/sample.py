@@ -17,11 +17,12 @@ from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open
 from workflow_lib.filter.contigs import read_kept_contigs
 from workflow_lib.index import SearchIndex, load_index
-from workflow_lib.novelty.calibrate import CalibrationSet, read_calibration
+from workflow_lib.novelty.calibration_set import CalibrationSet, read_calibration
 from workflow_lib.novelty.design import KNOWN, REFERENCE, TEST_RANKS, TESTS
 from workflow_lib.novelty.identity import Matches
-from workflow_lib.novelty.queries import Results, Settings, call_bins, call_contigs
+from workflow_lib.novelty.queries import Results, call_bins, call_contigs
 from workflow_lib.novelty.sketch import read_sketch
+from workflow_lib.novelty.tested import Settings
 from workflow_lib.store import EmbeddingStore, read_store
 from workflow_lib.taxonomy import format_taxonomy
 

@@ -14,8 +14,9 @@ from workflow_lib.store import EmbeddingStore
 # Scores are compared between machines and thread counts whose float32 sums differ in the last digits.
 _DECIMALS = 6
 _MIN_WINDOWS = 3
-# An identity of 0.95 lowers the score by 4, and no distance exceeds 2: where sequence is shared, identity decides.
-_IDENTITY_WEIGHT, _IDENTITY_FLOOR = 16.0, 0.7
+# An identity of 0.95 lowers the score by 2.4, and no distance exceeds 2: where sequence is shared, identity decides.
+_IDENTITY_WEIGHT, _IDENTITY_FLOOR = 16.0, 0.8
+_RELATIVE = 0.25  # power of the relative distance
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ class Neighbours:
 
 
 def combine_scores(s1: np.ndarray, s2: np.ndarray, identity: np.ndarray) -> np.ndarray:
-    """The score that is tested: sqrt(s1 s2) - 16 max(identity - 0.7, 0); large is novel.
+    """The score that is tested: s1^(3/4) s2^(1/4) - 16 max(identity - 0.8, 0); large is novel.
 
     Near, identity decides: composition cannot tell a strain from a new species. Far, where no sequence is shared, the
-    distance does. The geometric mean of plain and relative distance told new taxa better than either.
+    distance does. A geometric mean of plain and relative distance told new taxa better than either.
     """
     relief = _IDENTITY_WEIGHT * np.maximum(identity - _IDENTITY_FLOOR, 0)
-    return (np.sqrt(s1 * s2) - relief).round(_DECIMALS)
+    return (s1 ** (1 - _RELATIVE) * s2**_RELATIVE - relief).round(_DECIMALS)
 
 
 def nearest_means(distances: np.ndarray, spread: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open, atomic_path
 from workflow_lib.index import SearchIndex, load_index
 from workflow_lib.index.base import to_chord
-from workflow_lib.novelty.calibrate import CalibrationSet, read_calibration
+from workflow_lib.novelty.calibration_set import CalibrationSet, read_calibration
 from workflow_lib.novelty.calls import NOVEL
 from workflow_lib.novelty.design import TEST_RANKS
 from workflow_lib.store import read_store

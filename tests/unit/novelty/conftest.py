@@ -8,7 +8,7 @@ import pytest
 from workflow_lib.index import load_index
 from workflow_lib.index.windows import format_window
 from workflow_lib.novelty.build import build_calibrated_index
-from workflow_lib.novelty.calibrate import read_calibration
+from workflow_lib.novelty.calibration_set import read_calibration
 from workflow_lib.store import EmbeddingStore
 
 DIM = 24

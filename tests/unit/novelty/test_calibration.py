@@ -9,10 +9,12 @@ import pytest
 from workflow_lib.errors import InputError
 from workflow_lib.index import build_index, load_index
 from workflow_lib.manifest import SEAL, write_manifest
-from workflow_lib.novelty.calibrate import calibrate, read_calibration, write_calibration
+from workflow_lib.novelty.calibrate import calibrate
+from workflow_lib.novelty.calibration_set import read_calibration, write_calibration
 from workflow_lib.novelty.design import CALIBRATED, KNOWN, TESTS, make_design
-from workflow_lib.novelty.queries import Settings, call_bins, call_contigs
+from workflow_lib.novelty.queries import call_bins, call_contigs
 from workflow_lib.novelty.strata import compose_bin
+from workflow_lib.novelty.tested import Settings
 from workflow_lib.store import EmbeddingStore
 
 LINEAGES = [(p, g, s, t) for p in range(3) for g in range(2) for s in range(2) for t in range(2)]
@@ -30,13 +32,13 @@ def pieces_of(world, lineages, n):
 
 def expected_score(distances, spread, excluded, k):
     nearest = np.argsort(np.where(excluded, np.inf, distances))[:k]
-    return np.sqrt(distances[nearest].mean() * (distances[nearest] / spread[nearest]).mean())
+    return distances[nearest].mean() ** 0.75 * (distances[nearest] / spread[nearest]).mean() ** 0.25
 
 
 def test_scores_leave_out_what_the_test_leaves_out(built):
     """A piece that is a window of its own genome would have the distance zero, were the genome not left out."""
     _, index, calibration, _ = built
-    design, k = make_design(index.table.lineages), int(calibration.k)
+    design, k = make_design(index.table.lineages, calibration.means), int(calibration.k)
     rows = [np.flatnonzero(index.table.codes == g)[0] for g in range(len(LINEAGES))]
     names = [f"{index.table.genomes[g]}|c|0|3000" for g in range(len(LINEAGES))]
     manifest, spread = index.manifest | {"strata": [2500, 5000]}, calibration.spread
@@ -56,27 +58,41 @@ def test_scores_leave_out_what_the_test_leaves_out(built):
                 assert np.isnan(row[g])
 
 
-def test_a_simulated_bin_scores_as_a_real_bin_of_the_same_vectors(built):
-    """The stored products must give what the mean of the pieces gives directly."""
+@pytest.mark.parametrize("contamination", [0.0, 0.3])
+def test_a_simulated_bin_scores_as_a_real_bin_of_the_same_vectors(built, contamination):
+    """The stored products must give what the mean of the pieces, and of foreign ones, gives directly."""
     world, index, calibration, _ = built
     vectors = pieces_of(world, LINEAGES, 4)
     names = [
         f"{index.table.genomes[g]}|c{i}|0|{3000 if i < 2 else 6000}" for g in range(len(LINEAGES)) for i in range(4)
     ]
     store = EmbeddingStore(vectors, names, index.manifest | {"strata": [2500, 5000, 10_000]})
-    own = calibrate(index, calibration.means, calibration.spread, store, k=int(calibration.k), n_pieces=2)
+    own = calibrate(
+        *(index, calibration.means, calibration.spread, store),
+        k=int(calibration.k),
+        n_pieces=2,
+        contamination=contamination,
+    )
+    assert own.contamination.max() == contamination
+    assert sorted(own.foreign) == list(range(len(LINEAGES)))
     lengths, strata = np.array([3000, 3000, 6000, 6000]), np.array([0, 0, 1, 1])
     composition = compose_bin(list("abcd"), lengths, strata, tuple(own.levels.tolist()))
-    design = make_design(index.table.lineages)
+    design = make_design(index.table.lineages, calibration.means)
+    means = vectors.reshape(len(LINEAGES), 2, 2, -1).mean(axis=2)
     for test in ("reference", "species", "genus", KNOWN):
-        scores = own.bin_scores(test, composition)
+        scores, nearest = own.bin_scores(test, composition)
         for g in range(len(LINEAGES)):
-            means = vectors[4 * g : 4 * g + 4].reshape(2, 2, -1).mean(axis=1)
-            direction = means[0] / 3 + means[1] * 2 / 3
+            share, foreign = own.contamination[g], own.foreign[g]
+            assert LINEAGES[foreign][:2] != LINEAGES[g][:2]
+            mixed = (1 - share) * means[g] + share * means[foreign]
+            direction = mixed[0] / 3 + mixed[1] * 2 / 3
+            assert own.bin_evenness(composition)[g] == pytest.approx(direction @ direction, rel=1e-4)
             direction /= np.linalg.norm(direction)
             distances = np.linalg.norm(direction - calibration.means, axis=1)
-            expected = expected_score(distances, calibration.spread, design.excluded(test, g), int(own.k))
+            excluded = design.excluded(test, g)
+            expected = expected_score(distances, calibration.spread, excluded, int(own.k))
             assert scores[g] == pytest.approx(expected, rel=1e-3)
+            assert nearest[g] == np.where(excluded, np.inf, distances).argmin()
 
 
 def test_same_input_same_bytes_and_identity(built, tmp_path):

@@ -76,3 +76,21 @@ def test_units_agree_with_a_plain_search():
                 if test in one and other.get(test) == one[test] and not design.excluded(test, i)[j]
             ]
             assert (design.units[TESTS.index(test), i] >= 0) == (lower in one and bool(stays))
+
+
+def test_a_nameless_genome_goes_only_where_it_is_near():
+    """Twelve genera of two near species each; two nameless genomes, one of them beside the first genus."""
+    rng = np.random.default_rng(6)
+    centres = rng.standard_normal((13, 16))
+    rows = np.concatenate([np.repeat(centres[:12], 2, axis=0), centres[:1], centres[12:]])
+    rows += 0.05 * rng.standard_normal(rows.shape)
+    means = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    lineages = [lineage(f"p1 g{i // 2} s{i}") for i in range(24)] + [{}, {}]
+    plain, near = make_design(lineages), make_design(lineages, means)
+    assert np.array_equal(plain.units, near.units)
+    assert np.flatnonzero(plain.excluded("phylum", 0)).tolist() == [0, 1, 24, 25]
+    assert np.flatnonzero(near.excluded("phylum", 0)).tolist() == [0, 1, 24]
+    assert np.flatnonzero(near.excluded("phylum", 2)).tolist() == [2, 3]
+    # Too few pairs to say how near members of a taxon are: every nameless genome goes.
+    few = make_design([*lineages[:10], {}], means[[*range(10), 25]])
+    assert np.flatnonzero(few.excluded("phylum", 2)).tolist() == [2, 3, 10]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from workflow_lib.novelty.design import KNOWN, TESTS
-from workflow_lib.novelty.queries import Settings, call_bins, call_contigs
+from workflow_lib.novelty.queries import call_bins, call_contigs
+from workflow_lib.novelty.tested import Settings
 
 REPEATS = 20
 LEVELS = (0.05, 0.1, 0.2)

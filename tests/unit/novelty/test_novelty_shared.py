@@ -60,7 +60,13 @@ def index_folder(shared, tmp_path_factory):
     taxonomy = {name: genome.taxonomy for name, genome in genomes.items()}
     sequences = read_pieces(genomes, stores[1].names)
     build_calibrated_index(
-        *(*stores, taxonomy, folder), factory="Flat", neighbours=3, n_pieces=8, sketch=sketch, sequences=sequences
+        *(*stores, taxonomy, folder),
+        factory="Flat",
+        neighbours=1,
+        n_pieces=8,
+        contamination=0.1,
+        sketch=sketch,
+        sequences=sequences,
     )
     return folder
 

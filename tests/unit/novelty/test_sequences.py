@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -141,7 +142,7 @@ def test_a_bin_of_two_genomes_is_abstained_from(build, make_world):
 
 
 def test_trial_of_the_calibration(world, tmp_path):
-    measure_calibration(world.index, world.genomes, tmp_path, seed=1)
+    measure_calibration(world.index, world.genomes, tmp_path, settings=SETTINGS, seed=1)
     strata, rates = read_rows(tmp_path / "strata.tsv"), read_rows(tmp_path / "rates.tsv")
     units = {(row["level"], row["test"]): row for row in strata if row["stratum"] != "5000-9999"}
     assert units["contig", "species"]["units"] == str(N_SPECIES)
@@ -158,7 +159,7 @@ def test_trial_of_the_calibration(world, tmp_path):
     assert set(summary["distances"]) == {"2500-4999", "5000-9999"}
     assert list(summary["distances"]["2500-4999"]) == ["genome", "species", "genus", "phylum"]
     json.dumps(summary)
-    measure_calibration(world.index, world.genomes, tmp_path / "again", seed=1)
+    measure_calibration(world.index, world.genomes, tmp_path / "again", settings=SETTINGS, seed=1)
     for name in ("strata", "rates", "distances", "identities"):
         assert (tmp_path / f"{name}.tsv").read_bytes() == (tmp_path / "again" / f"{name}.tsv").read_bytes()
 
@@ -229,3 +230,25 @@ def test_the_limit_does_not_depend_on_blocks():
 )
 def test_groups_are_named_up_to_the_rank_of_the_call(call, ranks):
     assert [rank for rank in TEST_RANKS[1:] if _is_novel_at(call, rank)] == ranks
+
+
+def test_strangers_of_an_indexed_genome_do_not_make_a_bin_known(build, make_world):
+    """A tenth of foreign contigs, which match their genome in full: without a place near it, it does not count."""
+    from workflow_lib.novelty import call_bins
+    from workflow_lib.novelty.identity import Matches
+
+    lineages = [(p, g, s, t) for p in range(10) for g in range(3) for s in range(4) for t in range(2)]
+    world = make_world(5)
+    index, calibration, _ = build(world, lineages)
+    matched = replace(calibration, segment_piece=np.zeros(1, dtype=np.int64), segment_size=np.ones(1, dtype=np.int64))
+    own, stranger = world.draw((99, 0, 0, 0), 9), world.draw(lineages[0], 10)
+    vectors = np.concatenate([own, stranger])
+    # The tenth contig, and all of the second bin, match the first genome.
+    hits = np.arange(9, 19)
+    matches = Matches(np.arange(19), np.full(19, 100), hits, np.zeros(10, dtype=np.int64), np.full(10, 80))
+    bins = {"new": np.arange(10), "known": np.arange(9, 19)}
+    names, lengths = [f"c{i}" for i in range(19)], np.array([3500, 7000])[np.arange(19) % 2]
+    results = call_bins(index, matched, bins, vectors, names, lengths, Settings(0.1, 2500, 20), matches=matches)
+    assert results.neighbours.identity[0] == 0
+    assert results.neighbours.identity[1] == pytest.approx(0.8 ** (1 / 21), abs=1e-4)
+    assert index.table.genomes[results.neighbours.genome[1]] == index.table.genomes[0]

@@ -5,7 +5,7 @@ import pytest
 
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import reverse_complement, write_fasta
-from workflow_lib.novelty.identity import K, Matches, find_identities, pair_identities
+from workflow_lib.novelty.identity import K, Matches, find_identities, keep_placed, pair_identities
 from workflow_lib.novelty.sketch import SEGMENT, cut_segments, hash_sequence, read_sketch, sketch_genomes, write_sketch
 from workflow_lib.tables import Genome
 
@@ -117,3 +117,13 @@ def test_same_genomes_same_sketch_and_damage_is_found(world, tmp_path):
         read_sketch(tmp_path)
     with pytest.raises(InputError, match="no manifest"):
         read_sketch(folder / "none")
+
+
+def test_a_bin_counts_as_a_genome_only_where_it_has_its_place():
+    """Three bins: beside the genome that they match, too far from it, and with others nearer."""
+    pairs = np.array([0, 1, 2]), np.array([3, 3, 3]), np.array([0.99, 0.98, 0.97])
+    candidates = np.array([[3, 1], [3, 1], [0, 1]])
+    distances = np.array([[0.4, 0.9], [0.8, 0.9], [0.1, 0.2]])
+    spread = np.array([0.5, 0.5, 0.5, 0.6])
+    group, genome, identity = keep_placed(pairs, candidates, distances, spread)
+    assert (group.tolist(), genome.tolist(), identity.tolist()) == ([0], [3], [0.99])

@@ -1,0 +1,126 @@
+"""What the queries are made of, and how many false discoveries that lets expect."""
+
+import numpy as np
+import pytest
+
+from workflow_lib.novelty.calls import decide, mixture_p
+from workflow_lib.novelty.conformal import Calibration, benjamini_hochberg
+from workflow_lib.novelty.design import OUTSIDE, TESTS
+from workflow_lib.novelty.mixture import class_likelihoods, estimate_shares
+from workflow_lib.novelty.tested import RankTests, Settings
+
+CENTRES = (0.0, 2.0, 4.0, 6.0)  # known, new species, new genus, new phylum
+RANKS = ("species", "genus", "phylum")
+
+
+def calibrations(rng, n=100):
+    drawn = [Calibration(centre + rng.standard_normal(n), np.arange(n)) for centre in CENTRES]
+    return dict(zip((*RANKS, OUTSIDE), drawn, strict=True))
+
+
+def draw(rng, counts):
+    """Scores, and class of each."""
+    kinds = np.repeat(np.arange(4), counts)
+    return np.array(CENTRES)[kinds] + rng.standard_normal(len(kinds)), kinds
+
+
+def call(rng, counts, fdr="adaptive", **kinds):
+    found, empty = calibrations(rng, **kinds), Calibration(np.zeros(0), np.zeros(0, dtype=np.int64))
+    scores, kind = draw(rng, counts)
+    tested = RankTests(len(scores), [""], Settings(0.1, 1, 10, fdr))
+    none = np.zeros(len(scores), dtype=np.int64)
+    tested.add(np.arange(len(scores)), lambda test, _: found.get(test, empty), scores, none, none.astype(bool))
+    return tested.decide(), kind
+
+
+@pytest.mark.parametrize("counts", [(100, 100, 100, 100), (300, 60, 30, 10), (0, 0, 400, 0)])
+def test_shares_are_found(counts):
+    rng = np.random.default_rng(1)
+    found = [
+        estimate_shares(class_likelihoods([*calibrations(rng).values()], draw(rng, counts)[0]), np.full(4, 100))
+        for _ in range(20)
+    ]
+    shares, bounds = (np.array([one[i] for one in found]) for i in range(2))
+    truth = np.array(counts) / sum(counts)
+    assert shares.sum(axis=1) == pytest.approx(1)
+    assert np.abs(shares.mean(axis=0) - truth).max() < 0.08  # an even unit in eight cells draws shares together
+    assert (bounds >= truth).mean() > 0.75
+
+
+def test_bounds_of_few_queries_and_few_units_are_wide():
+    likelihoods = np.tile([0.9, 0.1], (4, 1))
+    assert estimate_shares(likelihoods, np.array([100, 100]))[1][0] == 1
+    many = np.concatenate([np.tile([0.9, 0.1], (500, 1)), np.tile([0.1, 0.9], (500, 1))])
+    widths = [estimate_shares(many, np.array(units))[1][0] - 0.5 for units in ((1000, 1000), (1000, 20), (20, 1000))]
+    assert widths[0] == pytest.approx(3 * np.sqrt(0.25 * (1 / 1000 + 1 / 1000)) + 1 / 1000)
+    assert widths[0] < 0.1 < 0.3 < widths[1] == widths[2]
+    assert estimate_shares(np.full((3, 2), np.nan), np.array([9, 9]))[1].tolist() == [1, 1]
+
+
+def test_one_class_is_benjamini_hochberg():
+    p = np.array([[0.01], [0.2], [np.nan]])
+    assert mixture_p(p, np.ones(1)) == pytest.approx(p, nan_ok=True)
+
+
+def test_false_discoveries_of_lower_classes_are_added():
+    p = np.array([[0.001, 0.1, 0.5], [np.nan, 0.1, np.nan], [0.2, 0.3, 0.9]])
+    found = mixture_p(p, np.array([0.5, 0.25, 0.25]))
+    expected = [[0.0005, 0.0255, 0.1505], [np.nan, 0.075, np.nan], [0.1, 0.175, 0.4]]
+    assert found == pytest.approx(np.array(expected), nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "counts", [(60, 60, 60, 60), (200, 20, 15, 5), (0, 60, 60, 0), (120, 0, 0, 0), (0, 200, 0, 0), (4, 3, 2, 1)]
+)
+def test_the_rate_holds_whatever_the_queries_are_made_of(counts):
+    rng = np.random.default_rng(3)
+    rates = {rank: [] for rank in RANKS}
+    for _ in range(40):
+        calls, kind = call(rng, counts)
+        for position, rank in enumerate(RANKS):
+            found = calls.q[:, TESTS.index(rank)] <= 0.1
+            rates[rank].append((found & (kind <= position)).sum() / max(found.sum(), 1))
+    for values in rates.values():
+        assert np.mean(values) <= 0.1 + 2 * np.std(values, ddof=1) / np.sqrt(len(values))
+
+
+def test_more_is_found_than_if_every_query_were_at_the_edge():
+    power = {}
+    for fdr in ("adaptive", "benjamini_hochberg"):
+        rng = np.random.default_rng(5)
+        outcomes = [call(rng, (60, 60, 30, 10), fdr) for _ in range(10)]
+        power[fdr] = np.mean([(calls.q[kind >= 2, TESTS.index("genus")] <= 0.1).mean() for calls, kind in outcomes])
+    assert power["adaptive"] > power["benjamini_hochberg"] + 0.05
+
+
+def test_without_classes_q_is_benjamini_hochberg_of_p():
+    rng = np.random.default_rng(2)
+    calls, _ = call(rng, (20, 20, 20, 20), "benjamini_hochberg")
+    column = TESTS.index("genus")
+    assert calls.q[:, column] == pytest.approx(benjamini_hochberg(calls.p[:, column]))
+    adaptive, _ = call(np.random.default_rng(2), (20, 20, 20, 20))
+    assert np.array_equal(calls.p, adaptive.p, equal_nan=True)
+    assert (adaptive.q[:, column] <= calls.q[:, column] + 1e-12).all()
+
+
+def test_queries_without_any_test_are_abstained_from():
+    p = np.full((2, len(TESTS)), np.nan)
+    classes = np.full((2, 7), np.nan), np.zeros((2, 7), dtype=np.int64)
+    assert decide(p, np.zeros(p.shape, dtype=np.int64), alpha=0.1, classes=classes).call == ["abstain"] * 2
+
+
+def test_a_domain_with_units_enough_is_a_stratum_of_its_own():
+    rng = np.random.default_rng(4)
+    scores = np.concatenate([rng.standard_normal(150), 3 + rng.standard_normal(50)])
+    near = np.repeat([0, 1], [150, 50])
+
+    def calibrate(test, own):
+        units = np.arange(200) if test == "genus" else np.full(200, -1)
+        return Calibration(scores, units if own is None else np.where(own[near], units, -1))
+
+    tested = RankTests(2, ["Bacteria", "Archaea"], Settings(0.1, 1, 20))
+    tested.add(np.arange(2), calibrate, np.array([2.5, 2.5]), np.array([0, 1]), np.zeros(2, dtype=bool))
+    assert tested.name_strata(["1-2", "1-2"]) == ["1-2|Bacteria:genus", "1-2"]
+    column = TESTS.index("genus")
+    assert tested.p[0, column] < 0.05 < tested.p[1, column]
+    assert tested.decide().n_cal.tolist() == [150, 200]

@@ -1,0 +1,215 @@
+"""What the calls need of the calibration: scores a test, stratum and simulated bin, and its file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from workflow_lib.errors import InputError
+from workflow_lib.files import atomic_open
+from workflow_lib.index import SearchIndex
+from workflow_lib.index.base import to_chord
+from workflow_lib.novelty.conformal import Calibration
+from workflow_lib.novelty.design import CALIBRATED, REFERENCE
+from workflow_lib.novelty.identity import MIN_PLACED, Matches, Pairs, best_identities, keep_placed, pair_identities
+from workflow_lib.novelty.scores import combine_scores, nearest_means
+from workflow_lib.novelty.strata import Composition
+
+CALIBRATION_NAME = "calibration.npz"
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Everything the calls need of the calibration; T tests (`CALIBRATED`), G genomes, S strata, L levels,
+    C candidates, P pieces, E pairs of a piece's segment and a genome that shares sequence with it.
+
+    Attributes
+    ----------
+    k : int64 (), genomes over which a score is the mean.
+    bounds : int64 (S + 1,), bp.
+    levels : int64 (L,), numbers of pieces of simulated bins.
+    units : int64 (T, G), see `Design`.
+    piece_genome, piece_stratum : int64 (P,).
+    piece_scores : float64 (T, P), NaN where a piece does not calibrate a test.
+    piece_distances : float32 (T, P), to the nearest genome that a test does not leave out; NaN as the scores.
+    piece_nearest : int64 (T, P), that genome, or the one that shares most sequence; -1 where there is no score.
+    foreign : int64 (G,), the genome whose pieces contaminate a genome's simulated bins. contamination : float64 (G,),
+        their share.
+    means, spread : float32 (G, d) and float64 (G,), of the genomes' windows, see `scores.genome_means`.
+    bin_candidates : int64 (T, G, C), genomes near a genome's pieces that its test does not leave out.
+    bin_products : float32 (T, G, S, L, C), inner products of the mean vector of the first `levels` pieces of a genome
+        in a stratum, contaminated, with the means of its candidate genomes; NaN where a genome has too few pieces or
+        does not calibrate the test; -inf where there are fewer candidates.
+    bin_norms : float32 (G, S x L, S x L), inner products of those mean vectors with each other.
+    segment_piece, segment_size, hit_segment, hit_genome, hit_shared : int64, see `identity.Matches`; owners are pieces.
+    hit_allowed : bool (T, E), pairs whose genome is not left out by a test.
+    """
+
+    k: np.ndarray
+    bounds: np.ndarray
+    levels: np.ndarray
+    units: np.ndarray
+    piece_genome: np.ndarray
+    piece_stratum: np.ndarray
+    piece_scores: np.ndarray
+    piece_distances: np.ndarray
+    piece_nearest: np.ndarray
+    foreign: np.ndarray
+    contamination: np.ndarray
+    means: np.ndarray
+    spread: np.ndarray
+    bin_candidates: np.ndarray
+    bin_products: np.ndarray
+    bin_norms: np.ndarray
+    segment_piece: np.ndarray
+    segment_size: np.ndarray
+    hit_segment: np.ndarray
+    hit_genome: np.ndarray
+    hit_shared: np.ndarray
+    hit_allowed: np.ndarray
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether scores hold identities: those of queries then must too."""
+        return len(self.segment_piece) > 0
+
+    @property
+    def calibration_id(self) -> str:
+        """Twelve digits that tell this calibration from any other."""
+        digest = hashlib.sha256()
+        for field in fields(self):
+            array = np.ascontiguousarray(getattr(self, field.name))
+            digest.update(f"{field.name}{array.dtype.str}{array.shape}".encode() + array.tobytes())
+        return digest.hexdigest()[:12]
+
+    def pieces(self, stratum: int, test: str, near: np.ndarray | None = None) -> Calibration:
+        """The calibration of a test for contigs of a stratum; with `near`, bool (G,), of those near such genomes."""
+        row, pieces = CALIBRATED.index(test), self.piece_stratum == stratum
+        units = self.units[row][self.piece_genome[pieces]]
+        if near is not None:
+            units = np.where(near[self.piece_nearest[row][pieces]], units, -1)
+        return Calibration(self.piece_scores[row][pieces], units)
+
+    def bins(self, composition: Composition, test: str, near: np.ndarray | None = None) -> Calibration:
+        """The same for bins of a composition."""
+        scores, nearest = self.bin_scores(test, composition)
+        units = self.units[CALIBRATED.index(test)]
+        return Calibration(scores, units if near is None else np.where(near[nearest], units, -1))
+
+    def bin_scores(self, test: str, composition: Composition) -> tuple[np.ndarray, np.ndarray]:
+        """Every genome's own pieces as a bin of the composition: scores, float64 (G,), NaN where there is none, and the
+        nearest genome, int64 (G,)."""
+        products, squares = self._bin_vectors(test, composition)
+        # NaN where a piece is missing; a vector of no length, of opposite pieces, has no direction and no score.
+        norms = np.sqrt(np.where(squares > 0, squares, np.nan))
+        candidates = self.bin_candidates[CALIBRATED.index(test)]
+        distances = to_chord(products / norms[:, None])
+        s1, s2 = nearest_means(distances, self.spread[candidates], int(self.k))
+        pairs = self._bin_pairs(test, composition)
+        if sum(self.levels[level] for level in composition.levels.values()) >= MIN_PLACED:
+            pairs = keep_placed(pairs, candidates, distances, self.spread)
+        identity, matched = best_identities(*pairs, len(candidates))
+        closest = candidates[np.arange(len(candidates)), products.argmax(axis=1)]
+        return combine_scores(s1, s2, identity), np.where(matched >= 0, matched, closest)
+
+    def bin_evenness(self, composition: Composition) -> np.ndarray:
+        """Squared length, float64 (G,), of the mean vector of every genome's own pieces as a bin of the composition.
+
+        Pieces that point the same way have a long mean; those of two genomes do not.
+        """
+        return self._bin_vectors(REFERENCE, composition)[1]
+
+    def _bin_vectors(self, test: str, composition: Composition) -> tuple[np.ndarray, np.ndarray]:
+        """Products float64 (G, C) of the bins' mean vectors with the genomes' means, and their squares (G,).
+
+        A bin's vector is the weighted sum of its strata's mean vectors, so that its products with the genomes' means
+        are weighted sums of the stored ones.
+        """
+        n_levels = len(self.levels)
+        weights = np.zeros((len(self.bounds) - 1) * n_levels)
+        for stratum, weight in composition.weights.items():
+            weights[stratum * n_levels + composition.levels[stratum]] = weight
+        used = np.flatnonzero(weights)
+        products = self.bin_products[CALIBRATED.index(test)].reshape(len(self.means), len(weights), -1)[:, used]
+        similarities = np.einsum("gsc,s->gc", products, weights[used])
+        squares = np.einsum("gst,s,t->g", self.bin_norms[:, used][:, :, used], weights[used], weights[used])
+        return similarities, squares
+
+    def _bin_pairs(self, test: str, composition: Composition) -> Pairs:
+        """Identities of every genome's bin of a composition with the genomes that share sequence with it.
+
+        A genome's own pieces are compared with what the test does not leave out, those that contaminate its bin with
+        all genomes but their own.
+        """
+        chosen = np.zeros(len(self.bounds) - 1, dtype=np.int64)
+        for stratum, level in composition.levels.items():
+            chosen[stratum] = self.levels[level]
+        own = self._cached_pairs(test, tuple(chosen.tolist()), is_foreign=False)
+        foreign = self._cached_pairs(REFERENCE, tuple(chosen.tolist()), is_foreign=True)
+        return tuple(np.concatenate(values) for values in zip(own, foreign, strict=True))
+
+    def _cached_pairs(self, test: str, chosen: tuple[int, ...], *, is_foreign: bool) -> Pairs:
+        key = (test, chosen, is_foreign)
+        if key not in self._pairs:
+            member = self._piece_order < np.array(chosen)[self.piece_stratum]
+            owner, parts = self.piece_genome, 1 - self.contamination
+            if is_foreign:
+                contaminated = np.argsort(self.foreign)  # the genome whose bins another one's pieces contaminate
+                owner, parts = contaminated[owner], self.contamination
+            groups, n = np.where(member, owner, -1), len(self.means)
+            self._pairs[key] = pair_identities(self._matches(test), groups, n, parts=parts)
+        return self._pairs[key]
+
+    @cached_property
+    def _pairs(self) -> dict[tuple[str, tuple[int, ...], bool], Pairs]:
+        return {}
+
+    @cached_property
+    def _piece_order(self) -> np.ndarray:
+        """int64 (P,): how many pieces of the same genome and stratum come before."""
+        keys = self.piece_genome * (len(self.bounds) - 1) + self.piece_stratum
+        order = np.argsort(keys, kind="stable")
+        place = np.arange(len(keys)) - np.searchsorted(keys[order], keys[order])
+        result = np.empty_like(place)
+        result[order] = place
+        return result
+
+    def _matches(self, test: str) -> Matches:
+        whole = Matches(self.segment_piece, self.segment_size, self.hit_segment, self.hit_genome, self.hit_shared)
+        return whole.where(self.hit_allowed[CALIBRATED.index(test)])
+
+    def calibrated_strata(self, min_units: int) -> np.ndarray:
+        """bool (S,): strata in which at least `min_units` genomes calibrate the test `reference`."""
+        n_strata = len(self.bounds) - 1
+        return np.array([self.pieces(s, REFERENCE).n_units >= min_units for s in range(n_strata)], dtype=bool)
+
+
+def write_calibration(path: str | Path, calibration: CalibrationSet) -> None:
+    """Write the calibration as .npz, atomically; the same content gives the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{field.name: getattr(calibration, field.name) for field in fields(calibration)})
+    with atomic_open(path, "wb") as handle:
+        handle.write(buffer.getbuffer())
+
+
+def read_calibration(folder: str | Path, index: SearchIndex) -> CalibrationSet:
+    """Read the calibration of a loaded index from its folder; refuse one that belongs to another index."""
+    path = Path(folder) / CALIBRATION_NAME
+    remedy = "build and calibrate the index anew"
+    if CALIBRATION_NAME not in index.manifest.get("checksums", {}):
+        raise InputError("the index has no calibration", path=path, remedy=remedy)
+    with np.load(path, allow_pickle=False) as arrays:
+        missing = [field.name for field in fields(CalibrationSet) if field.name not in arrays]
+        if missing:
+            raise InputError(f"lacks {', '.join(missing)}", path=path, remedy=remedy)
+        calibration = CalibrationSet(**{field.name: arrays[field.name] for field in fields(CalibrationSet)})
+    if calibration.calibration_id != index.manifest.get("calibration_id"):
+        raise InputError("this calibration is not the one of the manifest beside it", path=path, remedy=remedy)
+    if calibration.units.shape != (len(CALIBRATED), len(index.table.genomes)):
+        raise InputError(f"calibrates {calibration.units.shape[1]} genomes, the index has others", path=path)
+    return calibration

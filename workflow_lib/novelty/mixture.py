@@ -1,0 +1,53 @@
+"""What the queries are made of: how many are known, of a new species, of a new genus and so on.
+
+Benjamini and Hochberg's procedure counts every query as one at the edge of the null hypothesis. Most are not: at the
+rank of phylum a strain of an indexed species is as far from the edge as can be. The calibrations say how the scores of
+each class are spread; the shares of the classes follow from the scores of all queries.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workflow_lib.novelty.conformal import Calibration
+
+_CELLS = 8  # of scores, with about the same share of all classes together in each
+_STEPS = 200
+# Standard errors of a share's upper bound. With one, held-out species of a small reference broke the rate.
+_ERRORS = 3
+
+
+def class_likelihoods(classes: list[Calibration], scores: np.ndarray) -> np.ndarray:
+    """Probability, float64 (m, C), of the cell that each score is in, under each class.
+
+    Cells are cut at quantiles of all classes' calibration scores; a class without calibration is spread evenly.
+    """
+    levels = np.arange(1, _CELLS) / _CELLS
+    pooled = np.concatenate([one.quantiles(np.linspace(0, 1, 101)) for one in classes])
+    cuts = np.unique(np.quantile(pooled, levels)) if len(pooled) else np.zeros(0)
+    cells = np.searchsorted(cuts, scores, side="right")
+    return np.column_stack([one.spread_over(cuts)[cells] for one in classes])
+
+
+def estimate_shares(likelihoods: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the classes among queries, float64 (C,), and their upper bounds.
+
+    The shares are those of the largest likelihood, found by expectation maximisation (Saerens, Latinne & Decaestecker
+    2002, Neural Comput. 14:21). The bound is 1 / m and three standard errors higher, sqrt(s (1 - s) (1 / m + 1 / n))
+    each, where n units calibrate the class or the next, whichever has fewer; 1 if there are no queries.
+
+    Parameters
+    ----------
+    likelihoods : float64 (m, C), of `class_likelihoods`; rows with NaN are passed over.
+    units : int64 (C,), calibration units of each class.
+    """
+    rows = likelihoods[np.isfinite(likelihoods).all(axis=1)]
+    shares = np.full(likelihoods.shape[1], 1 / max(likelihoods.shape[1], 1))
+    if not len(rows):
+        return shares, np.ones_like(shares)
+    for _ in range(_STEPS):
+        joint = rows * shares
+        shares = (joint / joint.sum(axis=1, keepdims=True)).mean(axis=0)
+    fewer = np.maximum(np.minimum(units, np.append(units[1:], units[-1])), 1)
+    error = np.sqrt(shares * (1 - shares) * (1 / len(rows) + 1 / fewer))
+    return shares, np.minimum(shares + _ERRORS * error + 1 / len(rows), 1)

@@ -1,0 +1,119 @@
+"""Scores to p-values: each test of a group of queries against its calibration, pooled or of the queries' domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_lib.novelty.calls import Calls, decide
+from workflow_lib.novelty.conformal import Calibration
+from workflow_lib.novelty.design import KNOWN, OUTSIDE, TEST_RANKS, TESTS
+from workflow_lib.novelty.mixture import class_likelihoods
+
+ADAPTIVE, BENJAMINI_HOCHBERG = "adaptive", "benjamini_hochberg"
+# Units from which on a domain is a stratum of its own: a p-value of 0.05 then rests on five of them.
+DOMAIN_UNITS = 100
+_CLASS_UNITS = 10  # units that tell how the scores of a class are spread, if they are too few for a test
+
+# Of a test: its calibration, of all pieces or of those whose nearest genome is one of some, bool (G,).
+Calibrate = Callable[[str, np.ndarray | None], Calibration]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How calls are made.
+
+    Attributes
+    ----------
+    alpha : false discovery rate. min_length : bp below which a query is abstained from.
+    min_calibration : units below which a test is not made.
+    fdr : how false discoveries are counted, class by class (`adaptive`, see `mixture`) or `benjamini_hochberg`.
+    """
+
+    alpha: float
+    min_length: int
+    min_calibration: int
+    fdr: str = ADAPTIVE
+
+
+class RankTests:
+    """The p-values of m queries while they are gathered, group by group.
+
+    Parameters
+    ----------
+    m : queries. domains : of the G genomes, "" where unknown.
+    """
+
+    def __init__(self, m: int, domains: list[str], settings: Settings) -> None:
+        self.p = np.full((m, len(TESTS)), np.nan)
+        self._likelihoods = np.full((m, len(TEST_RANKS) + 1), np.nan)
+        self._n_units = np.zeros((m, len(TESTS)), dtype=np.int64)
+        self._class_units = np.zeros((m, len(TEST_RANKS) + 1), dtype=np.int64)
+        self._domains, self._settings = np.array(domains, dtype=str), settings
+        self._own = [""] * m
+
+    def add(
+        self, rows: np.ndarray, calibrate: Calibrate, scores: np.ndarray, nearest: np.ndarray, no_known: np.ndarray
+    ) -> None:
+        """Test some queries that share their calibrations.
+
+        Parameters
+        ----------
+        rows : int64 (n,), positions of the queries. scores : float64 (n,). nearest : int64 (n,), their nearest genomes.
+        no_known : bool (n,), queries that the opposite test is not made of.
+        """
+        classes = {}
+        for column, test in enumerate(TESTS):
+            one = calibrate(test, None)
+            self._n_units[rows, column] = one.n_units
+            if test in TEST_RANKS and one.n_units >= min(_CLASS_UNITS, self._settings.min_calibration):
+                classes[test] = one
+            if not self._is_sufficient(one):
+                continue
+            tested = ~no_known if test == KNOWN else np.ones(len(rows), dtype=bool)
+            self.p[rows[tested], column] = p_value(test, one, scores[tested])
+            if test in TEST_RANKS:
+                self._test_domains(rows, calibrate, test, scores, nearest)
+        calibrations = [*classes.values(), calibrate(OUTSIDE, None)]
+        columns = [*(TEST_RANKS.index(test) for test in classes), len(TEST_RANKS)]
+        self._likelihoods[np.ix_(rows, columns)] = class_likelihoods(calibrations, scores)
+        self._class_units[np.ix_(rows, columns)] = [one.n_units for one in calibrations]
+
+    def _test_domains(
+        self, rows: np.ndarray, calibrate: Calibrate, test: str, scores: np.ndarray, nearest: np.ndarray
+    ) -> None:
+        """Hold queries against the calibration of their own domain, that of the nearest genome, where it has enough."""
+        column = TESTS.index(test)
+        for domain in set(self._domains[nearest]) - {""}:
+            one = calibrate(test, self._domains == domain)
+            if one.n_units < DOMAIN_UNITS or not self._is_sufficient(one):
+                continue
+            own = self._domains[nearest] == domain
+            self.p[rows[own], column] = p_value(test, one, scores[own])
+            self._n_units[rows[own], column] = one.n_units
+            for row in rows[own]:
+                self._own[row] += f",{test}" if self._own[row] else f"|{domain}:{test}"
+
+    def drop(self, rows: np.ndarray) -> None:
+        """Take back the tests of some queries."""
+        self.p[rows] = self._likelihoods[rows] = np.nan
+
+    def decide(self) -> Calls:
+        """The calls, of all queries together."""
+        classes = (self._likelihoods, self._class_units) if self._settings.fdr == ADAPTIVE else None
+        return decide(self.p, self._n_units, alpha=self._settings.alpha, classes=classes)
+
+    def name_strata(self, strata: list[str]) -> list[str]:
+        """Strata with the domain and the tests that it is a stratum of, e.g. `5000-9999|Bacteria:genus,phylum`."""
+        return [stratum + own for stratum, own in zip(strata, self._own, strict=True)]
+
+    def _is_sufficient(self, one: Calibration) -> bool:
+        """Whether a calibration has units enough, and can reach the level at all."""
+        return one.n_units >= self._settings.min_calibration and one.smallest_p <= self._settings.alpha
+
+
+def p_value(test: str, one: Calibration, scores: np.ndarray) -> np.ndarray:
+    """p-values of scores: small scores speak against the null hypothesis of `known`, large ones against the others."""
+    return one.p_small(scores) if test == KNOWN else one.p_large(scores)
