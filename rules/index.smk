@@ -134,7 +134,10 @@ rule build_index:
         "../envs/novabin.yaml"
     threads: 2
     resources:
-        mem_mb=get_memory(1500, 4),
+        # Parts are merged on disk.
+        mem_mb=lambda wildcards, input, attempt: get_memory(1500, 0.5 if input.parts else 4)(
+            wildcards, input, attempt
+        ),
         runtime=get_runtime(20, 30),
     params:
         version=stage_version("index"),
@@ -166,7 +169,7 @@ rule calibrate_index:
         get_device_env(config["index"]["device"])
     threads: 2
     resources:
-        mem_mb=get_memory(1500, 5),
+        mem_mb=get_memory(1500, 2),
         runtime=get_runtime(10, 30),
         gpu=count_gpus(config["index"]["device"]),
     params:

@@ -48,14 +48,16 @@ rule call_novelty:
     benchmark:
         "<benchmarks>/call_novelty/{sample}.tsv"
     conda:
-        "../envs/novabin.yaml"
+        get_device_env(config["index"]["device"])
     threads: 2
     resources:
         mem_mb=get_memory(1500, 3),
         runtime=get_runtime(10, 60),
+        gpu=count_gpus(config["index"]["device"]),
     params:
         version=[stage_version("novelty"), stage_version("index")],
         settings=get_novelty_settings(),
+        device=config["index"]["device"],
     script:
         "../scripts/call_novelty.py"
 

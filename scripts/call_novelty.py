@@ -19,6 +19,7 @@ def main(snakemake) -> None:
         contigs_fasta=given.fasta,
         contigs_path=snakemake.output.contigs,
         bins_path=snakemake.output.bins,
+        device=params.device if snakemake.resources.gpu else "cpu",
     )
 
 

@@ -27,6 +27,7 @@ def main(snakemake) -> None:
         window=params.window,
         shard_folder=folder.parents[3] / "embeddings" / ".shards",  # as those of the samples: addressed by key
         shard_mbp=params.shard_mbp,
+        version=params.version[0],
     )
     write_store(folder, windows)
 

@@ -34,6 +34,16 @@ def cut_blocks(n: int, most: int, *, parts: int = 16, least: int = 16) -> list[s
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
+def read_ahead(items: Iterable) -> Iterator:
+    """Yield the items of an iterable; the next one is made in a thread of its own while one is worked on."""
+    items, end = iter(items), object()
+    with ThreadPoolExecutor(1) as reader:
+        pending = reader.submit(next, items, end)
+        while (item := pending.result()) is not end:
+            pending = reader.submit(next, items, end)
+            yield item
+
+
 def map_in_order(pool: ThreadPoolExecutor, function: Callable, blocks: Iterable, ahead: int) -> Iterator:
     """As `pool.map`, which would hand in all blocks at once: at a million contigs that is a gigabyte of promises."""
     pending: deque[Future] = deque()

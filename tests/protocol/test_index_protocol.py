@@ -231,7 +231,7 @@ def test_round_trip(index, queries, tmp_path):
     loaded = load_index(tmp_path / "i")
     assert loaded.index_id == index.index_id != ""
     assert loaded.manifest["calibration_id"] == "x"
-    assert loaded.table.lines() == index.table.lines()
+    assert list(loaded.table.lines()) == list(index.table.lines())
     assert loaded.plan == index.plan
     for mine, its in zip(index.search(queries, 5), loaded.search(queries, 5), strict=True):
         assert (mine == its).all()
@@ -268,7 +268,7 @@ def test_an_index_grows_as_if_built_at_once(kind, windows, table, queries, tmp_p
     assert grown.manifest["stale_calibration_id"] == "c"
     assert "calibration_id" not in grown.manifest
     assert grown.manifest["trained_on"] == split
-    assert grown.table.lines() == table.lines()
+    assert list(grown.table.lines()) == list(table.lines())
     rows = grown.search(queries, 10)[1]
     exact = exact_distances(queries, windows)
     assert (rows >= split).any()

@@ -31,7 +31,8 @@ def test_the_index_grows_and_is_calibrated_when_calls_are_wanted(root, tmp_path)
     header, first, *rows = [
         line for line in (folder / "config/reference.tsv").read_text().splitlines() if not line.startswith("#")
     ]
-    reference, setting = folder / "grown.tsv", ("--config", "reference=grown.tsv")
+    # In several parts, which are merged on disk.
+    reference, setting = folder / "grown.tsv", ("--config", "reference=grown.tsv", "index={shard_genomes: 30}")
     reference.write_text("\n".join([header, *rows]) + "\n")
     run_snakemake(folder, root, "extend_index", *setting)
     index = folder / "results/index/reference"
@@ -43,6 +44,13 @@ def test_the_index_grows_and_is_calibrated_when_calls_are_wanted(root, tmp_path)
     assert after["n_genomes"] == before["n_genomes"] + 1
     assert after["trained_on"] == before["trained_on"]  # extended, not built anew
     assert first.split("\t")[0] in (index / "ids.tsv").read_text().splitlines()[-1]  # behind what was there
+
+
+def test_a_gpu_is_asked_for_where_the_index_is_searched(root, tmp_path):
+    folder = link_example(tmp_path, root)
+    done = run_snakemake(folder, root, "-n", "--config", "index={device: cuda}", "--resources", "gpu=1")
+    jobs = done.stdout.split("\nrule ")[1:]
+    assert {job.split(":")[0] for job in jobs if "gpu=1" in job} == {"calibrate_index", "call_novelty"}
 
 
 def test_without_a_reference_there_is_no_index_to_make(root, tmp_path):

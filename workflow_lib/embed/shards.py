@@ -60,7 +60,7 @@ def embed_records(
     if not shard_mbp > 0:
         raise InputError(f"shard_mbp is {shard_mbp}, expected a positive number of Mbp", remedy="set embed.shard_mbp")
     names: list[str] = []
-    rows = _Rows(embedder.dim)
+    rows = Rows(embedder.dim)
     cache = ShardCache(embedder, shard_folder, kind=kind)
     progress = Progress(total_bp, f"embed {kind} sequences with {embedder.name}")
     try:
@@ -80,7 +80,7 @@ def _embed_shards(
     """Yield (names, vectors, bp) of shards in order; one is embedded while the next is read."""
     pending: tuple[list[str], Future, int] | None = None
     with ThreadPoolExecutor(1) as worker:
-        for names, sequences, n_bp in _split(records, shard_bp, group):
+        for names, sequences, n_bp in split_records(records, shard_bp, group):
             following = names, worker.submit(cache.vectors, sequences), n_bp
             if pending is not None:
                 yield pending[0], pending[1].result(), pending[2]
@@ -89,7 +89,7 @@ def _embed_shards(
             yield pending[0], pending[1].result(), pending[2]
 
 
-def _split(
+def split_records(
     records: Iterable[tuple], shard_bp: int, group: Callable[[str], str] | None = None
 ) -> Iterator[tuple[list[str], list[bytes], int]]:
     """Yield (names, sequences, bp) of shards; a shard ends with the sequence that fills it, or with its group."""
@@ -132,17 +132,23 @@ class ShardCache:
     def vectors(self, sequences: Sequence[bytes]) -> np.ndarray:
         """float32 (n, dim) vectors of the sequences, read from the shard or computed and saved."""
         key = self.key(sequences)
-        path = self.folder / f"{key}.npy"
-        shape = len(sequences), self.embedder.dim
-        vectors = _load_shard(path, key, shape)
+        vectors = self.load(key, len(sequences))
         if vectors is not None:
-            self.n_reused += 1
             return vectors
         vectors = self.embedder.embed(sequences)
-        _check_vectors(vectors, shape, self.embedder.name)
-        _save_shard(path, key, vectors)
+        _check_vectors(vectors, (len(sequences), self.embedder.dim), self.embedder.name)
+        _save_shard(self._path(key), key, vectors)
         self.n_computed += 1
         return vectors
+
+    def load(self, key: str, n: int) -> np.ndarray | None:
+        """float32 (n, dim) vectors of the shard of a key; None where it is not there or damaged."""
+        vectors = _load_shard(self._path(key), key, (n, self.embedder.dim))
+        self.n_reused += vectors is not None
+        return vectors
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.npy"
 
 
 def _check_vectors(vectors: np.ndarray, shape: tuple[int, int], name: str) -> None:
@@ -176,7 +182,7 @@ def _load_shard(path: Path, key: str, shape: tuple[int, int]) -> np.ndarray | No
     return None
 
 
-class _Rows:
+class Rows:
     """A float32 (n, dim) array that grows in place, where n is not known in advance."""
 
     def __init__(self, dim: int) -> None:
@@ -184,6 +190,7 @@ class _Rows:
         self._n = 0
 
     def add(self, rows: np.ndarray) -> None:
+        """Append float32 (m, dim) rows."""
         needed = self._n + len(rows)
         if needed > len(self._array):
             self._resize(max(needed, len(self._array) * 3 // 2))
@@ -191,6 +198,7 @@ class _Rows:
         self._n = needed
 
     def result(self) -> np.ndarray:
+        """float32 (n, dim) of all rows that were added."""
         self._resize(self._n)
         return self._array
 

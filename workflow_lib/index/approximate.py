@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -135,28 +135,6 @@ def add_rows(index: faiss.Index, vectors: np.ndarray) -> None:
     with _deterministic("HNSW" if _is_graph(index) else ""):
         for start in range(0, len(vectors), _BLOCK_ROWS):
             index.add(np.ascontiguousarray(vectors[start : start + _BLOCK_ROWS]))
-
-
-def merge_faiss(trained: faiss.Index, parts: Iterable[Path]) -> faiss.Index:
-    """Append the rows of index files to a trained, empty index; each was filled from a copy of it.
-
-    Memory: the result and one part.
-    """
-    for path in parts:
-        part = read_faiss(path, mmap=False)
-        if isinstance(trained, faiss.IndexRefine):  # it has no merge of its own
-            for mine, other in ((trained.base_index, part.base_index), (trained.refine_index, part.refine_index)):
-                _merge(faiss.downcast_index(mine), faiss.downcast_index(other))
-            trained.ntotal = trained.base_index.ntotal
-        else:
-            _merge(trained, part)
-    return trained
-
-
-def _merge(index: faiss.Index, other: faiss.Index) -> None:
-    # Rows of an inverted file carry their numbers, those of the others are numbered by their place.
-    inner = faiss.try_extract_index_ivf(index)
-    index.merge_from(other, index.ntotal if inner is not None else 0)
 
 
 def read_faiss(path: Path, *, mmap: bool = True) -> faiss.Index:

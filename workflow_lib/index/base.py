@@ -43,6 +43,7 @@ class SearchIndex(ABC):
     """
 
     file_name = INDEX_NAME
+    searched_by = "FAISS"  # the library, for the log
 
     def __init__(self, table: WindowTable, manifest: dict, plan: Plan) -> None:
         self.table, self.manifest, self.plan = table, manifest, plan
@@ -173,18 +174,28 @@ class SearchIndex(ABC):
                 )
 
     def save(
-        self, folder: str | Path, *, extra_files: tuple[str, ...] = (), name: str = MANIFEST_NAME, **content: object
+        self,
+        folder: str | Path,
+        *,
+        extra_files: tuple[str, ...] = (),
+        name: str = MANIFEST_NAME,
+        written: Path | None = None,
+        **content: object,
     ) -> None:
         """Write the index file, ids.tsv and, last, the manifest to `folder`.
 
         Parameters
         ----------
         extra_files, name, content : as of `save_manifest`.
+        written : where the index file is already, on the same disk; it is moved.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).unlink(missing_ok=True)
-        self.write_file(folder / self.file_name)
+        if written is None:
+            self.write_file(folder / self.file_name)
+        else:
+            written.replace(folder / self.file_name)
         write_ids(folder / IDS_NAME, self.table)
         self.manifest.update(
             factory=self.factory,

@@ -23,6 +23,8 @@ _QUERIES, _WINDOWS = 256, 8_192
 class FlatIndex(SearchIndex):
     """FAISS IndexFlatIP over unit rows. Memory: n x d x 4 bytes, and a few blocks of 8 MiB a thread."""
 
+    searched_by = "NumPy"
+
     def __init__(self, faiss_index: faiss.IndexFlatIP, table: WindowTable, manifest: dict, plan: Plan) -> None:
         super().__init__(table, manifest, plan)
         if faiss_index.ntotal != len(table) or faiss_index.d != self.dim:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +15,21 @@ from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
 from workflow_lib.index.base import UNCALIBRATED_NAME, SearchIndex
 from workflow_lib.index.factories import EXACT, SCANN, plan_index
-from workflow_lib.index.storage import build_index, extend_index, index_class, load_index, record_growth, usable_rows
+from workflow_lib.index.storage import (
+    build_index,
+    extend_index,
+    index_class,
+    load_index,
+    nothing_to_index,
+    record_growth,
+    usable_rows,
+)
 from workflow_lib.index.windows import WindowTable, join_tables, name_genome, select_rows, tabulate_windows
 from workflow_lib.manifest import MANIFEST_NAME, read_manifest
 from workflow_lib.store import EmbeddingStore
+
+if TYPE_CHECKING:
+    import faiss
 
 logger = logging.getLogger(__name__)
 
@@ -108,29 +120,32 @@ def train_parts(
 
     An index that is extended is its own training. Memory: the training rows, at most 256 a centroid.
     """
-    from workflow_lib.index.approximate import train_faiss, write_faiss
+    from workflow_lib.index.approximate import write_faiss
+    from workflow_lib.index.disk_merge import clear_rows
 
-    previous = _load_previous(Path(folder), mmap=False)
+    previous = _load_previous(Path(folder))
     planned = plan_growth(shards, previous, options)
     if planned.extends:
         empty = previous.faiss_index
-        empty.reset()
+        clear_rows(empty)
     else:
-        dim = shards[0].vectors.shape[1]
-        plan = plan_index(options.factory, planned.n_windows, dim, options.parameters)
-        wanted = max(plan.good_rows // 39 * _TRAINING_ROWS, _LEAST_TRAINING_ROWS)
-        empty = train_faiss(_sample(shards, planned, wanted), plan)
+        empty = _train(shards, planned, options)
     write_faiss(Path(trained), empty)
     write_growth(growth, planned)
 
 
 def fill_part(shard: EmbeddingStore, number: int, *, trained: str | Path, growth: str | Path, part: str | Path) -> None:
-    """Fill a copy of the trained index with the new genomes of a shard, and write it to `part`."""
-    from workflow_lib.index.approximate import add_rows, read_faiss, write_faiss
+    """Fill a copy of the trained index with the new genomes of a shard, and write it to `part`.
 
-    table, rows = _choose(shard, read_growth(growth).kept[number], {})
+    Of a kind that cannot be merged the copy stays empty: `grow_index` then adds the rows itself.
+    """
+    from workflow_lib.index.approximate import add_rows, read_faiss, write_faiss
+    from workflow_lib.index.disk_merge import can_merge
+
     index = read_faiss(Path(trained), mmap=False)
-    add_rows(index, usable_rows(table, rows, shard.vectors.shape[1])[1])
+    if can_merge(index):
+        table, rows = _choose(shard, read_growth(growth).kept[number], {})
+        add_rows(index, usable_rows(table, rows, shard.vectors.shape[1])[1])
     write_faiss(Path(part), index)
 
 
@@ -152,29 +167,26 @@ def grow_index(
     taxonomy : genome -> rank -> name; lineages of genomes that are there already are brought up to date.
     trained, growth, parts : files of `train_parts` and `fill_part`; none: all is done here.
 
-    Memory: the index, and the vectors of a shard (of all shards where a new index is built without parts).
+    Memory: about 150 bytes a window for names, and the vectors of a shard. Without parts, and for kinds whose parts
+    cannot be merged, the index too; of `Torch` and `ScaNN` all vectors.
     """
     folder = Path(folder)
-    index = _load_previous(folder, mmap=False)
-    planned = plan_growth(shards, index, options)
+    previous = _load_previous(folder)
+    planned = plan_growth(shards, previous, options)
     if growth and read_growth(growth) != planned:
         logger.warning("the filled parts are of another state of the index: all is done here")
         parts = []
-    if not planned.extends:
-        index = None
-    if parts:
-        index = _merge_parts(index, shards, planned, taxonomy, options, Path(trained), [Path(part) for part in parts])
-    elif index is None:
-        chosen = [_choose(shard, kept, taxonomy) for shard, kept in zip(shards, planned.kept, strict=True)]
-        table = _join([table for table, _ in chosen])
-        vectors = np.concatenate([rows for _, rows in chosen])
-        index = build_index(
-            vectors, table, _manifest(shards, options), factory=options.factory, parameters=options.parameters
-        )
-    else:
+    written = None
+    if parts and _can_merge(trained):
+        written = Path(trained).with_name("merged.faiss")
+        index = _merge_parts(folder, previous, shards, planned, taxonomy, options, trained, parts, written)
+    elif planned.extends:
+        index = _load_previous(folder, mmap=False)
         for shard, kept in zip(shards, planned.kept, strict=True):
             table, rows = _choose(shard, kept, taxonomy)
             extend_index(index, rows, table)
+    else:
+        index = _build(shards, planned, taxonomy, options)
     for genome, lineage in zip(index.table.genomes, index.table.lineages, strict=True):
         lineage.clear()
         lineage.update(taxonomy.get(genome, {}))
@@ -183,6 +195,7 @@ def grow_index(
     index.save(
         folder,
         name=UNCALIBRATED_NAME,
+        written=written,
         digests={genome: digest for genome, digest in digests.items() if genome in indexed},
         genomes_left_out=_left_out(shards, planned.duplicates),
         taxonomy_release=options.taxonomy_release,
@@ -191,29 +204,79 @@ def grow_index(
     return index
 
 
+def _can_merge(trained: str | Path) -> bool:
+    from workflow_lib.index.approximate import read_faiss
+    from workflow_lib.index.disk_merge import can_merge
+
+    return can_merge(read_faiss(Path(trained)))
+
+
 def _merge_parts(
-    index: SearchIndex | None, shards: list, planned: Growth, taxonomy: dict, options: IndexOptions, trained: Path,
-    parts: list[Path],
+    folder: Path, previous: SearchIndex, shards: list[EmbeddingStore], planned: Growth, taxonomy: dict,
+    options: IndexOptions, trained: str | Path, parts: list[str | Path], written: Path,
 ) -> SearchIndex:  # fmt: skip
-    from workflow_lib.index.approximate import merge_faiss, read_faiss
+    """Merge the index that is extended, if one is, and the parts into the file `written`."""
+    from workflow_lib.index.approximate import read_faiss
+    from workflow_lib.index.disk_merge import merge_files
 
-    def usable() -> Iterator[tuple[WindowTable, np.ndarray]]:
-        for shard, kept in zip(shards, planned.kept, strict=True):
-            yield usable_rows(*_choose(shard, kept, taxonomy), shard.vectors.shape[1])
+    held = [folder / previous.file_name] if planned.extends else []
+    merge_files(written, read_faiss(Path(trained), mmap=False), [*held, *parts])
+    if not planned.extends:
+        return _describe(read_faiss(written), shards, planned, taxonomy, options)
+    added = [table for table, _ in _usable(shards, planned, taxonomy)]
+    table = join_tables([previous.table, *added])
+    index = index_class(previous.plan)(read_faiss(written), table, previous.manifest, previous.plan)
+    record_growth(index, table, (rows for _, rows in _usable(shards, planned, taxonomy)))
+    return index
 
-    table = _join([table for table, _ in usable()])
-    added = (rows for _, rows in usable() if len(rows))
-    if index is not None:
-        merge_faiss(index.faiss_index, parts)
-        record_growth(index, join_tables(index.table, table), added)
-        return index
+
+def _build(shards: list[EmbeddingStore], planned: Growth, taxonomy: dict, options: IndexOptions) -> SearchIndex:
+    """Build a new index without parts, in memory."""
+    from workflow_lib.index.approximate import add_rows
+
+    if options.factory in ("Torch", SCANN):
+        chosen = list(_usable(shards, planned, taxonomy))
+        table, vectors = join_tables([table for table, _ in chosen]), np.concatenate([rows for _, rows in chosen])
+        manifest = _manifest(shards, options)
+        return build_index(vectors, table, manifest, factory=options.factory, parameters=options.parameters)
+    filled = _train(shards, planned, options)
+    for _, rows in _usable(shards, planned, taxonomy):
+        add_rows(filled, rows)
+    return _describe(filled, shards, planned, taxonomy, options)
+
+
+def _describe(
+    filled: faiss.Index, shards: list[EmbeddingStore], planned: Growth, taxonomy: dict, options: IndexOptions
+) -> SearchIndex:
+    """The new index of a filled one of FAISS."""
+    table = join_tables([table for table, _ in _usable(shards, planned, taxonomy)])
     plan = plan_index(options.factory, planned.n_windows, shards[0].vectors.shape[1], options.parameters)
     manifest = dict(_manifest(shards, options), factory_asked=options.factory, trained_on=planned.n_windows)
-    manifest["vectors_sha256"] = ""
-    index = index_class(plan)(merge_faiss(read_faiss(trained, mmap=False), parts), table, manifest, plan)
-    record_growth(index, table, added)
-    index.set_probes(next(rows for _, rows in usable() if len(rows)))
+    index = index_class(plan)(filled, table, manifest | {"vectors_sha256": ""}, plan)
+    record_growth(index, table, (rows for _, rows in _usable(shards, planned, taxonomy)))
+    index.set_probes(next(rows for _, rows in _usable(shards, planned, taxonomy) if len(rows)))
     return index
+
+
+def _train(shards: list[EmbeddingStore], planned: Growth, options: IndexOptions) -> faiss.Index:
+    """An empty FAISS index, trained on a sample of the windows: at most 256 a centroid, or 100,000."""
+    from workflow_lib.index.approximate import train_faiss
+
+    plan = plan_index(options.factory, planned.n_windows, shards[0].vectors.shape[1], options.parameters)
+    # An exact index learns nothing.
+    wanted = 1 if plan.is_exact else max(plan.good_rows // 39 * _TRAINING_ROWS, _LEAST_TRAINING_ROWS)
+    step = max(1, planned.n_windows // wanted)
+    # A view would keep the whole shard.
+    sample = np.concatenate([rows[::step].copy() for _, rows in _usable(shards, planned, {})])
+    if not len(sample):
+        raise nothing_to_index()
+    return train_faiss(sample, plan)
+
+
+def _usable(shards: list[EmbeddingStore], planned: Growth, taxonomy: dict) -> Iterator[tuple[WindowTable, np.ndarray]]:
+    """The windows to add, shard by shard, without those of zero vectors."""
+    for shard, kept in zip(shards, planned.kept, strict=True):
+        yield usable_rows(*_choose(shard, kept, taxonomy), shard.vectors.shape[1])
 
 
 def _manifest(shards: list[EmbeddingStore], options: IndexOptions) -> dict:
@@ -280,21 +343,3 @@ def _choose(shard: EmbeddingStore, genomes: list[str], taxonomy: dict) -> tuple[
     table, chosen = tabulate_windows(shard.names, taxonomy), set(genomes)
     rows = np.array([genome in chosen for genome in table.genomes], dtype=bool)[table.codes]
     return select_rows(table, rows), np.asarray(shard.vectors[rows])
-
-
-def _join(tables: list[WindowTable]) -> WindowTable:
-    joined = tables[0]
-    for table in tables[1:]:
-        joined = join_tables(joined, table)
-    return joined
-
-
-def _sample(shards: list[EmbeddingStore], planned: Growth, count: int) -> np.ndarray:
-    """About `count` rows, evenly from all that are to be indexed."""
-    step = max(1, planned.n_windows // count)
-    parts = []
-    for shard, kept in zip(shards, planned.kept, strict=True):
-        table, rows = _choose(shard, kept, {})
-        # A view would keep the whole shard.
-        parts.append(usable_rows(table, rows, shard.vectors.shape[1])[1][::step].copy())
-    return np.concatenate(parts)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from workflow_lib.blocks import read_ahead
 from workflow_lib.embed import Embedder, embed_records
+from workflow_lib.embed.shards import Rows
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import read_fasta
-from workflow_lib.index.windows import cut_windows, format_window, mostly_n, name_genome
+from workflow_lib.index.genome_cache import GenomeCache, GenomeWindows, LoadedGenome, load_genome, name_windows
+from workflow_lib.index.windows import format_window, mostly_n, name_genome, parse_window
+from workflow_lib.log import Progress
 from workflow_lib.store import EmbeddingStore, read_store
 from workflow_lib.tables import Genome
 
@@ -29,13 +32,6 @@ def length_strata(min_length: int) -> tuple[int, ...]:
     """Bounds in bp of the length strata from the shortest query on, e.g. (2500, 5000, 10000, 20000, 50000, 100000)."""
     longer = tuple(bound for bound in _STANDARD_BOUNDS if bound > min_length)
     return (min_length, *(longer or (2 * min_length,)))
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    name: str
-    contigs: list[tuple[str, bytes]]
-    digest: str
 
 
 def embed_reference(
@@ -59,18 +55,23 @@ def embed_reference(
 
 
 def embed_windows(
-    embedder: Embedder, genomes: Iterable[Genome], *, window: int, shard_folder: str | Path, shard_mbp: float
+    embedder: Embedder,
+    genomes: Iterable[Genome],
+    *,
+    window: int,
+    shard_folder: str | Path,
+    shard_mbp: float,
+    version: str = "",
 ) -> EmbeddingStore:
-    """Embed the windows of reference genomes.
+    """Embed the windows of reference genomes; files that were embedded before are not (`GenomeCache`).
 
     A genome whose sequences are those of an earlier one (names apart) is left out with a warning: the two would vouch
-    for each other. A genome without a usable window is left out with a warning. A shard of vectors holds windows of
-    one genome only, so that genomes that are added, wherever in the table, leave the others' shards to be read again.
-    Memory: one genome, two shards of sequence, and the vectors.
+    for each other; so is one without a usable window. Memory: two genomes, a shard of sequence, and the vectors.
 
     Parameters
     ----------
     window : bp of a window; see `cut_windows`.
+    version : of the code that cuts windows.
 
     Returns
     -------
@@ -80,28 +81,38 @@ def embed_windows(
     Raises
     ------
     InputError
-        with file and line: what `read_fasta` refuses, or two contigs of a genome with one name.
+        as `load_genome`.
     """
+    cache = GenomeCache(embedder, shard_folder, window=window, shard_mbp=shard_mbp, version=version)
     digests: dict[str, str] = {}
     left_out: dict[str, list[str]] = {"duplicates": [], "empty": []}
-
-    def records() -> Iterator[tuple[str, bytes]]:
-        for genome in _distinct_genomes(genomes, left_out["duplicates"]):
-            windows = list(_windows(genome, window))
-            if windows:
-                digests[genome.name] = genome.digest
-                yield from windows
-                continue
+    seen: dict[str, str] = {}
+    names: list[str] = []
+    rows = Rows(embedder.dim)
+    progress = Progress(0, f"embed windows with {embedder.name}")
+    for found in read_ahead(cache.read(genome) for genome in genomes):
+        genome = found if isinstance(found, GenomeWindows) else cache.embed(*found)
+        if genome.n_contigs and _is_copy(genome.digest, genome.genome, seen):
+            left_out["duplicates"].append(genome.genome)
+        elif not genome.names:
             logger.warning(
                 "genome %s has %d contigs, of which none gives a window of %d bp; left out",
-                genome.name, len(genome.contigs), window,
-            )  # fmt: skip
-            left_out["empty"].append(genome.name)
-
-    store = _embed(embedder, records(), shard_folder, shard_mbp)
-    store.manifest.update(window=window, digests=digests, genomes_left_out=left_out)
-    logger.info("%d windows of %d genomes embedded", len(store.names), len(digests))
-    return store
+                *(genome.genome, genome.n_contigs, window),
+            )
+            left_out["empty"].append(genome.genome)
+        else:
+            digests[genome.genome] = genome.digest
+            names += genome.names
+            rows.add(genome.vectors)
+            progress.add(sum(end - start for *_, start, end in map(parse_window, genome.names)))
+    progress.close()
+    logger.info(
+        "%d windows: %d shards computed, %d reused; %d genomes, %d of them known before",
+        *(len(names), cache.shards.n_computed, cache.shards.n_reused, len(digests), cache.n_found),
+    )
+    manifest = {"embedder": embedder.name, "fingerprint": embedder.fingerprint, "dim": embedder.dim}
+    manifest.update(window=window, digests=digests, genomes_left_out=left_out)
+    return EmbeddingStore(rows.result(), names, manifest)
 
 
 def embed_pieces(
@@ -124,31 +135,28 @@ def embed_pieces(
         enough, their lengths drawn log-uniformly, their places uniformly.
     seed : of the pieces; a genome's pieces depend on the seed and its name only.
     """
-    store = _embed(
+    names, vectors = embed_records(
         embedder,
         (
             piece
-            for genome in _distinct_genomes(genomes, [])
-            if next(_windows(genome, window), None)
+            for genome in _distinct_genomes(genomes)
+            if next(name_windows(genome, window), None)
             for piece in _pieces(genome, strata, pieces, seed)
         ),
-        *(shard_folder, shard_mbp),
+        shard_folder=shard_folder,
+        shard_mbp=shard_mbp,
+        group=name_genome,
     )
-    store.manifest.update(window=window, strata=list(strata), seed=seed)
-    logger.info("%d calibration pieces embedded", len(store.names))
-    return store
-
-
-def _embed(embedder: Embedder, records: Iterable, shard_folder: str | Path, shard_mbp: float) -> EmbeddingStore:
-    names, vectors = embed_records(embedder, records, shard_folder=shard_folder, shard_mbp=shard_mbp, group=name_genome)
     manifest = {"embedder": embedder.name, "fingerprint": embedder.fingerprint, "dim": embedder.dim}
-    return EmbeddingStore(vectors, names, manifest)
+    logger.info("%d calibration pieces embedded", len(names))
+    return EmbeddingStore(vectors, names, dict(manifest, window=window, strata=list(strata), seed=seed))
 
 
 def join_stores(folders: Iterable[str | Path]) -> EmbeddingStore:
     """Read and verify the stores of several shards of genomes, and put them together as one.
 
-    Its manifest is the first one's, with the digests of all genomes. Memory: the vectors of all.
+    Its manifest is the first one's, with the digests of all genomes. Memory: the names; the vectors of several stores
+    are put together in a file beside them that is gone when they are no longer used.
 
     Raises
     ------
@@ -169,44 +177,39 @@ def join_stores(folders: Iterable[str | Path]) -> EmbeddingStore:
     if "digests" in manifest:
         manifest["digests"] = {name: digest for store in stores for name, digest in store.manifest["digests"].items()}
     names = [name for store in stores for name in store.names]
-    vectors = stores[0].vectors if len(stores) == 1 else np.concatenate([store.vectors for store in stores])
+    vectors = stores[0].vectors if len(stores) == 1 else _join_vectors(stores, Path(folders[0]).parent)
     return EmbeddingStore(vectors, names, manifest)
 
 
-def _distinct_genomes(genomes: Iterable[Genome], duplicates: list[str]) -> Iterator[_Loaded]:
+def _join_vectors(stores: list[EmbeddingStore], folder: Path) -> np.ndarray:
+    """float32 (n, d) rows of all stores, memory-mapped from a file that has no name."""
+    shape = sum(len(store.names) for store in stores), stores[0].vectors.shape[1]
+    if not shape[0]:
+        return np.empty(shape, dtype=np.float32)
+    with tempfile.TemporaryFile(dir=folder) as handle:
+        joined, first = np.memmap(handle, dtype=np.float32, shape=shape), 0
+    for store in stores:
+        joined[first : first + len(store.names)] = store.vectors
+        first += len(store.names)
+    return joined
+
+
+def _distinct_genomes(genomes: Iterable[Genome]) -> Iterator[LoadedGenome]:
     seen: dict[str, str] = {}
-    for genome in genomes:
-        loaded = _load(genome)
-        if loaded.digest in seen and loaded.contigs:
-            logger.warning("genome %s has the sequences of %s; left out", genome.name, seen[loaded.digest])
-            duplicates.append(genome.name)
-            continue
-        seen[loaded.digest] = genome.name
-        yield loaded
+    for genome in map(load_genome, genomes):
+        if not genome.contigs or not _is_copy(genome.digest, genome.name, seen):
+            yield genome
 
 
-def _load(genome: Genome) -> _Loaded:
-    contigs: dict[str, bytes] = {}
-    for record in read_fasta(genome.fasta):
-        if record.name in contigs:
-            raise InputError(
-                f"contig {record.name!r} of genome {genome.name} stands there twice, expected distinct names",
-                path=genome.fasta,
-                line=record.line,
-            )
-        contigs[record.name] = record.sequence
-    hashes = sorted(hashlib.sha256(sequence).digest() for sequence in contigs.values())
-    return _Loaded(genome.name, list(contigs.items()), hashlib.sha256(b"".join(hashes)).hexdigest())
+def _is_copy(digest: str, genome: str, seen: dict[str, str]) -> bool:
+    """Whether an earlier genome has the same sequences; else the genome is noted in `seen`, digest -> genome."""
+    first = seen.setdefault(digest, genome)
+    if first != genome:
+        logger.warning("genome %s has the sequences of %s; left out", genome, first)
+    return first != genome
 
 
-def _windows(genome: _Loaded, window: int) -> Iterator[tuple[str, bytes]]:
-    for contig, sequence in genome.contigs:
-        for start, end in cut_windows(len(sequence), window):
-            if not mostly_n(sequence[start:end]):
-                yield format_window(genome.name, contig, start, end), sequence[start:end]
-
-
-def _pieces(genome: _Loaded, strata: tuple[int, ...], count: int, seed: int) -> Iterator[tuple[str, bytes]]:
+def _pieces(genome: LoadedGenome, strata: tuple[int, ...], count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     digest = hashlib.sha256(f"{seed}\n{genome.name}".encode()).digest()
     generator = np.random.default_rng(np.frombuffer(digest, dtype="<u4"))
     lengths = np.array([len(sequence) for _, sequence in genome.contigs], dtype=np.int64)

@@ -30,6 +30,7 @@ class ScannIndex(SearchIndex):
     """
 
     file_name = "index.scann.tar"
+    searched_by = "ScaNN"
 
     def __init__(self, searcher, table: WindowTable, manifest: dict, plan: Plan) -> None:
         super().__init__(table, manifest, plan)

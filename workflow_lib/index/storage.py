@@ -50,15 +50,20 @@ def build_index(
     """
     table, vectors = usable_rows(table, vectors, int(manifest["dim"]))
     if not len(table):
-        raise InputError(
-            "none of the reference windows can be indexed",
-            remedy="give reference genomes with contigs longer than a quarter of index.window, or a shorter window",
-        )
+        raise nothing_to_index()
     plan = plan_index(factory, len(vectors), vectors.shape[1], parameters)
     manifest = dict(manifest, factory_asked=factory, trained_on=len(vectors), vectors_sha256=_digest(vectors))
     index = index_class(plan, device).from_vectors(vectors, table, manifest, plan, device=device)
     index.set_probes(vectors)
     return index
+
+
+def nothing_to_index() -> InputError:
+    """The error where all windows are left out."""
+    return InputError(
+        "none of the reference windows can be indexed",
+        remedy="give reference genomes with contigs longer than a quarter of index.window, or a shorter window",
+    )
 
 
 def extend_index(index: SearchIndex, vectors: np.ndarray, table: WindowTable) -> None:
@@ -73,7 +78,7 @@ def extend_index(index: SearchIndex, vectors: np.ndarray, table: WindowTable) ->
     """
     table, vectors = usable_rows(table, vectors, index.dim)
     if len(table):
-        joined = join_tables(index.table, table)
+        joined = join_tables([index.table, table])
         index.add(vectors)
         record_growth(index, joined, [vectors])
 
@@ -81,7 +86,7 @@ def extend_index(index: SearchIndex, vectors: np.ndarray, table: WindowTable) ->
 def record_growth(index: SearchIndex, table: WindowTable, added: Iterable[np.ndarray]) -> None:
     """Take note of rows that were added to the index proper: its table is now `table`, its calibration is stale."""
     index.table = table
-    for vectors in added:
+    for vectors in filter(len, added):
         chained = f"{index.manifest['vectors_sha256']}\n{_digest(vectors)}"
         index.manifest["vectors_sha256"] = hashlib.sha256(chained.encode()).hexdigest()
     if "calibration_id" in index.manifest:
@@ -122,6 +127,14 @@ def load_index(folder: str | Path, *, device: str = "cpu", name: str = MANIFEST_
     kind = index_class(plan, device)
     index = kind.from_file(folder / kind.file_name, table, manifest, plan, device=device, mmap=mmap)
     index.check_probes(path)
+    logger.info(
+        "index %s, %s: %d windows, searched on %s by %s",
+        index.index_id,
+        index.factory,
+        len(table),
+        device,
+        kind.searched_by,
+    )
     return index
 
 

@@ -32,6 +32,8 @@ class TorchIndex(SearchIndex):
     Memory on the device: n x d x 4 bytes, half as much again for the screen on a GPU, and blocks of 256 MiB.
     """
 
+    searched_by = "PyTorch"
+
     def __init__(
         self,
         vectors: np.ndarray,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -96,33 +99,45 @@ class WindowTable:
         """First row of every genome, int64 (G,)."""
         return np.searchsorted(self.codes, np.arange(len(self.genomes)))
 
-    def lines(self) -> list[str]:
+    def lines(self) -> Iterator[str]:
         """The table's rows as tab-separated text, without the header."""
         lineages = [format_taxonomy(lineage) for lineage in self.lineages]
-        return [
-            f"{row}\t{self.genomes[code]}\t{contig}\t{start}\t{end}\t{lineages[code]}"
-            for row, (code, contig, start, end) in enumerate(
-                zip(self.codes.tolist(), self.contigs, self.starts.tolist(), self.ends.tolist(), strict=True)
-            )
-        ]
+        for row, (code, contig, start, end) in enumerate(
+            zip(self.codes, self.contigs, self.starts, self.ends, strict=True)
+        ):
+            yield f"{row}\t{self.genomes[code]}\t{contig}\t{start}\t{end}\t{lineages[code]}"
 
     def digest(self) -> str:
         """Hex SHA-256 of the rows; the identity of what the index finds."""
-        return hashlib.sha256("\n".join(self.lines()).encode()).hexdigest()
+        digest = hashlib.sha256()
+        for row, line in enumerate(self.lines()):
+            digest.update(f"{chr(10) if row else ''}{line}".encode())
+        return digest.hexdigest()
 
 
-def tabulate_windows(names: list[str], taxonomy: dict[str, dict[str, str]]) -> WindowTable:
+def tabulate_windows(names: Iterable[str], taxonomy: dict[str, dict[str, str]]) -> WindowTable:
     """Make the table from window names, grouped by genome, and the taxonomy (genome -> rank -> name)."""
-    parts = [parse_window(name) for name in names]
-    genomes = list(dict.fromkeys(genome for genome, *_ in parts))
-    position = {genome: code for code, genome in enumerate(genomes)}
+    return _tabulate(map(parse_window, names), taxonomy)
+
+
+def _tabulate(rows: Iterable[tuple[str, str, int, int]], taxonomy: dict[str, dict[str, str]]) -> WindowTable:
+    """The table of (genome, contig, start, end) rows; a contig's name is held once."""
+    position: dict[str, int] = {}
+    held: dict[str, str] = {}
+    contigs: list[str] = []
+    codes, starts, ends = array("q"), array("q"), array("q")
+    for genome, contig, start, end in rows:
+        codes.append(position.setdefault(genome, len(position)))
+        contigs.append(held.setdefault(contig, contig))
+        starts.append(start)
+        ends.append(end)
     return WindowTable(
-        genomes=genomes,
-        lineages=[dict(taxonomy.get(genome, {})) for genome in genomes],
-        codes=np.array([position[genome] for genome, *_ in parts], dtype=np.int64),
-        contigs=[contig for _, contig, _, _ in parts],
-        starts=np.array([start for *_, start, _ in parts], dtype=np.int64),
-        ends=np.array([end for *_, end in parts], dtype=np.int64),
+        genomes=list(position),
+        lineages=[dict(taxonomy.get(genome, {})) for genome in position],
+        codes=np.frombuffer(codes, dtype=np.int64),
+        contigs=contigs,
+        starts=np.frombuffer(starts, dtype=np.int64),
+        ends=np.frombuffer(ends, dtype=np.int64),
     )
 
 
@@ -139,15 +154,16 @@ def select_rows(table: WindowTable, rows: np.ndarray) -> WindowTable:
     )
 
 
-def join_tables(first: WindowTable, second: WindowTable) -> WindowTable:
-    """The rows of two tables, one after the other; they share no genome."""
+def join_tables(tables: list[WindowTable]) -> WindowTable:
+    """The rows of several tables, one after the other; they share no genome."""
+    firsts = np.cumsum([0, *(len(table.genomes) for table in tables)])
     return WindowTable(
-        genomes=first.genomes + second.genomes,
-        lineages=first.lineages + second.lineages,
-        codes=np.concatenate([first.codes, second.codes + len(first.genomes)]),
-        contigs=first.contigs + second.contigs,
-        starts=np.concatenate([first.starts, second.starts]),
-        ends=np.concatenate([first.ends, second.ends]),
+        genomes=[genome for table in tables for genome in table.genomes],
+        lineages=[lineage for table in tables for lineage in table.lineages],
+        codes=np.concatenate([table.codes + first for table, first in zip(tables, firsts, strict=False)]),
+        contigs=[contig for table in tables for contig in table.contigs],
+        starts=np.concatenate([table.starts for table in tables]),
+        ends=np.concatenate([table.ends for table in tables]),
     )
 
 
@@ -166,16 +182,22 @@ def read_ids(path: str | Path) -> WindowTable:
     InputError
         with file and line, when the columns or row numbers are not those of an index.
     """
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
-    if lines[0] != "\t".join(_COLUMNS):
-        raise InputError(f"header {lines[0]!r}, expected {_COLUMNS}", path=path, line=1)
-    names, taxonomy = [], {}
-    for row, line in enumerate(lines[1:-1]):
-        fields = line.split("\t")
-        if len(fields) != len(_COLUMNS) or fields[0] != str(row):
-            raise InputError(f"found {line!r}, expected row {row} with {len(_COLUMNS)} fields", path=path, line=row + 2)
-        _, genome, contig, start, end, lineage = fields
-        names.append(format_window(genome, contig, int(start), int(end)))
-        if genome not in taxonomy:
-            taxonomy[genome] = parse_taxonomy(lineage)
-    return tabulate_windows(names, taxonomy)
+    taxonomy: dict[str, dict[str, str]] = {}
+
+    def rows(handle: TextIO) -> Iterator[tuple[str, str, int, int]]:
+        for row, line in enumerate(handle):
+            fields = line[:-1].split("\t")
+            if len(fields) != len(_COLUMNS) or fields[0] != str(row):
+                message = f"found {line[:-1]!r}, expected row {row} with {len(_COLUMNS)} fields"
+                raise InputError(message, path=path, line=row + 2)
+            _, genome, contig, start, end, lineage = fields
+            if genome not in taxonomy:
+                taxonomy[genome] = parse_taxonomy(lineage)
+            yield genome, contig, int(start), int(end)
+
+    # Not the universal newlines: a carriage return may stand in a name.
+    with open(path, encoding="utf-8", newline="\n") as handle:
+        header = handle.readline()[:-1]
+        if header != "\t".join(_COLUMNS):
+            raise InputError(f"header {header!r}, expected {_COLUMNS}", path=path, line=1)
+        return _tabulate(rows(handle), taxonomy)

@@ -49,6 +49,7 @@ def call_sample(
     bins_path: str | Path,
     sketch_folder: str | Path | None = None,
     contigs_fasta: str | Path | None = None,
+    device: str = "cpu",
 ) -> None:
     """Call every kept contig and every bin of a sample, and write one table of each.
 
@@ -59,6 +60,7 @@ def call_sample(
     index_folder : a calibrated index, made with the store's embedder.
     sketch_folder, contigs_fasta : the sketch that the index was calibrated with, and the kept contigs; needed where the
         calibration has identities.
+    device : of the search, `cpu` or `cuda:N`.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def call_sample(
         when a file is damaged, the index is of another embedder, or contigs of the files are not the same.
     """
     start = time.monotonic()
-    index = load_index(index_folder)
+    index = load_index(index_folder, device=device)
     calibration = read_calibration(index_folder, index)
     store = read_store(store_folder, mmap=True)
     index.check_embedder(store.manifest, path=Path(store_folder) / "manifest.json")

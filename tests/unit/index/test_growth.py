@@ -1,6 +1,7 @@
 """An index that grows: genome by genome, in parts or at once, and when it is built anew."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_parts_give_what_one_job_gives(tmp_path, factory):
         grow_index(tmp_path / "parts", wanted, {}, options(factory), parts=parts, **paths)
         in_parts = load_index(tmp_path / "parts", name=UNCALIBRATED_NAME)
         at_once = grow(tmp_path / "once", wanted, factory=factory)
-        assert in_parts.table.lines() == at_once.table.lines()
+        assert list(in_parts.table.lines()) == list(at_once.table.lines())
         assert in_parts.manifest["trained_on"] == at_once.manifest["trained_on"] == 40 * WINDOWS
         queries = np.concatenate([vectors_of(genome, 3) for genome in names(0, 41)])
         for mine, its in zip(in_parts.search(queries, 5), at_once.search(queries, 5), strict=True):
@@ -173,3 +174,37 @@ def test_a_calibration_is_stale_once_the_index_grew(tmp_path):
         load_index(tmp_path)
     calibrate_index(tmp_path, shard(names(0, 6)), pieces, neighbours=1, n_pieces=2)
     assert load_index(tmp_path).manifest["calibration_id"] != calibrated
+
+
+@pytest.mark.parametrize("stop", range(4))
+def test_a_stop_at_any_write_of_the_merge_is_mended_by_the_next_run(tmp_path, monkeypatch, stop):
+    """The merged file, its place, the table of windows and the manifest: before each the job is killed."""
+    shards = [shard(names(0, 15)), shard(names(15, 20))]
+    paths = {"trained": tmp_path / "parts/trained.faiss", "growth": tmp_path / "parts/growth.json"}
+    parts = [tmp_path / f"parts/{number}.faiss" for number in range(2)]
+    folder, factory = tmp_path / "index", "IVF4,Flat"
+    grow(folder, shards[:1], factory=factory)
+    train_parts(shards, folder, options(factory), **paths)
+    for number, (one, part) in enumerate(zip(shards, parts, strict=True)):
+        fill_part(one, number, part=part, **paths)
+    replace, left = Path.replace, [stop]
+
+    def replace_or_stop(path, target):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace_or_stop)
+    with pytest.raises(KeyboardInterrupt):
+        grow_index(folder, shards, {}, options(factory), parts=parts, **paths)
+    monkeypatch.undo()
+    try:  # what is there is refused, or whole
+        assert load_index(folder, name=UNCALIBRATED_NAME).table.genomes == names(0, 15)
+    except InputError:
+        assert stop > 0
+    grow_index(folder, shards, {}, options(factory), parts=parts, **paths)
+    mended = load_index(folder, name=UNCALIBRATED_NAME)
+    assert mended.table.genomes == names(0, 20)
+    found = mended.search(np.concatenate([vectors_of(genome, 1) for genome in names(0, 20)]), 1)[1][:, 0]
+    assert [mended.table.genomes[code] for code in mended.table.codes[found]] == names(0, 20)

@@ -1,9 +1,11 @@
 """The screen in low precision never costs a neighbour: its error is bounded, and the bound is used."""
 
+import faiss
 import numpy as np
 import pytest
 import torch
 
+from workflow_lib.index import build_index, load_index
 from workflow_lib.index.factories import plan_index
 from workflow_lib.index.torch_search import TorchIndex
 from workflow_lib.index.windows import format_window, tabulate_windows
@@ -60,5 +62,24 @@ def test_gpu_and_cpu_find_the_same():
     near, far = make_index(vectors, None, "cuda"), make_index(vectors, None)
     for k in (1, 20):
         assert np.allclose(near.search(queries, k)[0], far.search(queries, k)[0], atol=1e-3)
+    for (_, mine), (_, its) in zip(near.genome_distances(queries), far.genome_distances(queries), strict=True):
+        assert np.allclose(mine, its, atol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("factory", ["Flat", "Torch", "IVF16,Flat"])
+def test_a_saved_index_is_searched_on_the_gpu(tmp_path, factory, caplog):
+    """As calibration and calls load it: Flat and Torch in PyTorch, IVF in FAISS where it was built for GPUs."""
+    if factory.startswith("IVF") and not hasattr(faiss, "StandardGpuResources"):
+        pytest.skip("this FAISS knows no GPU")
+    caplog.set_level("INFO")
+    rng = np.random.default_rng(4)
+    vectors, queries = unit(rng.standard_normal((N, DIM))), unit(rng.standard_normal((300, DIM)))
+    table = tabulate_windows([format_window(f"g{i // 10}", "c", i, i + 1) for i in range(N)], {})
+    manifest = {"embedder": "test", "fingerprint": "f", "dim": DIM, "window": 1}
+    build_index(vectors, table, manifest, factory=factory, parameters={"nprobe": 16}).save(tmp_path)
+    near, far = load_index(tmp_path, device="cuda"), load_index(tmp_path)
+    assert "searched on cuda by" in caplog.text
+    assert np.allclose(near.search(queries, 20)[0], far.search(queries, 20)[0], atol=1e-3)
     for (_, mine), (_, its) in zip(near.genome_distances(queries), far.genome_distances(queries), strict=True):
         assert np.allclose(mine, its, atol=1e-3)

@@ -58,7 +58,7 @@ def test_ids_round_trip(tmp_path):
     table = tabulate_windows(names, {"a": {"phylum": "P", "species": "S s"}})
     write_ids(tmp_path / "ids.tsv", table)
     again = read_ids(tmp_path / "ids.tsv")
-    assert again.lines() == table.lines()
+    assert list(again.lines()) == list(table.lines())
     assert again.genomes == ["b", "a"]
     assert again.lineages == [{}, {"phylum": "P", "species": "S s"}]
     assert again.genome_starts.tolist() == [0, 2]
