@@ -28,12 +28,12 @@ rule bin_contigs:
     benchmark:
         "<benchmarks>/bin_contigs/{sample}.tsv"
     conda:
-        get_embed_env() if needs_labelled_sequences() else "../envs/novabin.yaml"
+        get_embed_env() if needs_labelled_sequences() else get_device_env(config["bin"]["device"])
     threads: 4
     resources:
         mem_mb=(get_embed_memory if needs_labelled_sequences() else get_memory)(1000, 8),
         runtime=get_runtime(10, 120),
-        gpu=get_gpus() if needs_labelled_sequences() else 0,
+        gpu=max(count_gpus(config["bin"]["device"]), get_gpus() if needs_labelled_sequences() else 0),
     params:
         version=stage_version("bin"),
         threshold=config["bin"]["threshold"],

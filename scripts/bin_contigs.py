@@ -30,7 +30,7 @@ def main(snakemake) -> None:
             marker_families=files.marker_families or None,
         ),
         BinOutputs(**dict(snakemake.output.items())),
-        BinningOptions(**params.binning),
+        BinningOptions(**(params.binning | ({} if snakemake.resources.gpu else {"device": "cpu"}))),
         ThresholdOptions(**params.threshold, embedder=embedder),
     )
 

@@ -17,10 +17,11 @@ def block_pool() -> Iterator[Callable[[Callable, Iterable], Iterable]]:
     BLAS cuts a product differently for each number of threads, and rounds it differently. Blocks whose shape does not
     depend on the threads give the same bytes on each. The `map` keeps the order and holds a few results a thread.
     """
-    from threadpoolctl import threadpool_info, threadpool_limits
+    from threadpoolctl import ThreadpoolController
 
-    threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
-    with threadpool_limits(1, "blas"):
+    controller = ThreadpoolController()  # looks for the libraries that are loaded, once
+    threads = max((pool["num_threads"] for pool in controller.info() if pool["user_api"] == "blas"), default=1)
+    with controller.limit(limits=1, user_api="blas"):
         if threads == 1:
             yield map
         else:

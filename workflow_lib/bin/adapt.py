@@ -14,9 +14,9 @@ from workflow_lib.blocks import block_pool
 NEIGHBOURS = 20
 DIM = 48
 _RIDGE = 1.0  # of the mean variance between halves
-_SAMPLE = 20_000  # contigs that the axes are learned from, at most
+_SAMPLE = 20_000  # contigs whose neighbours among all the axes are learned from, at most
 _PASSES = 2
-_BLOCK = 1024  # contigs whose similarities to all are held at a time
+_BLOCK, _COLUMNS = 1024, 4096  # contigs and others whose similarities are held at a time
 
 
 def adapt(vectors: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, Pieces]:
@@ -39,49 +39,57 @@ def adapt(vectors: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, Pieces]:
     float32 (n, min(d, 48)) unit rows, and the pieces, each in the space that the others teach (as in `metric.whiten`).
     The same bytes at any number of threads.
     """
-    rows = np.flatnonzero(vectors.any(axis=1))
-    if len(rows) > _SAMPLE:
-        rows = rows[np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64)]
-    if len(pieces) < MIN_PIECES or len(rows) <= NEIGHBOURS:
+    embedded = vectors.any(axis=1)
+    known = vectors if embedded.all() else vectors[embedded]
+    if len(pieces) < MIN_PIECES or len(known) <= NEIGHBOURS:
         return vectors, pieces
-    sample = vectors[rows]
     with threadpool_limits(1, "blas"):
-        whitened = unit_rows(sample @ whitening(pieces.vectors, ridge=_RIDGE))
-    neighbours = nearest(whitened, NEIGHBOURS)
+        whitened = unit_rows(known @ whitening(pieces.vectors, ridge=_RIDGE))
+    sample = np.linspace(0, len(known) - 1, min(len(known), _SAMPLE)).astype(np.int64)
+    genomes = neighbour_means(known, nearest(whitened, NEIGHBOURS, sample))
     with threadpool_limits(1, "blas"):
-        return whiten_out_of_fold(vectors, pieces, lambda halves: _discriminant(sample, neighbours, halves))
+        return whiten_out_of_fold(vectors, pieces, lambda halves: _discriminant(genomes, halves))
 
 
-def _discriminant(sample: np.ndarray, neighbours: np.ndarray, halves: np.ndarray) -> np.ndarray:
-    """The transform of `adapt`, float32 (d, min(d, 48))."""
+def _discriminant(genomes: np.ndarray, halves: np.ndarray) -> np.ndarray:
+    """The transform of `adapt`, float32 (d, min(d, 48)); `genomes` (m, d) are means of neighbours as they are."""
     whiten = whitening(halves, ridge=_RIDGE)
-    means = neighbour_means(sample @ whiten, neighbours).astype(np.float64)
+    means = (genomes @ whiten).astype(np.float64)
     _, spread, axes = np.linalg.svd(means, full_matrices=False)
     squares = spread**2 / len(means)
     prior = (squares**2).sum() / squares.sum()
     return np.ascontiguousarray(whiten @ (axes.T / np.sqrt(squares + prior))[:, :DIM], dtype=np.float32)
 
 
-def nearest(vectors: np.ndarray, k: int) -> np.ndarray:
-    """Rows, int64 (n, k), of the k most similar vectors of each, itself included, in no order.
+def nearest(vectors: np.ndarray, k: int, of: np.ndarray | None = None) -> np.ndarray:
+    """Rows, int64 (m, k), of the k most similar vectors of each, itself included, in no order.
 
     Parameters
     ----------
     vectors : float32 (n, d) unit rows, n at least k.
+    of : int64 (m,) the rows whose neighbours are wanted; None: all.
     """
+    from workflow_lib.index.topk import update_nearest
 
-    def search(start: int) -> np.ndarray:
-        similarity = vectors[start : start + _BLOCK] @ vectors.T
-        return np.argpartition(-similarity, k - 1, axis=1)[:, :k].copy()  # a view would keep the whole block
+    queries = vectors if of is None else vectors[of]
+    best = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    rows = np.full((len(queries), k), -1, dtype=np.int64)
+
+    def search(start: int) -> None:
+        block = slice(start, start + _BLOCK)
+        for first in range(0, len(vectors), _COLUMNS):
+            similarities = queries[block] @ np.ascontiguousarray(vectors[first : first + _COLUMNS].T)
+            update_nearest(similarities, first, best[block], rows[block])
 
     with block_pool() as map_blocks:
-        return np.concatenate(list(map_blocks(search, range(0, len(vectors), _BLOCK))))
+        list(map_blocks(search, range(0, len(queries), _BLOCK)))
+    return rows
 
 
 def neighbour_means(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Mean of the vectors (n, d) that `rows` (n, k) name, float32 (n, d)."""
-    means = np.empty_like(vectors)
-    for start in range(0, len(vectors), _BLOCK):
+    """Mean of the vectors (n, d) that `rows` (m, k) name, float32 (m, d)."""
+    means = np.empty((len(rows), vectors.shape[1]), dtype=vectors.dtype)
+    for start in range(0, len(rows), _BLOCK):
         means[start : start + _BLOCK] = vectors[rows[start : start + _BLOCK]].mean(axis=1)
     return means
 

@@ -14,6 +14,7 @@ from workflow_lib.bin.fuse import Depth, depth_profile, depth_share, fuse, fuse_
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
 from workflow_lib.bin.marker_split import split_by_markers
 from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten, whitening
+from workflow_lib.bin.neighbours import NeighbourQuality, find_lists
 from workflow_lib.bin.refine import refine
 from workflow_lib.bin.similarity import ThresholdedSimilarity
 from workflow_lib.bin.split_merge import refine_by_likelihood
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 _SHARE_CONTIGS = 2000  # contigs that the share which can be binned is measured on, at most
 _SHARE_BLOCK = 256
+_MIN_STEPS, _CONTIGS_A_STEP = 1000, 50  # of K-medoid
+_FIRST_RECALL = 0.9  # of neighbours, in a round that only has to tell whether there are some bins
 _NO_MEDOID = "not within the threshold of any of the medoids tried (bin.max_steps at most)"
 _UNKNOWN = "likelier of a genome without a bin than of any bin"
 
@@ -38,12 +41,16 @@ class BinningOptions:
     ----------
     min_bin_size : contigs below which a bin is dropped, unless it has `min_bin_length`.
     min_bin_length : bp.
-    max_steps : medoids tried at most.
+    max_steps : medoids tried at most; None: 1,000, or one for every 50 contigs where that is more.
     iterations : passes that refine a medoid.
     depth_weight : 0 to below 1, see `fuse.depth_share`.
     refine_passes : passes of `refine` after K-medoid; 0: none. A percentile threshold has none.
     adapt_from : bins of a first round from which the space is adapted (`adapt`) and all is binned again; 0: never. Only
         with a threshold found from the sample.
+    neighbours_from : contigs from which on K-medoid compares those that are near each other only (`find_lists`); 0:
+        never, nor on a GPU.
+    neighbours_recall : share of a contig's neighbours within the threshold that it is to find then.
+    device : "cpu", "cuda" or "cuda:N": of K-medoid.
     mixture_rounds : rounds of splitting and merging bins by likelihood (`refine_by_likelihood`), where the space was
         adapted and there is depth; 0: none.
     seed : of everything random.
@@ -51,13 +58,24 @@ class BinningOptions:
 
     min_bin_size: int = 10
     min_bin_length: int = 200_000
-    max_steps: int = 1000
+    max_steps: int | None = None
     iterations: int = 3
     depth_weight: float = 0.55
     refine_passes: int = 5
     adapt_from: int = 6
     mixture_rounds: int = 4
+    neighbours_from: int = 100_000
+    neighbours_recall: float = 0.995
+    device: str = "cpu"
     seed: int = 1
+
+    def steps_for(self, n: int) -> int:
+        """Medoids tried at most for n contigs."""
+        return max(_MIN_STEPS, n // _CONTIGS_A_STEP) if self.max_steps is None else self.max_steps
+
+    def is_large(self, n: int) -> bool:
+        """Whether n contigs are too many to be compared with all, on the CPU."""
+        return 0 < self.neighbours_from <= n and self.device == "cpu"
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,7 @@ class Binning:
     depth_share : share of depth in the similarity; 0 without depth.
     depth_noise : standard deviation of log depth within a genome, a library.
     learned : what was learned of the space from the sample: "nothing", "whitening", or "adaptation".
+    neighbours : what K-medoid found of all neighbours; None where it compared all pairs.
     has_mixture : whether bins were split, merged and refined by likelihood.
     """
 
@@ -89,6 +108,7 @@ class Binning:
     depth_share: float
     depth_noise: list[float]
     learned: str
+    neighbours: NeighbourQuality | None = None
     has_mixture: bool = False
 
     @property
@@ -136,17 +156,29 @@ def binnings(
 
     Returns
     -------
-    The binning in the whitened space, that in the adapted space where there is one, and that after the mixture where
-    there is one. Bins are kept with `min_bin_size` contigs or `min_bin_length` bp.
+    The binning in the whitened space (not of a large sample that is adapted), that in the adapted space where there is
+    one, and that after the mixture where there is one. Bins are kept with `min_bin_size` contigs or `min_bin_length`
+    bp.
     """
     as_published = threshold is not None and threshold.method == "percentile"
     if as_published:
         return [_bin_in(vectors, pieces, lengths, None, options, threshold, learned="nothing")]
     learned = "whitening" if len(pieces) >= MIN_PIECES else "nothing"
-    found = [_bin_in(*whiten(vectors, pieces), lengths, depth, options, threshold, learned=learned)]
-    n_bins = found[0].n_bins
-    if threshold is None and options.adapt_from and n_bins >= options.adapt_from and learned != "nothing":
-        logger.info("%d bins: enough genomes to adapt the space to them and bin again", n_bins)
+    may_adapt = threshold is None and options.adapt_from and learned != "nothing"
+    bin_whitened = partial(_bin_in, *whiten(vectors, pieces), lengths, depth, threshold=threshold, learned=learned)
+    first = options
+    if may_adapt and options.is_large(len(vectors)):  # the densest bins tell whether there are enough
+        steps = min(options.steps_for(len(vectors)), _MIN_STEPS)
+        recall = min(options.neighbours_recall, _FIRST_RECALL)
+        first = replace(options, max_steps=steps, neighbours_recall=recall, refine_passes=0)
+    found = [bin_whitened(options=first)]
+    if may_adapt and found[0].n_bins < options.adapt_from and first is not options:
+        found = [bin_whitened(options=options)]
+    if may_adapt and found[0].n_bins >= options.adapt_from:
+        logger.info("%d bins: enough genomes to adapt the space to them and bin again", found[0].n_bins)
+        del bin_whitened
+        if first is not options:
+            found.clear()  # no binning in full; its vectors go before others are made
         found.append(_bin_in(*adapt(vectors, pieces), lengths, depth, options, None, learned="adaptation"))
         if found[-1].depth_share and found[-1].n_bins and options.mixture_rounds:
             found.append(_refine_by_likelihood(found[-1], vectors, pieces, lengths, depth, options, markers))
@@ -177,15 +209,35 @@ def _bin_in(
         "similarity is %.0f%% depth (%d libraries) and %.0f%% composition; threshold %.4f (%s), it can bin %.1f%% of "
         "the contigs", 100 * share, len(libraries), 100 - 100 * share, threshold.value, threshold.method, 100 * can_bin,
     )  # fmt: skip
-    found = kmedoid(
-        vectors, threshold.value, min_bin_size=1, max_steps=options.max_steps, iterations=options.iterations
-    )
+    found, neighbours = _find_medoids(vectors, threshold.value, options)
     embedded = vectors.any(axis=1)
     labels, reasons, n_dropped = _keep_bins(found, lengths, embedded, options)
     if options.refine_passes and threshold.method != "percentile":
         labels, reasons, n_smaller = _refine(vectors, labels, reasons, lengths, threshold.value, options)
         n_dropped += n_smaller
-    return Binning(labels, reasons, vectors, threshold, can_bin, n_dropped, libraries, share, noise, learned)
+    return Binning(
+        labels, reasons, vectors, threshold, can_bin, n_dropped, libraries, share, noise, learned, neighbours
+    )
+
+
+def _find_medoids(
+    vectors: np.ndarray, threshold: float, options: BinningOptions
+) -> tuple[np.ndarray, NeighbourQuality | None]:
+    """Labels of K-medoid, bins of one contig included; and what it found of all neighbours, None where all pairs."""
+    lists = None
+    if options.is_large(len(vectors)) and threshold > 0:
+        lists = find_lists(vectors, threshold, recall=options.neighbours_recall, seed=options.seed)
+    steps = options.steps_for(len(vectors))
+    labels = kmedoid(
+        vectors, threshold, min_bin_size=1, max_steps=steps, iterations=options.iterations, lists=lists,
+        device=options.device,
+    )  # fmt: skip
+    if labels.max(initial=-1) + 1 == steps:
+        logger.info(
+            "K-medoid ended at %d steps (bin.max_steps); %d contigs are in no bin yet",
+            *(steps, np.count_nonzero(labels == UNBINNED)),
+        )
+    return labels, lists.quality if lists else None
 
 
 def _refine(

@@ -93,8 +93,9 @@ def read_sequence_facts(path: str | Path, names: list[str]) -> tuple[np.ndarray,
                 remedy="contigs and embeddings must come from the same run: delete the older of the two and run again",
             )
         lengths[row] = len(record.sequence)
-        gc = record.sequence.count(b"G") + record.sequence.count(b"C")
-        bases[row] = gc, gc + record.sequence.count(b"A") + record.sequence.count(b"T")
+        codes = np.frombuffer(record.sequence, dtype=np.uint8)  # bytes.count is slow for what there is much of
+        a, c, g, t = (np.count_nonzero(codes == ord(letter)) for letter in "ACGT")
+        bases[row] = g + c, a + c + g + t
     if row + 1 != len(names):
         raise InputError(f"found {row + 1} contigs, the embeddings have {len(names)}", path=path, remedy=REMEDY)
     return lengths, bases

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 import numpy as np
 
+from workflow_lib.bin.neighbours import NeighbourLists
 from workflow_lib.bin.similarity import ThresholdedSimilarity
 from workflow_lib.blocks import block_pool
 from workflow_lib.errors import InputError
@@ -22,7 +24,14 @@ _SCAN_ROWS = 64  # struck points looked at together when no other seed is left
 
 
 def kmedoid(
-    embeddings: np.ndarray, threshold: float, *, min_bin_size: int = 10, max_steps: int = 1000, iterations: int = 3
+    embeddings: np.ndarray,
+    threshold: float,
+    *,
+    min_bin_size: int = 10,
+    max_steps: int = 1000,
+    iterations: int = 3,
+    lists: NeighbourLists | None = None,
+    device: str = "cpu",
 ) -> np.ndarray:
     """Bin points with the modified K-medoid algorithm, exactly, in blocks.
 
@@ -40,6 +49,9 @@ def kmedoid(
     min_bin_size : points below which a bin is given up.
     max_steps : seeds tried at most.
     iterations : passes that refine a medoid, at least 1.
+    lists : of the same points, from `neighbours.find_lists`: only pairs in lists near each other count. None: all
+        pairs; also with a threshold of 0 or less, which everything may reach.
+    device : "cpu", or "cuda" or "cuda:N", on which all pairs are compared; lists are not used there.
 
     Returns
     -------
@@ -59,7 +71,8 @@ def kmedoid(
 
     Memory besides the embeddings (float32 4 n d bytes, copied only if they are not float32 and C-contiguous): at most
     twice the unlabelled rows once a seventh of all is labelled, 50 bytes a point, and about 10 MB a thread. Work: half
-    a product n x n x d for the densities, and for each step the unlabelled rows times the rows that it labels.
+    a product n x n x d for the densities, and for each step the unlabelled rows times the rows that it labels. With
+    lists: twice the embeddings, and only the pairs that are compared.
     """
     vectors = _check_vectors(embeddings)
     if np.isnan(threshold):
@@ -67,10 +80,8 @@ def kmedoid(
     if iterations < 1:
         raise InputError(f"iterations is {iterations}, expected at least 1")
     started = time.monotonic()
-    norm = float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max(initial=0.0)))
     with block_pool() as map_blocks:
-        similarity = ThresholdedSimilarity(threshold, largest_norm=norm, dim=vectors.shape[1], map_blocks=map_blocks)
-        search = _Search(vectors, similarity, iterations)
+        search = _begin(vectors, threshold, iterations, lists, device, map_blocks)
         while search.n_unlabelled and search.n_steps < max_steps and search.step():
             pass
     labels = drop_small_bins(search.labels, min_bin_size)
@@ -80,6 +91,31 @@ def kmedoid(
         *(np.count_nonzero(labels >= 0), time.monotonic() - started),
     )
     return labels
+
+
+def _begin(
+    vectors: np.ndarray,
+    threshold: float,
+    iterations: int,
+    lists: NeighbourLists | None,
+    device: str,
+    map_blocks: Callable,
+) -> Search:
+    options = {
+        "largest_norm": float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max(initial=0.0))),
+        "dim": vectors.shape[1],
+        "map_blocks": map_blocks,
+    }
+    if device != "cpu":
+        from workflow_lib.bin.torch_similarity import TorchSimilarity
+
+        return Search(vectors, TorchSimilarity(threshold, **options, device=device), iterations)
+    similarity = ThresholdedSimilarity(threshold, **options)
+    if lists is None or not similarity.threshold > 0:
+        return Search(vectors, similarity, iterations)
+    from workflow_lib.bin.kmedoid_lists import ListSearch
+
+    return ListSearch(vectors, similarity, iterations, lists)
 
 
 def drop_small_bins(labels: np.ndarray, min_bin_size: int) -> np.ndarray:
@@ -106,7 +142,7 @@ def _check_vectors(embeddings: np.ndarray) -> np.ndarray:
     return vectors
 
 
-class _Search:
+class Search:
     """The state of the search between two steps.
 
     `rows` are the points in the working copy `vectors`: all unlabelled ones and at times some labelled ones. With a
@@ -120,7 +156,7 @@ class _Search:
         self.similarity, self.iterations = similarity, iterations
         self.positive = bool(similarity.threshold > 0)
         self.rows = np.arange(n)
-        self.density, self.own = similarity.density(vectors)
+        self.density, self.own = self._densities()
         self.labels = np.full(n, UNBINNED, dtype=np.int64)
         self.since = np.zeros(n, dtype=np.int64)  # first label that has lowered the density since it was struck
         self.n_steps, self.n_unlabelled = 0, n
@@ -131,10 +167,7 @@ class _Search:
         self.n_steps += 1
         at = self._densest()
         if self.positive and self.density[at] < _STILL_OPEN:
-            seed = self._struck_seed()
-            members = self._members(self.all_vectors[seed])
-            self._label(members, seed)
-            return bool(len(members))
+            return self._step_from_struck()
         seed, before = self.rows[at], self.density[at]
         if self._is_alone(at):
             members = np.array([at] if self.own[at] else [], dtype=np.int64)
@@ -142,27 +175,33 @@ class _Search:
             self._label(members, seed, alone=True)
             return True
         self.density[at] = _STRUCK
-        members = self._members(self.vectors[at])
+        members = self._members(self.vectors[at], at)
         self._label(members, seed)
         return bool(len(members)) or before != _STRUCK
 
+    def _densities(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.similarity.density(self.vectors)
+
     def _densest(self) -> int:
+        return int(np.argmax(self._are_highest()))
+
+    def _are_highest(self) -> np.ndarray:
+        """Which densities are the highest but for rounding: bool, as `density`."""
         highest = self.density.max()
-        tie = _TIE_ABSOLUTE + _TIE_RELATIVE * abs(highest)
-        return int(np.argmax(self.density >= highest - tie))
+        return self.density >= highest - (_TIE_ABSOLUTE + _TIE_RELATIVE * abs(highest))
 
     def _is_alone(self, at: int) -> bool:
         """Whether no unlabelled point but itself is within the threshold: each one would add at least the threshold."""
         threshold = float(self.similarity.threshold)
         return threshold > 0.01 and self.density[at] - self.own[at] < threshold / 2
 
-    def _members(self, medoid: np.ndarray) -> np.ndarray:
-        """Positions in `rows` of the unlabelled points that the last pass finds, ascending."""
+    def _members(self, medoid: np.ndarray, at: int | None = None) -> np.ndarray:
+        """Positions in `rows` of the unlabelled points that the last pass finds, ascending; `at`: of the seed."""
         unlabelled = self.labels[self.rows] == UNBINNED
         members = np.zeros(0, dtype=np.int64)
         for step in range(self.iterations):
             if step:
-                medoid = _mean(self.vectors, members)
+                medoid = mean_of(self.vectors, members)
             members = np.flatnonzero(self.similarity.near(self.vectors, medoid) & unlabelled)
             if not len(members):
                 break
@@ -176,15 +215,28 @@ class _Search:
         self.labels[points] = step
         self.n_unlabelled -= len(points)
         if not alone and len(members) and self.n_unlabelled:
-            self.density -= self.similarity.sums_to(self.vectors, self.vectors[members])
+            self._take_off(members)
         self.density[members] = _STRUCK
-        if self.positive and self.n_unlabelled < _SLACK * len(self.rows):
-            self._compact()
+        self._compact(members)
 
-    def _compact(self) -> None:
+    def _take_off(self, members: np.ndarray) -> None:
+        """Take the similarities to new members off the densities of their neighbours."""
+        self.density -= self.similarity.sums_to(self.vectors, self.vectors[members])
+
+    def _compact(self, members: np.ndarray) -> None:
+        """Leave labelled rows out of the working copy, once there are many of them."""
+        if not self.positive or self.n_unlabelled >= _SLACK * len(self.rows):
+            return
         left = np.flatnonzero(self.labels[self.rows] == UNBINNED)
         self.rows, self.density, self.own = self.rows[left], self.density[left], self.own[left]
         self.vectors = self.vectors[left]
+
+    def _step_from_struck(self) -> bool:
+        """A step where only struck points are unlabelled."""
+        seed = self._struck_seed()
+        members = self._members(self.all_vectors[seed])
+        self._label(members, seed)
+        return bool(len(members))
 
     def _struck_seed(self) -> int:
         """The first point none of whose neighbours was labelled since it was struck: its density is still -100.
@@ -205,7 +257,7 @@ class _Search:
             self._scan_from = int(block[-1]) + 1
 
 
-def _mean(vectors: np.ndarray, members: np.ndarray) -> np.ndarray:
+def mean_of(vectors: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Plain mean of some rows: float32 (d,), summed in float64 in row order, 4096 rows at a time."""
     total = np.zeros(vectors.shape[1])
     for start in range(0, len(members), 4096):

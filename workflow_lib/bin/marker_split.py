@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.parts import two_parts
 from workflow_lib.markers.counts import MarkerCounts
@@ -40,17 +41,16 @@ def split_by_markers(labels: np.ndarray, vectors: np.ndarray, lengths: np.ndarra
     from threadpoolctl import threadpool_limits
 
     labels = labels.copy()
-    pending = list(range(int(labels.max(initial=-1)) + 1))
+    pending = list(enumerate(rows_of_bins(labels)))
     n_before = len(pending)
     fresh = n_before
     with threadpool_limits(1, "blas"):
         while pending and markers.families:
-            label = pending.pop()
-            rows = np.flatnonzero(labels == label)
+            label, rows = pending.pop()
             second = _best_cut(vectors[rows], lengths[rows], markers.counts[rows]) if len(rows) > 1 else None
             if second is not None:
                 labels[rows[second]] = fresh
-                pending += [label, fresh]
+                pending += [(label, rows[~second]), (fresh, rows[second])]
                 fresh += 1
     logger.info("doubled marker genes: %d bins become %d", n_before, fresh)
     return labels

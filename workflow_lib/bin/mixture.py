@@ -261,17 +261,14 @@ def assign(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> np
         x = contigs.composition[rows] @ bins.axes
         variance = noise.composition[rows, None]
         square = np.maximum((x**2).sum(axis=1)[:, None] + norm - 2 * (x @ bins.centres.T), 0)
-        total = variance + bins.uncertainty
-        likelihood = _TEMPER * (
-            constant - (_FREEDOM + dim) / 2 * np.log1p(square / total / _FREEDOM) - dim / 2 * np.log(total)
-        )
         wide = variance + bins.spread
         unknown = _TEMPER * (-0.5 * np.log(wide) - (x - bins.centre) ** 2 / (2 * wide)).sum(axis=1)
         wide = noise.depth[rows] + depth_spread
         unknown += _log_t(contigs.log_depth[rows] - depth_of_all, wide).sum(axis=1)
         best, highest = _likeliest(
-            likelihood, contigs.log_depth[rows], noise.depth[rows], bins.depths, bins.depth_uncertainty, labels[rows]
-        )
+            square, noise.composition[rows], bins.uncertainty, dim, constant,
+            contigs.log_depth[rows], noise.depth[rows], bins.depths, bins.depth_uncertainty, labels[rows],
+        )  # fmt: skip
         best[(unknown + unknown_weight > highest) | ~contigs.known[rows]] = UNBINNED
         return best
 
@@ -287,34 +284,51 @@ def _log_t(difference: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _likeliest(
-    likelihood: np.ndarray,
+    square: np.ndarray,
+    noise: np.ndarray,
+    spread: np.ndarray,
+    dim: int,
+    constant: float,
     log_depth: np.ndarray,
     variance: np.ndarray,
     depths: np.ndarray,
     uncertainty: np.ndarray,
     first: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bin of the largest sum of `likelihood` (n, K), of composition, and of that of depth; and that sum.
+    """Bin of the largest likelihood of composition and depth for each contig, and the logarithm of that.
 
-    The likelihood of depth has a largest value, so that most bins are passed over for their composition alone.
+    Likelihoods have a largest value for a composition at a distance (`square`, (n, K)), and so has that of depth: most
+    bins are passed over for their distance alone, without a logarithm.
     """
-    n, n_bins = likelihood.shape
+    n, n_bins = square.shape
     n_libraries = log_depth.shape[1]
-    constant = n_libraries * _DEPTH_CONSTANT
+    depth_constant = n_libraries * _DEPTH_CONSTANT
+    least = spread.min()
     best, highest = np.full(n, -1, np.int64), np.full(n, -np.inf)
     for i in range(n):
-        most = constant
+        most = depth_constant
         for library in range(n_libraries):
             most -= 0.5 * math.log(variance[i, library])
+        ceiling = constant - dim / 2 * math.log(noise[i] + least)
+        reach = np.inf  # of square / total, beyond which no bin is the likeliest
         for turn in range(-1, n_bins):
             k = first[i] if turn < 0 else turn
-            if k < 0 or k >= n_bins or likelihood[i, k] + most < highest[i]:
+            if k < 0 or k >= n_bins:
                 continue
-            value = likelihood[i, k] + constant
+            total = noise[i] + spread[k]
+            if square[i, k] > reach * total:
+                continue
+            away = math.log1p(square[i, k] / total / _FREEDOM)
+            value = _TEMPER * (constant - (_FREEDOM + dim) / 2 * away - dim / 2 * math.log(total))
+            if value + most < highest[i]:
+                continue
+            value += depth_constant
             for library in range(n_libraries):
                 total = variance[i, library] + uncertainty[k, library]
-                square = (log_depth[i, library] - depths[k, library]) ** 2 / total
-                value -= (DEPTH_FREEDOM + 1) / 2 * math.log1p(square / DEPTH_FREEDOM) + 0.5 * math.log(total)
+                away = (log_depth[i, library] - depths[k, library]) ** 2 / total
+                value -= (DEPTH_FREEDOM + 1) / 2 * math.log1p(away / DEPTH_FREEDOM) + 0.5 * math.log(total)
             if value > highest[i] or (value == highest[i] and k < best[i]):
                 best[i], highest[i] = k, value
+                bound = (ceiling - (value - most) / _TEMPER) / ((_FREEDOM + dim) / 2)
+                reach = _FREEDOM * math.expm1(bound) * (1 + 1e-9) + 1e-9
     return best, highest

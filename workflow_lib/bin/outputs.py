@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from workflow_lib.bin.assign import Binning
 from workflow_lib.bin.fuse import Depth
+from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.inputs import ContigStatus
 from workflow_lib.contig2bin import write_bioboxes, write_contig2bin
 from workflow_lib.errors import InputError
@@ -54,10 +55,7 @@ def describe_bins(
     of this similarity over its contigs, depth the mean weighted by length (NaN where no contig has a value).
     """
     rows = []
-    order = np.argsort(binning.labels, kind="stable")
-    starts = np.searchsorted(binning.labels[order], np.arange(binning.n_bins + 1))
-    for label in range(binning.n_bins):
-        members = order[starts[label] : starts[label + 1]]
+    for label, members in enumerate(rows_of_bins(binning.labels)):
         centre = binning.vectors[members].mean(axis=0, dtype=np.float64)
         centre /= max(np.linalg.norm(centre), 1e-12)
         similarity = np.einsum("ij,j->i", binning.vectors[members], centre)
@@ -169,6 +167,7 @@ def write_summary(
         "learned": binning.learned,
         "refined_by_likelihood": binning.has_mixture,
         "depth": {"libraries": binning.libraries, "share": binning.depth_share, "noise": binning.depth_noise},
+        "neighbours": asdict(binning.neighbours) if binning.neighbours else None,
         "counts": counts,
         "n_bins": binning.n_bins,
         "n_dropped_bins": binning.n_dropped,

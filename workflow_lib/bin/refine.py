@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from workflow_lib.bin.groups import weighted_sums
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.blocks import block_pool
 
@@ -13,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 _SLACK = 0.9  # of the threshold: similarity to the mean of a bin at which a contig may be in it
 _MARGIN = 0.05  # by which a leftover's first bin has to beat the second, in cosine
-_BLOCK = 4096
+_BLOCK, _LEAST_BLOCK, _BLOCK_SIZE = 4096, 64, 1 << 24  # contigs at a time, and contigs x bins
 
 
 def refine(
@@ -59,22 +60,18 @@ def refine(
 
 def _means(vectors: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Mean of each bin, float32 (bins, d); zeros for an empty one."""
-    n_bins = int(labels.max(initial=-1)) + 1
-    sums, total = np.zeros((n_bins, vectors.shape[1])), np.zeros(n_bins)
-    for row in np.flatnonzero(labels != UNBINNED):
-        weight = np.sqrt(lengths[row])
-        sums[labels[row]] += weight * vectors[row]
-        total[labels[row]] += weight
+    sums, total = weighted_sums(vectors, labels, np.sqrt(lengths))
     return (sums / np.maximum(total, 1e-12)[:, None]).astype(np.float32)
 
 
 def _nearest_means(vectors: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each vector the mean of the largest cosine, its inner product with it, what the second one lacks."""
     norms = np.linalg.norm(means, axis=1)
-    directions = means / np.maximum(norms, 1e-12)[:, None]
+    turned = np.ascontiguousarray((means / np.maximum(norms, 1e-12)[:, None]).T)
+    block = max(_LEAST_BLOCK, min(_BLOCK, _BLOCK_SIZE // max(len(means), 1)))
 
     def search(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        cosines = vectors[start : start + _BLOCK] @ directions.T
+        cosines = vectors[start : start + block] @ turned
         cosines[:, norms == 0] = -np.inf
         rows = np.arange(len(cosines))
         best = cosines.argmax(axis=1)
@@ -83,7 +80,7 @@ def _nearest_means(vectors: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, 
         return best, highest * norms[best], highest - cosines.max(axis=1, initial=-1.0)
 
     with block_pool() as map_blocks:
-        parts = list(map_blocks(search, range(0, len(vectors), _BLOCK)))
+        parts = list(map_blocks(search, range(0, len(vectors), block)))
     if not parts:
         return np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0)
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))

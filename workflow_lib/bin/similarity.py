@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
 import numpy as np
 
@@ -32,12 +33,18 @@ class ThresholdedSimilarity:
 
     def __init__(self, threshold: float, *, largest_norm: float, dim: int, map_blocks: Callable) -> None:
         self.threshold = np.float32(threshold)
-        self._map = map_blocks
+        self.map = map_blocks
         # |computed - exact| <= d u |x| |y| for a sum of d products in any order (Higham 2002, section 3.1).
         margin = max(dim, 4) * _FLOAT32_UNIT * largest_norm**2
         with np.errstate(over="ignore"):
             self._low = np.float32(float(self.threshold) - margin)
             self._high = np.float32(float(self.threshold) + margin)
+
+    def on_one_thread(self) -> ThresholdedSimilarity:
+        """The same, for use inside a block that is itself one of many on several threads."""
+        inline = copy(self)
+        inline.map = map
+        return inline
 
     def density(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum of the kept similarities of every point to all points, and its own share in it.
@@ -62,7 +69,7 @@ class ThresholdedSimilarity:
             second = np.diagonal(kept).astype(np.float64) if i == j else kept.sum(axis=0, dtype=np.float64)
             return kept.sum(axis=1, dtype=np.float64), second
 
-        for (i, j), (of_rows, second) in zip(pairs, self._map(sums, pairs), strict=True):
+        for (i, j), (of_rows, second) in zip(pairs, self.map(sums, pairs), strict=True):
             density[i : i + BLOCK_ROWS] += of_rows
             if i == j:
                 own[i : i + BLOCK_ROWS] = second
@@ -103,8 +110,22 @@ class ThresholdedSimilarity:
     def neighbour_counts(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Number of `others` within the threshold of each row: int64 (n_rows,)."""
         parts = [others[start : start + _VECTOR_ROWS] for start in range(0, len(others), _VECTOR_ROWS)]
-        counts = self._map(lambda part: np.count_nonzero(self._mask(rows, part)[1], axis=1), parts)
+        counts = self.map(lambda part: np.count_nonzero(self._mask(rows, part)[1], axis=1), parts)
         return sum(counts, np.zeros(len(rows), dtype=np.int64))
+
+    def pairs_within(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Whether each pair of a row and one of `others` is within the threshold: bool (n_rows, n_others)."""
+        return self._mask(rows, others)[1]
+
+    def cross_sums(self, rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of the kept similarities of each row to the others, and of each of the others to the rows: float64."""
+        of_rows, of_others = np.zeros(len(rows)), np.zeros(len(others))
+        for i in range(0, len(rows), BLOCK_ROWS):
+            for j in range(0, len(others), _VECTOR_ROWS):
+                kept = self._kept(rows[i : i + BLOCK_ROWS], others[j : j + _VECTOR_ROWS])
+                of_rows[i : i + BLOCK_ROWS] += kept.sum(axis=1, dtype=np.float64)
+                of_others[j : j + _VECTOR_ROWS] += kept.sum(axis=0, dtype=np.float64)
+        return of_rows, of_others
 
     def near(self, rows: np.ndarray, medoid: np.ndarray) -> np.ndarray:
         """Whether the similarity of each row to one vector reaches the threshold: bool (n_rows,)."""
@@ -115,7 +136,7 @@ class ThresholdedSimilarity:
     def _over_rows(self, rows: np.ndarray, step: int, n_columns: int, function: Callable) -> list[np.ndarray]:
         parts = [rows[start : start + step] for start in range(0, len(rows), step)]
         small = rows.size * n_columns <= _INLINE_WORK
-        return list(map(function, parts) if small else self._map(function, parts))
+        return list(map(function, parts) if small else self.map(function, parts))
 
     def _kept(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         product, mask = self._mask(rows, columns)

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numba
 import numpy as np
-from scipy.stats import hypergeom
 from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import DepthProfile
+from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.mixture import (
     DEPTH_FREEDOM,
@@ -35,6 +35,7 @@ _CLOSE = 3.0  # standard deviations of a contig's noise between compositions of 
 _CLOSE_WITH_MARKERS = 8.0  # the same, of bins whose marker genes complete each other
 _CHANCE = 0.05  # that two genomes have as few marker genes in common, below which their genes complete each other
 _DOUBLED, _DOUBLED_SHARE = 2, 0.1  # markers that parts of a genome have in common at most, or share of the fewer ones
+_COPIES = 0.01  # of the mean square deviation in a typical bin, below which a bin is one of copies
 _PASSES = 4  # of the mixture between two rounds
 _STEPS = 30  # that fit two depths
 
@@ -62,10 +63,10 @@ def refine_by_likelihood(
     Returns
     -------
     int64 (n,) bins 0, 1, ..., -1 unbinned: contigs that are likelier of a genome that has no bin. Bins of one or two
-    contigs stay as they are.
+    contigs stay as they are, and so do bins of copies: 10,000 of a plasmid would have it that genomes have no noise.
     """
-    sizes = np.bincount(labels[labels != UNBINNED], minlength=1)
-    apart = (labels != UNBINNED) & (sizes[labels] < MIN_CONTIGS)
+    apart = np.zeros(len(labels), dtype=bool)
+    apart[labels != UNBINNED] = _are_apart(whitened[labels != UNBINNED], labels[labels != UNBINNED])
     rows = np.flatnonzero(~apart)
     refined = np.full(len(labels), UNBINNED, dtype=np.int64)
     if (labels[rows] != UNBINNED).any():
@@ -75,6 +76,18 @@ def refine_by_likelihood(
     _, number = np.unique(labels[apart], return_inverse=True)
     refined[apart] = refined.max(initial=UNBINNED) + 1 + number
     return refined
+
+
+def _are_apart(whitened: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether a contig's bin is too small, or its contigs too much alike, to tell of a genome's noise: bool (m,)."""
+    if not len(labels):
+        return np.zeros(0, dtype=bool)
+    _, of, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    means, _ = weighted_means(whitened, of, np.ones(len(of)))
+    spread = np.bincount(of, ((whitened - means[of]) ** 2).sum(axis=1)) / np.maximum(sizes - 1, 1)
+    small = sizes < MIN_CONTIGS
+    typical = np.median(spread[~small]) if not small.all() else 0.0
+    return (small | (spread < _COPIES * typical))[of]
 
 
 def _refine(contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int, counts: np.ndarray) -> np.ndarray:
@@ -104,7 +117,7 @@ def split_bins(contigs: Contigs, variance: np.ndarray, labels: np.ndarray) -> tu
     """
     labels = labels.copy()
     n_bins = n_new = int(labels.max(initial=-1)) + 1
-    for rows in _members(labels):
+    for rows in rows_of_bins(labels):
         if len(rows) < 2 * _MIN_PART:
             continue
         gain, separation, second = _fit_two(contigs.log_depth[rows], variance[rows])
@@ -133,7 +146,7 @@ def merge_bins(
     -------
     labels, with empty bins left in their numbering, and how many pairs were merged.
     """
-    members = _members(labels)
+    members = rows_of_bins(labels)
     found = np.stack([counts[rows].any(axis=0) for rows in members])
     limit = np.sqrt(contigs.log_depth.shape[1])
     pairs = _close_pairs(contigs, noise, bins, labels, _CLOSE_WITH_MARKERS * limit if counts.size else _CLOSE * limit)
@@ -152,22 +165,18 @@ def merge_bins(
 
 def _may_be_one(found: np.ndarray, others: np.ndarray, *, is_close: bool) -> bool:
     """Whether the marker families (m,) of two bins speak for one genome, or, if they are close, not against it."""
-    n, n_others, both = np.count_nonzero(found), np.count_nonzero(others), np.count_nonzero(found & others)
+    n, n_others, both = (int(np.count_nonzero(of)) for of in (found, others, found & others))
     if both > max(_DOUBLED, _DOUBLED_SHARE * min(n, n_others)):
         return False
-    return is_close or bool(hypergeom.cdf(both, len(found), n, n_others) < _CHANCE)
+    if is_close:
+        return True
+    fewer = sum(math.comb(n, x) * math.comb(len(found) - n, n_others - x) for x in range(both + 1) if x <= n_others)
+    return fewer < _CHANCE * math.comb(len(found), n_others)
 
 
 def _needed(n: int, n_libraries: int) -> float:
     """Gain of log-likelihood from which two depths are better than one: n contigs, a depth a library and a share."""
     return _PENALTY * 0.5 * (n_libraries + 1) * math.log(n)
-
-
-def _members(labels: np.ndarray) -> list[np.ndarray]:
-    """Rows of each bin, ascending."""
-    order = np.argsort(labels, kind="stable")
-    n_bins = int(labels.max(initial=-1)) + 1
-    return np.split(order, np.searchsorted(labels[order], np.arange(n_bins)))[1:]
 
 
 def _close_pairs(
@@ -200,7 +209,7 @@ def _noise_about_medians(contigs: Contigs, labels: np.ndarray) -> np.ndarray:
     medians = np.stack(
         [
             np.median(contigs.log_depth[rows], axis=0) if len(rows) else np.zeros(contigs.log_depth.shape[1])
-            for rows in _members(labels)
+            for rows in rows_of_bins(labels)
         ]
     )
     return depth_variance(

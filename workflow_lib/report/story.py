@@ -15,6 +15,7 @@ _METHODS = {
     "label_free": "found without labels, from pieces of the sample's own contigs",
     "neighbours": "the median similarity of a contig to its neighbours",
 }
+_RECALL_TOLERANCE = 0.01  # as the binning warns
 
 
 def count(n: int, noun: str) -> str:
@@ -94,8 +95,11 @@ def _threshold(threshold: dict) -> str:
     sentence = f"Contigs join a bin at a similarity of {threshold['value']:.3g} or more, {method}"
     if threshold["share"] is not None:
         can_bin = share(threshold["share"], 1)
-        return (
-            f"{sentence}; {can_bin} of the contigs have enough others that near, or are long enough alone, for a bin."
+        sentence += f"; {can_bin} of the contigs have enough others that near, or are long enough alone, for a bin"
+    if found := threshold["neighbours"]:
+        sentence += (
+            f". Only contigs near each other were compared, {share(found['compared'], 1)} of all pairs; "
+            f"{share(found['recall'], 1)} of the neighbours of {count(found['n_sampled'], 'contig')} were among them"
         )
     return f"{sentence}."
 
@@ -133,6 +137,13 @@ def find_warnings(summary: dict) -> list[str]:
         )
     if threshold["note"]:
         warnings.append(f"Threshold: {threshold['note'].rstrip('.')}.")
+    found = threshold["neighbours"]
+    if found and found["recall"] < found["wanted"] - _RECALL_TOLERANCE:
+        warnings.append(
+            f"Only {share(found['recall'], 1)} of the contigs within the threshold of each other were compared, "
+            f"{share(found['wanted'], 1)} were asked for: bins may be torn. Raise bin.neighbours_recall or "
+            "bin.neighbours_from."
+        )
     if counts["kept"] and not summary["libraries"]:
         warnings.append(
             "Composition only: without libraries, close relatives share a bin more often. "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workflow_lib.bin.groups import rows_of_bins, weighted_sums
 from workflow_lib.blocks import block_pool
 
 logger = logging.getLogger(__name__)
@@ -110,10 +111,7 @@ def bin_sums(
     float64 (bins, d) and float64 (n,), 0 for a contig that is not trusted.
     """
     weights = np.where(trusted, np.sqrt(lengths), 0.0)
-    sums = np.zeros((int(labels.max(initial=-1)) + 1, vectors.shape[1]))
-    for row in np.flatnonzero(trusted):
-        sums[labels[row]] += weights[row] * vectors[row]
-    return sums, weights
+    return weighted_sums(vectors, labels, weights)[0], weights
 
 
 def bin_distances(
@@ -162,8 +160,10 @@ def _null(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Expected distance and p-value of the judged contigs, NaN for the others."""
     roots, typical = scaled_distances(distances, lengths, judged)
-    for label in np.unique(labels[judged]):
-        members = judged[labels[judged] == label]
+    for rows in rows_of_bins(labels[judged]):
+        if not len(rows):
+            continue
+        members = judged[rows]
         width = np.median(roots[members] / typical[members])
         typical[members] *= 1 + (width - 1) * len(members) / (len(members) + _PRIOR_CONTIGS)
     p_values = np.full(len(labels), np.nan)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.parts import two_parts
 from workflow_lib.review.contigs import MIN_BIN_CONTIGS, bin_distances, bin_sums, scaled_distances, upper_tail
 
@@ -73,8 +74,7 @@ def judge_bins(
     split, parts = np.zeros(n_bins, dtype=bool), np.zeros(len(labels), dtype=np.int64)
     embedded = embedded & (labels >= 0)
     with threadpool_limits(1, "blas"):
-        for label in range(n_bins):
-            rows = np.flatnonzero(embedded & (labels == label))
+        for label, rows in enumerate(rows_of_bins(np.where(embedded, labels, -1))):
             if len(rows) >= MIN_BIN_CONTIGS:
                 in_second, distances[label] = two_parts(vectors[rows], lengths[rows])
                 parts[rows] = 1 + in_second
@@ -105,9 +105,8 @@ def _second_is_a_genome(vectors: np.ndarray, labels: np.ndarray, lengths: np.nda
     apart = np.where(parts == 2, labels + n_bins, labels)
     roots, _ = scaled_distances(bin_distances(vectors, apart, lengths, parts > 0)[0], lengths, rows)
     found = np.zeros(n_bins, dtype=bool)
-    for label in np.unique(labels[rows]):
-        second = np.flatnonzero((labels == label) & (parts == 2))
-        total = lengths[(labels == label) & (parts > 0)].sum()
+    for label, members in enumerate(rows_of_bins(np.where(parts > 0, labels, -1))):
+        second, total = members[parts[members] == 2], lengths[members].sum()
         if len(second) >= _MIN_PART_CONTIGS and lengths[second].sum() >= _MIN_PART_SHARE * total:
             found[label] = np.median(roots[second] / typical[second]) <= _WIDEST
     return found

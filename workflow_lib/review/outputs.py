@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.inputs import ContigStatus
 from workflow_lib.files import atomic_open
 from workflow_lib.review.contigs import MIN_BIN_CONTIGS, MISPLACED, NOT_JUDGED, OUTLIER, ContigVerdicts
@@ -87,18 +88,17 @@ def _too_few() -> str:
 
 def _bin_rows(review: Review) -> list[tuple]:
     found, verdicts = review.of_bins, review.of_contigs.verdicts
-    rows = []
-    for label, name in enumerate(review.bins):
-        members = review.labels == label
-        misplaced, outliers = members & (verdicts == MISPLACED), members & (verdicts == OUTLIER)
-        second = members & (found.parts == 2)
+    rows, members_of = [], rows_of_bins(review.labels, len(review.bins))
+    for label, (name, members) in enumerate(zip(review.bins, members_of, strict=True)):
+        misplaced, outliers = members[verdicts[members] == MISPLACED], members[verdicts[members] == OUTLIER]
+        second, judged = members[found.parts[members] == 2], members[verdicts[members] != NOT_JUDGED]
         verdict = "split" if found.split[label] else NOT_JUDGED if np.isnan(found.p_values[label]) else "one_genome"
         bp = [int(review.lengths[chosen].sum()) for chosen in (members, misplaced, outliers, second)]
         rows.append(
             (
-                name, int(members.sum()), bp[0], int((members & (verdicts != NOT_JUDGED)).sum()),
-                int(misplaced.sum()), bp[1], int(outliers.sum()), bp[2], verdict, found.p_values[label],
-                found.distances[label], int(second.sum()) if found.split[label] else "",
+                name, len(members), bp[0], len(judged),
+                len(misplaced), bp[1], len(outliers), bp[2], verdict, found.p_values[label],
+                found.distances[label], len(second) if found.split[label] else "",
                 bp[3] if found.split[label] else "",
             )
         )  # fmt: skip

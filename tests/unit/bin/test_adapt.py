@@ -6,6 +6,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
+from workflow_lib.bin import adapt as adapt_module
 from workflow_lib.bin.adapt import adapt, nearest, neighbour_means, smooth
 from workflow_lib.bin.metric import Pieces, unit_rows
 
@@ -127,3 +128,13 @@ def test_identical_contigs_and_zeros():
     adapted, _ = adapt(same, Pieces(np.arange(50), np.full(50, 3000), np.stack([same, same], axis=1)))
     assert np.isfinite(smooth(adapted)).all()
     assert np.isfinite(smooth(np.zeros((50, 16), dtype=np.float32))).all()
+
+
+def test_neighbours_of_a_few_are_sought_among_all(monkeypatch):
+    """A genome has too few contigs in a sample of the contigs to stand for it: a tenth of 40 here."""
+    vectors, pieces, labels = make_sample()
+    some = np.arange(3, len(vectors), 10)
+    found = nearest(vectors, 5, some)
+    assert np.array_equal(np.sort(found), np.sort(nearest(vectors, 5)[some]))
+    monkeypatch.setattr(adapt_module, "_SAMPLE", len(some))
+    assert agreement(adapt(vectors, pieces)[0], labels) > agreement(vectors, labels) + 0.5

@@ -1,10 +1,12 @@
 """The later steps of binning a sample: the mixture where there is depth, and marker genes."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.assign import BinningOptions, assign_bins, split_binning_by_markers
 from workflow_lib.bin.fuse import Depth
@@ -88,3 +90,73 @@ def test_markers_part_what_composition_and_depth_do_not(sample):
     found = split_binning_by_markers(like, lengths, MarkerCounts([f"m{i}" for i in range(40)], counts), OPTIONS)
     assert found.n_bins == binning.n_bins + 1
     assert adjusted_rand_score(truth, found.labels) > adjusted_rand_score(truth, binning.labels)
+
+
+def test_a_large_sample_is_binned_in_lists_of_near_contigs(sample):
+    """At a size of 500 all lists may be near; what is told of it is there, and the genomes come out."""
+    binning = bin_sample(sample, neighbours_from=len(sample[1]))
+    assert binning.neighbours.recall > 0.97
+    assert binning.neighbours.wanted == 0.995
+    assert 0 < binning.neighbours.compared <= 1
+    assert adjusted_rand_score(sample[-1], binning.labels) > 0.98
+    assert bin_sample(sample, neighbours_from=len(sample[1]) + 1).neighbours is None
+    assert bin_sample(sample, neighbours_from=0).neighbours is None
+
+
+def test_same_labels_in_lists_at_any_number_of_threads(sample):
+    found = set()
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.add(bin_sample(sample, neighbours_from=1).labels.tobytes())
+    assert len(found) == 1
+
+
+def test_steps_grow_with_the_sample(caplog, sample):
+    assert [OPTIONS.steps_for(n) for n in (0, 50_000, 1_000_000)] == [1000, 1000, 20_000]
+    assert BinningOptions(max_steps=7).steps_for(1_000_000) == 7
+    with caplog.at_level(logging.INFO):
+        binning = bin_sample(sample, max_steps=2, refine_passes=0, adapt_from=0)
+    assert binning.n_bins == 2
+    assert "ended at 2 steps (bin.max_steps)" in caplog.text
+
+
+@pytest.mark.parametrize("neighbours_from", [0, 1])
+@pytest.mark.parametrize("fault", ["no depth anywhere", "nothing maps in one", "depth not available"])
+def test_odd_depth(sample, fault, neighbours_from, caplog):
+    vectors, lengths, pieces, depth, truth = sample
+    mean = depth.mean.copy()
+    if fault == "no depth anywhere":
+        mean[:] = 0
+    elif fault == "nothing maps in one":
+        mean[:, 1] = 0
+    else:
+        mean[::7] = np.nan
+    odd = Depth(depth.libraries, mean, np.nan_to_num(mean))
+    binning = assign_bins(vectors, lengths, pieces, replace(OPTIONS, neighbours_from=neighbours_from), depth=odd)
+    expected = {"no depth anywhere": 0, "nothing maps in one": 2, "depth not available": 3}
+    assert len(binning.libraries) == expected[fault]
+    assert "library" in caplog.text
+    assert np.isfinite(binning.vectors).all()
+    known = np.isfinite(mean).all(axis=1) & (truth > 1) & (binning.labels >= 0)
+    assert known.sum() > 0.7 * np.count_nonzero(truth > 1)
+    pairs = np.unique(np.stack([binning.labels[known], truth[known]], axis=1), axis=0)
+    assert len(np.unique(pairs[:, 0])) == len(pairs)  # no bin holds two genomes
+
+
+@pytest.mark.parametrize("neighbours_from", [0, 1])
+def test_ten_thousand_copies_of_a_plasmid_and_a_contig_of_8_mbp(sample, neighbours_from):
+    vectors, lengths, pieces, depth, truth = sample
+    rng, n_copies = np.random.default_rng(4), 10_000
+    plasmid, chromosome = unit_rows(rng.standard_normal((2, DIM)).astype(np.float32))
+    many = np.vstack([vectors, np.tile(plasmid, (n_copies, 1)), chromosome])
+    mean = np.vstack([depth.mean, np.full((n_copies, 3), 80.0), [[20.0, 1.0, 3.0]]])
+    binning = assign_bins(
+        many, np.concatenate([lengths, np.full(n_copies, 3000), [8_000_000]]), pieces,
+        replace(OPTIONS, neighbours_from=neighbours_from), depth=Depth(depth.libraries, mean, mean),
+    )  # fmt: skip
+    copies = binning.labels[len(truth) : -1]
+    assert len(np.unique(copies)) == 1
+    assert copies[0] >= 0
+    assert binning.labels[-1] >= 0
+    assert np.count_nonzero(binning.labels == binning.labels[-1]) == 1
+    assert adjusted_rand_score(truth[truth > 1], binning.labels[: len(truth)][truth > 1]) > 0.9

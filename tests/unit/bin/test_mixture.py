@@ -135,17 +135,24 @@ def test_noise_is_found_as_a_function_of_length():
     assert noise.depth == pytest.approx(np.full_like(noise.depth, NOISE**2), rel=0.25)
 
 
-def test_the_likeliest_bin_is_that_of_all_likelihoods():
+@pytest.mark.parametrize("scale", [1, 30])
+def test_the_likeliest_bin_is_that_of_all_likelihoods(scale):
+    """Also where depth decides between many bins of like composition, and where hardly any bin is looked at."""
     rng = np.random.default_rng(5)
-    likelihood = rng.normal(0, 5, (200, 9))
+    dim, constant = 12, 3.0
+    square, noise, spread = scale * rng.chisquare(dim, (200, 9)), rng.uniform(0.5, 2, 200), rng.uniform(0, 0.3, 9)
+    total = noise[:, None] + spread
+    likelihood = 0.35 * (constant - (30 + dim) / 2 * np.log1p(square / total / 30) - dim / 2 * np.log(total))
     log_depth, variance = rng.normal(1, 1, (200, 4)), rng.uniform(0.05, 0.3, (200, 4))
     depths, uncertainty = rng.normal(1, 1, (9, 4)), rng.uniform(0, 0.02, (9, 4))
     first = rng.integers(-1, 9, 200)
-    scale = np.sqrt(variance[:, None] + uncertainty)
+    deviation = np.sqrt(variance[:, None] + uncertainty)
     # Without the factor 1 / sqrt(2 pi), which all likelihoods have.
-    log_t = student.logpdf(log_depth[:, None], 6, loc=depths, scale=scale) + 0.5 * np.log(2 * np.pi)
+    log_t = student.logpdf(log_depth[:, None], 6, loc=depths, scale=deviation) + 0.5 * np.log(2 * np.pi)
     total = likelihood + log_t.sum(axis=2)
-    best, highest = _likeliest(likelihood, log_depth, variance, depths, uncertainty, first)
+    best, highest = _likeliest(
+        square, noise, spread, dim, constant, log_depth, variance, depths, uncertainty, first
+    )  # fmt: skip
     assert np.array_equal(best, total.argmax(axis=1))
     assert highest == pytest.approx(total.max(axis=1), abs=1e-9)
 

@@ -205,6 +205,18 @@ def test_fallback_and_unused_depth_are_said(maker):
     assert "depth did not enter" in warnings
 
 
+def test_what_was_compared_of_a_large_sample_is_said(maker):
+    files = maker.make()
+    binning = json.loads(files.binning.read_text())
+    binning["neighbours"] = {"recall": 0.991, "wanted": 0.99, "n_sampled": 498, "compared": 0.0123}
+    files.binning.write_text(json.dumps(binning))
+    summary = summarise_sample("s1", files, libraries={"lib1": "bam"})
+    assert "1.2% of all pairs; 99.1% of the neighbours of 498 contigs were among them." in " ".join(tell_story(summary))
+    assert "torn" not in " ".join(find_warnings(summary))
+    summary["threshold"]["neighbours"]["recall"] = 0.9
+    assert "Only 90% of the contigs within the threshold" in " ".join(find_warnings(summary))
+
+
 def test_overview_leaves_out_what_nobody_has(maker):
     _, _, summary = story_of(maker, novelty=False, truth=False)
     summary["warnings"] = find_warnings(summary)
