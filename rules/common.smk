@@ -18,6 +18,7 @@ from workflow_lib.embed.registry import check_model, is_language_model, name_mod
 from workflow_lib.errors import NovabinError
 from workflow_lib.files import check_writable
 from workflow_lib.index.factories import can_fill_in_parts, check_factory, index_file
+from workflow_lib.markers.find import NO_MARKERS, check_markers
 from workflow_lib.tables import load_libraries, load_reference, load_samples, load_sets
 from workflow_lib.train.sources import check_source
 from workflow_lib.versions import stage_version
@@ -38,6 +39,7 @@ def load_inputs():
             )
             embed = config["embed"]
             check_model(embed["model"], embed["weights"], device=embed["device"])
+        check_markers(config["markers"])
         for factory in (config["index"]["factory"], *config["sweep"]["configurations"]):
             check_factory(factory)
         samples = load_samples(config["samples"], check_files=check_files)
@@ -54,9 +56,7 @@ def load_inputs():
 
 
 SAMPLES, LIBRARIES, REFERENCE = load_inputs()
-HAS_MARKERS = config["markers"]["method"] != "none"
-if (config["markers"]["method"] == "hmm") != bool(config["markers"]["hmm"]):
-    raise WorkflowError("markers.hmm: the method hmm, and no other, needs a file of HMMs")
+HAS_MARKERS = config["markers"]["method"] != NO_MARKERS
 GROUPS = {}
 for library in LIBRARIES.values():
     GROUPS.setdefault(library.group, []).append(library.name)
@@ -385,7 +385,7 @@ def get_final_output(wildcards):
         f"<results>/evaluation/{sample.name}/metrics.tsv" for sample in SAMPLES.values() if sample.truth
     ]
     paths += [f"<results>/review/{sample.name}/bins.tsv" for sample in SAMPLES.values() if sample.bins]
-    if HAS_MARKERS:
+    if HAS_MARKERS and config["checkm2"]["database"]:
         paths += [f"<results>/markers/{sample}/bins.tsv" for sample in SAMPLES]
     paths += get_qualities()
     if needs_dereplication():

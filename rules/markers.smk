@@ -21,7 +21,7 @@ rule find_markers:
     params:
         version=stage_version("markers"),
         method=config["markers"]["method"],
-        e_value=config["markers"]["e_value"],
+        e_value=config["markers"]["e_value"] if config["markers"]["method"] == "hmm" else None,
     script:
         "../scripts/find_markers.py"
 

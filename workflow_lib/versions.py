@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-_WEIGHTS = {"embed": "weights/compact"}  # stage -> folder of the model that is shipped for it
+_WEIGHTS = {
+    "embed": "weights/compact",
+    "markers": "weights/markers",
+}  # stage -> folder of the model that is shipped for it
 _NO_DATA = (".py", ".pyc", ".nbi", ".nbc")
 
 

@@ -51,12 +51,13 @@ def test_data_files_of_a_stage_count(package):
     assert version("report") != before
 
 
-def test_weights_that_are_shipped_count_for_what_embeds(package):
+@pytest.mark.parametrize(("stage", "weights"), versions._WEIGHTS.items())
+def test_weights_that_are_shipped_count_for_what_uses_them(package, stage, weights):
     folder, version = package
-    before = {stage: version(stage) for stage in ("embed", "filter")}
-    with open(folder / "weights/compact/model.safetensors", "ab") as handle:
+    before = {name: version(name) for name in (stage, "filter")}
+    with open(folder / weights / "model.safetensors", "ab") as handle:
         handle.write(b" ")
-    assert version("embed") != before["embed"]
+    assert version(stage) != before[stage]
     assert version("filter") == before["filter"]
 
 

@@ -17,7 +17,7 @@ def bin_task(settings: str | Path) -> None:
     from workflow_lib.bin.stage import BinInputs, BinOutputs, ThresholdOptions, bin_sample
     from workflow_lib.embed import embed_fasta, load_embedder
     from workflow_lib.filter.contigs import filter_contigs
-    from workflow_lib.markers.find import NONE, find_markers
+    from workflow_lib.markers.find import NO_MARKERS, find_markers
 
     task = json.loads(Path(settings).read_text(encoding="utf-8"))
     folder, options = Path(settings).parent, task["options"]
@@ -34,7 +34,7 @@ def bin_task(settings: str | Path) -> None:
         min_piece=task["min_length"],
     )
     markers = {}
-    if options["markers"]["method"] != NONE:
+    if options["markers"]["method"] != NO_MARKERS:
         markers = {"marker_genes": folder / "marker_genes.tsv", "marker_families": folder / "marker_families.tsv"}
         find_markers(
             kept,

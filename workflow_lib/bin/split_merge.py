@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import numba
 import numpy as np
@@ -147,12 +148,10 @@ def merge_bins(
     labels, with empty bins left in their numbering, and how many pairs were merged.
     """
     members = rows_of_bins(labels)
-    found = np.stack([counts[rows].any(axis=0) for rows in members])
-    limit = np.sqrt(contigs.log_depth.shape[1])
-    pairs = _close_pairs(contigs, noise, bins, labels, _CLOSE_WITH_MARKERS * limit if counts.size else _CLOSE * limit)
+    pairs = _close_pairs(contigs, noise, bins, labels, counts)
     labels, used = labels.copy(), set()
-    for distance, i, j in pairs:
-        if i in used or j in used or not _may_be_one(found[i], found[j], is_close=distance < _CLOSE * limit):
+    for i, j in pairs:
+        if i in used or j in used:
             continue
         rows = np.concatenate([members[i], members[j]])
         second = np.arange(len(rows)) >= len(members[i])
@@ -163,15 +162,28 @@ def merge_bins(
     return labels, len(used) // 2
 
 
-def _may_be_one(found: np.ndarray, others: np.ndarray, *, is_close: bool) -> bool:
-    """Whether the marker families (m,) of two bins speak for one genome, or, if they are close, not against it."""
-    n, n_others, both = (int(np.count_nonzero(of)) for of in (found, others, found & others))
-    if both > max(_DOUBLED, _DOUBLED_SHARE * min(n, n_others)):
-        return False
-    if is_close:
-        return True
-    fewer = sum(math.comb(n, x) * math.comb(len(found) - n, n_others - x) for x in range(both + 1) if x <= n_others)
-    return fewer < _CHANCE * math.comb(len(found), n_others)
+def _may_be_one(found: np.ndarray, others: np.ndarray, is_close: np.ndarray) -> np.ndarray:
+    """Which other bins may be one genome with a bin as marker families tell: bool (K,).
+
+    Parameters
+    ----------
+    found : bool (m,) families of the bin.
+    others : bool (K, m) of the others.
+    is_close : bool (K,) others for which it is enough that markers do not speak against it.
+    """
+    n, n_others = int(np.count_nonzero(found)), np.count_nonzero(others, axis=1)
+    both = np.count_nonzero(others & found, axis=1)
+    may_be = both <= np.maximum(_DOUBLED, _DOUBLED_SHARE * np.minimum(n, n_others))
+    for k in np.flatnonzero(may_be & ~is_close):
+        may_be[k] = _probability(len(found), n, int(n_others[k]), int(both[k])) < _CHANCE
+    return may_be
+
+
+@lru_cache(maxsize=1 << 16)
+def _probability(n_families: int, n: int, n_others: int, both: int) -> float:
+    """That n and n_others of all families, drawn at random, have `both` or fewer in common (hypergeometric)."""
+    ways = [math.comb(n, x) * math.comb(n_families - n, n_others - x) for x in range(min(both, n_others) + 1)]
+    return sum(ways) / math.comb(n_families, n_others)
 
 
 def _needed(n: int, n_libraries: int) -> float:
@@ -180,23 +192,27 @@ def _needed(n: int, n_libraries: int) -> float:
 
 
 def _close_pairs(
-    contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray, limit: float
-) -> list[tuple[float, int, int]]:
-    """Distance, in standard deviations of the noise, of pairs of bins nearer than `limit`, the closest first."""
+    contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray, counts: np.ndarray
+) -> list[tuple[int, int]]:
+    """Pairs of bins that composition and marker genes may take for one genome, the closest in composition first."""
     member = np.flatnonzero(labels != UNBINNED)
     of = labels[member]
     present, of = np.unique(of, return_inverse=True)
     with threadpool_limits(1, "blas"):
         composition = contigs.composition[member] @ bins.axes
     means, precision = weighted_means(composition, of, 1 / noise.composition[member])
-    typical = np.median(noise.composition)
+    families = np.stack([counts[member[rows]].any(axis=0) for rows in rows_of_bins(of)])
+    unit = math.sqrt(contigs.log_depth.shape[1] * np.median(noise.composition))
+    limit = (_CLOSE_WITH_MARKERS if counts.size else _CLOSE) * unit
     found = []
     for i in range(len(means) - 1):
         square = ((means[i + 1 :] - means[i]) ** 2).sum(axis=1)
         square -= means.shape[1] * (1 / precision[i + 1 :] + 1 / precision[i])
-        distance = np.sqrt(np.maximum(square, 0) / typical)
-        found += [(distance[j], int(present[i]), int(present[i + 1 + j])) for j in np.flatnonzero(distance < limit)]
-    return sorted(found)
+        distance = np.sqrt(np.maximum(square, 0))
+        near = np.flatnonzero(distance < limit)
+        near = near[_may_be_one(families[i], families[i + 1 + near], distance[near] < _CLOSE * unit)]
+        found += [(distance[j], int(present[i]), int(present[i + 1 + j])) for j in near]
+    return [(i, j) for _, i, j in sorted(found)]
 
 
 def _noise_about_medians(contigs: Contigs, labels: np.ndarray) -> np.ndarray:

@@ -120,6 +120,9 @@ def _choose_by_markers(
     found: Sequence[Binning], markers: MarkerCounts, lengths: np.ndarray, options: BinningOptions
 ) -> Binning:
     """The best by its marker genes of several binnings, each split by markers; the last of equals."""
+    if not markers.counts.any():
+        logger.info("no marker genes were found: they neither split bins nor choose a binning")
+        return found[-1]
     split = [split_binning_by_markers(one, lengths, markers, options) for one in reversed(found)]
     best = choose_binning([one.labels for one in split], markers)
     logger.info("by marker genes the binning of step %d of %d is the best", len(found) - best, len(found))

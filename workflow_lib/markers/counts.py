@@ -42,7 +42,10 @@ class MarkerCounts:
 
 @dataclass(frozen=True)
 class MarkerGene:
-    """A gene of a marker family: its contig, 1-based place and strand, and the bit score."""
+    """A gene of a marker family: its contig, 1-based place and strand.
+
+    Its score is in bits for the method hmm, in natural logarithms for kmers.
+    """
 
     contig: str
     marker: str
@@ -75,7 +78,7 @@ def write_marker_tables(
 
 
 def read_counts(genes_table: str | Path, families_table: str | Path, contigs: Sequence[str]) -> MarkerCounts:
-    """Read the tables of `genes.find_markers`; the rows are those of `contigs`.
+    """Read the tables of `find.find_markers`; the rows are those of `contigs`.
 
     Raises
     ------

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from workflow_lib.errors import InputError
 
-NONE = "none"
+NO_MARKERS = "none"
+
+
+def check_markers(section: Mapping) -> None:
+    """Check that the method and the file of the configuration's section `markers` go together.
+
+    Raises
+    ------
+    InputError
+        when the method hmm has no file, or another method has one.
+    """
+    method, hmm = section["method"], section["hmm"]
+    if method == "hmm" and not hmm:
+        raise InputError(
+            "markers.method is hmm, but markers.hmm names no file",
+            remedy="name a file of HMMs, or set markers.method to kmers or none",
+        )
+    if hmm and method != "hmm":
+        raise InputError(
+            f"markers.hmm is {str(hmm)!r}, but markers.method is {method}",
+            remedy="set markers.method to hmm, or markers.hmm to null",
+        )
 
 
 def find_markers(
@@ -40,10 +62,9 @@ def find_markers(
         from workflow_lib.markers.kmer_search import find_kmer_markers
 
         return find_kmer_markers(contigs, **tables, threads=threads)
-    if method != "hmm" or not hmm:
-        raise InputError(
-            f"found markers.method {method!r} with markers.hmm {hmm!r}, expected kmers, or hmm with a file"
-        )
+    if method != "hmm":
+        raise InputError(f"found the method {method!r} of finding markers, expected kmers or hmm")
+    check_markers({"method": method, "hmm": hmm})
     from workflow_lib.markers.genes import find_hmm_markers
 
     return find_hmm_markers(contigs, hmm, **tables, e_value=e_value, threads=threads)

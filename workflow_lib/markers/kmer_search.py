@@ -156,15 +156,15 @@ class MarkerSearch:
         """Marker genes of a contig, by their place; parts of one gene, and families that overlap, count once.
 
         A gene of which less than half is recognised is left out, so that one that is cut by the ends of two contigs is
-        not found on both.
+        rarely found on both.
         """
         table, found = self._table, []
         for strand, codes in zip("+-", both_strands(sequence), strict=True):
             # A gene of the other strand is read from its own start.
             codes = codes if strand == "+" else np.ascontiguousarray(codes[::-1])
-            rows = np.empty((len(codes) // (3 * K) + _CHAINS * len(table.families), 4))
+            rows = np.empty((len(codes) + _CHAINS * len(table.families), 4))  # a k-mer ends one chain at most
             n = _chain(codes, self._index, table.family, table.place, table.weight, table.thresholds, rows)
-            for family, first, last, score in rows[:n].tolist():
+            for family, first, last, score in _join(rows[:n].tolist()):
                 start, end = int(first) + 1, int(last) + 3 * K
                 if end - start + 1 < _LEAST_SPAN * 3 * table.lengths[int(family)]:
                     continue
@@ -174,18 +174,24 @@ class MarkerSearch:
         return _distinct(found)
 
 
+def _join(chains: list[list[float]]) -> list[list[float]]:
+    """Join the chains of a family that are near, parts of one gene: family, first and last k-mer, sum of scores."""
+    joined: list[list[float]] = []
+    for family, first, last, score in sorted(chains):
+        if joined and joined[-1][0] == family and first - joined[-1][2] <= 3 * K + _NEAR:
+            joined[-1] = [family, joined[-1][1], max(joined[-1][2], last), joined[-1][3] + score]
+        else:
+            joined.append([family, first, last, score])
+    return joined
+
+
 def _distinct(found: list[MarkerGene]) -> list[MarkerGene]:
-    """The best of genes that overlap, or of one family and strand that are near."""
+    """The best of genes that overlap."""
     kept: list[MarkerGene] = []
     for gene in sorted(found, key=lambda gene: (-gene.score, gene.marker)):
-        if not any(_same(gene, other) for other in kept):
+        if not any(gene.start <= other.end and other.start <= gene.end for other in kept):
             kept.append(gene)
     return sorted(kept, key=lambda gene: (gene.start, gene.marker))
-
-
-def _same(one: MarkerGene, other: MarkerGene) -> bool:
-    near = _NEAR if (one.marker, one.strand) == (other.marker, other.strand) else 0
-    return one.start <= other.end + near and other.start <= one.end + near
 
 
 def find_kmer_markers(
@@ -196,7 +202,7 @@ def find_kmer_markers(
     threads: int = 1,
     folder: str | Path = SHIPPED,
 ) -> int:
-    """Find the genes of the families that novabin ships in a FASTA file; write the tables of `find_markers`.
+    """Find the genes of the families that novabin ships in a FASTA file; write the tables of `find.find_markers`.
 
     Returns
     -------

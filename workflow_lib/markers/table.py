@@ -15,6 +15,7 @@ SHIPPED = Path(__file__).parents[1] / "weights" / "markers"
 K = 5  # residues
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 N_CODES = len(RESIDUES) ** K
+_MOST_FAMILIES = 255
 _MODEL_TYPE, _VERSION = "markers", 1
 _REMEDY = "install novabin again"
 
@@ -44,6 +45,10 @@ class MarkerTable:
 
     def __post_init__(self) -> None:
         n, m = len(self.codes), len(self.families)
+        if not 0 < m <= _MOST_FAMILIES or len(set(self.families)) < m:
+            raise InputError(
+                f"a table of marker genes has {m} families, expected 1 to {_MOST_FAMILIES} with distinct names"
+            )
         if (self.lengths.shape, self.thresholds.shape) != ((m,), (m,)) or any(
             len(x) != n for x in (self.family, self.place, self.weight)
         ):
@@ -74,9 +79,11 @@ def load_table(folder: str | Path = SHIPPED) -> MarkerTable:
     names = ("lengths", "thresholds", "codes", "family", "place", "weight")
     shapes = dict.fromkeys(names, (None,))
     tensors = read_small_model(folder, kind=_MODEL_TYPE, version=_VERSION, shapes=shapes, remedy=_REMEDY)
-    families = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("families", [])
+    families = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("families")
+    if not isinstance(families, list) or not all(isinstance(name, str) for name in families):
+        raise InputError("its config.json names no families", path=folder, remedy=_REMEDY)
     return MarkerTable(
-        list(families), tensors["lengths"].astype(np.int32), tensors["thresholds"].astype(np.float32),
+        families, tensors["lengths"].astype(np.int32), tensors["thresholds"].astype(np.float32),
         tensors["codes"].astype(np.int64),
         tensors["family"].astype(np.uint8), tensors["place"].astype(np.int16), tensors["weight"].astype(np.float32),
     )  # fmt: skip

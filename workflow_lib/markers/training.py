@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 
+from workflow_lib.errors import InputError
 from workflow_lib.markers.counts import MarkerGene
 from workflow_lib.markers.kmer_search import MarkerSearch, both_strands, protein_codes
 from workflow_lib.markers.table import N_CODES, MarkerTable
@@ -60,19 +61,17 @@ def build_table(members: Sequence[Member], background: np.ndarray, families: Seq
     lengths = {family: float(np.median(values)) for family, values in _by_family(members).items()}
     genomes = Counter(member.family for member in members)
     places: dict[tuple[int, int], list[float]] = defaultdict(list)
-    own: Counter[int] = Counter()
     for member in members:
         codes, first = np.unique(protein_codes(member.protein), return_index=True)
         scale = lengths[member.family] / len(member.protein)
         for code, at in zip(codes.tolist(), first.tolist(), strict=True):
             if code >= 0:
                 places[code, member.family].append(at * scale)
-                own[code] += 1
     best: dict[int, tuple[float, int, float]] = {}
     for (code, family), at in places.items():
         if len(at) < _LEAST_GENOMES or np.std(at) > _MOST_SPREAD:
             continue
-        elsewhere = (max(int(background[code]) - own[code], 0) + 0.5) / total
+        elsewhere = (max(int(background[code]) - len(at), 0) + 0.5) / total
         weight = math.log(len(at) / genomes[family] / lengths[family]) - math.log(elsewhere)
         if weight > max(_LEAST_WEIGHT, best.get(code, (0.0,))[0]):
             best[code] = weight, family, float(np.median(at))
@@ -160,6 +159,11 @@ def choose_thresholds(
     Returns
     -------
     The table of the families that are left, and of each the share of its genes found and false genes in 3 Mbp.
+
+    Raises
+    ------
+    InputError
+        when no family is left.
     """
     thresholds, found, wrong = np.zeros((3, len(table.families)))
     allowed = int(_FALSE_GENES * n_bp / _GENOME_BP)
@@ -171,6 +175,8 @@ def choose_thresholds(
         found[family] = np.mean(own >= thresholds[family]) if len(own) else 0.0
         wrong[family] = np.count_nonzero(scores >= thresholds[family]) * _GENOME_BP / n_bp
     kept = np.flatnonzero(found >= _LEAST_FOUND)
+    if not len(kept):
+        raise InputError(f"of no family {_LEAST_FOUND:.0%} of the genes are found", remedy="train on more genomes")
     logger.info("%d of %d families kept, %.3f of their genes found", len(kept), len(found), found[kept].mean())
     return _only(replace(table, thresholds=thresholds.astype(np.float32)), kept), found[kept], wrong[kept]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from workflow_lib.novelty.conformal import benjamini_hochberg, monotone_over_ranks
+from workflow_lib.novelty.counted_classes import estimate_shares
 from workflow_lib.novelty.design import KNOWN, REFERENCE, TEST_RANKS, TESTS
-from workflow_lib.novelty.mixture import estimate_shares
 
 _RANK_COLUMNS = [TESTS.index(rank) for rank in TEST_RANKS]
 ABSTAIN, AMBIGUOUS, NOVEL = "abstain", "ambiguous", "novel"

@@ -9,8 +9,8 @@ import numpy as np
 
 from workflow_lib.novelty.calls import Calls, decide
 from workflow_lib.novelty.conformal import Calibration
+from workflow_lib.novelty.counted_classes import class_likelihoods
 from workflow_lib.novelty.design import KNOWN, OUTSIDE, TEST_RANKS, TESTS
-from workflow_lib.novelty.mixture import class_likelihoods
 
 ADAPTIVE, BENJAMINI_HOCHBERG = "adaptive", "benjamini_hochberg"
 # Units from which on a domain is a stratum of its own: a p-value of 0.05 then rests on five of them.

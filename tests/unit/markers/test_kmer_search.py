@@ -101,6 +101,52 @@ def test_a_family_twice_on_a_contig_is_two_genes_and_a_gap_in_it_one(learned):
     assert [gene.marker for gene in search.genes("c", cut)] == once
 
 
+@pytest.mark.parametrize("n_inserted", [40, 60])
+def test_a_gene_with_an_insertion_is_one(learned, n_inserted):
+    search = MarkerSearch(learned)
+    contig = next(sequence for _, name, sequence in members_of(97)[0] if name == "0")
+    genes = search.genes("c", contig)
+    middle = (genes[0].start + genes[0].end) // 2
+    more = "".join(np.random.default_rng(5).choice(list(CODONS.values()), n_inserted)).encode()
+    found = search.genes("c", contig[:middle] + more + contig[middle:])
+    assert [gene.marker for gene in found] == [gene.marker for gene in genes]
+    assert found[0].end - found[0].start > genes[0].end - genes[0].start + 2 * n_inserted
+
+
+def test_genes_are_followed_through_k_mers_that_fit_elsewhere(learned):
+    """Parts of other copies of the family, too short to be genes, lie between those of a gene."""
+    search = MarkerSearch(learned)
+    protein = relative(random_protein(0), 960_000)
+    coding = "".join(CODONS[letter] for letter in protein)
+    stray = "".join(CODONS[letter] for letter in random_protein(0)[150:158])
+    third = 3 * (LENGTH // 3)
+    contig = coding[:third] + stray + coding[third : 2 * third] + stray + coding[2 * third :]
+    assert [gene.marker for gene in search.genes("c", "TAA" * 50 + contig + "TAA" * 50)] == ["family0"]
+
+
+def test_a_motif_of_two_families_weighs_less_than_one_of_a_single_family():
+    rng = np.random.default_rng(6)
+    letters = list(RESIDUES)
+    motif, own = "GHVDHGKTTL", "WCWHMWCWHM"
+
+    def random_part(n):
+        return "".join(rng.choice(letters, n))
+
+    def members(family, inserted):
+        return [
+            Member(f"g{i}", family, "0", 1, 300, "+", random_part(60) + inserted + random_part(30)) for i in range(20)
+        ]
+
+    proteins = members(0, motif + own) + members(1, motif)
+    background = np.zeros(20**K, dtype=np.int64)
+    background[0] = 10_000_000  # the rest of the genomes
+    for member in proteins:
+        np.add.at(background, protein_codes(member.protein), 1)
+    table = build_table(proteins, background, ["a", "b"])
+    weight = dict(zip(table.codes.tolist(), table.weight.tolist(), strict=True))
+    assert weight[code_of(own[:K])] > 2 + weight.get(code_of(motif[:K]), 0.0)
+
+
 def test_a_gene_that_is_cut_by_the_ends_of_two_contigs_is_found_on_one_at_most(learned):
     search = MarkerSearch(learned)
     contig = next(sequence for _, name, sequence in members_of(97)[0] if name == "0")

@@ -5,8 +5,8 @@ import pytest
 
 from workflow_lib.novelty.calls import decide, mixture_p
 from workflow_lib.novelty.conformal import Calibration, benjamini_hochberg
+from workflow_lib.novelty.counted_classes import class_likelihoods, estimate_shares
 from workflow_lib.novelty.design import OUTSIDE, TESTS
-from workflow_lib.novelty.mixture import class_likelihoods, estimate_shares
 from workflow_lib.novelty.tested import RankTests, Settings
 
 CENTRES = (0.0, 2.0, 4.0, 6.0)  # known, new species, new genus, new phylum
