@@ -324,7 +324,7 @@ def _keep_bins(
         elif bin_of_row < 0:
             reasons[row] = outside
         elif counts[bin_of_row] == 1:
-            reasons[row] = "no other contig that is left is within the threshold"
+            reasons[row] = "no other contig is in its bin"
         else:
             reasons[row] = (
                 f"its bin is too small: {counts[bin_of_row]} contigs of {options.min_bin_size}, "

@@ -1,4 +1,10 @@
-"""The modified K-medoid of DNABERT-S: bins grow around the densest points until nothing is left."""
+"""The modified K-medoid of DNABERT-S: bins grow around the densest points until nothing is left.
+
+Memory besides the embeddings (float32 4 n d bytes, copied only if they are not float32 and C-contiguous): at most twice
+the unlabelled rows once a seventh of all is labelled, 50 bytes a point, and about 10 MB a thread. Work: half a product
+n x n x d for the densities, and for each step the unlabelled rows times the rows that it labels. With lists: twice the
+embeddings, and only the pairs that are compared.
+"""
 
 from __future__ import annotations
 
@@ -68,11 +74,6 @@ def kmedoid(
     Zhou et al. 2024, DNABERT-S, Algorithm 1, with what the published evaluation code adds: struck densities are -100,
     go on falling as their neighbours are labelled, and stay in the search for the highest density; so when only
     struck points are unlabelled, the first point that has lost no neighbour since it was struck is the seed again.
-
-    Memory besides the embeddings (float32 4 n d bytes, copied only if they are not float32 and C-contiguous): at most
-    twice the unlabelled rows once a seventh of all is labelled, 50 bytes a point, and about 10 MB a thread. Work: half
-    a product n x n x d for the densities, and for each step the unlabelled rows times the rows that it labels. With
-    lists: twice the embeddings, and only the pairs that are compared.
     """
     vectors = _check_vectors(embeddings)
     if np.isnan(threshold):

@@ -18,12 +18,12 @@ MAX_K = 8  # 65,536 columns
 _NO_BASE = 4
 
 
-def base_codes() -> np.ndarray:
-    """Code of every byte, uint8 (256,): its place in `BASES` (either case, U as T), 4 for what is no base."""
+def base_codes(bases: str = BASES) -> np.ndarray:
+    """Code of every byte, uint8 (256,): its place in `bases` (either case, U as T), 4 for what is no base."""
     codes = np.full(256, _NO_BASE, dtype=np.uint8)
-    for code, base in enumerate(BASES):
+    for code, base in enumerate(bases):
         codes[ord(base)] = codes[ord(base.lower())] = code
-    codes[ord("U")] = codes[ord("u")] = BASES.index("T")
+    codes[ord("U")] = codes[ord("u")] = bases.index("T")
     return codes
 
 

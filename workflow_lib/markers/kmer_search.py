@@ -11,7 +11,7 @@ import numpy as np
 
 from workflow_lib.blocks import map_in_order
 from workflow_lib.embed.base import as_bytes
-from workflow_lib.embed.kmers import compiled
+from workflow_lib.embed.kmers import base_codes, compiled
 from workflow_lib.fasta import read_fasta
 from workflow_lib.markers.counts import MarkerGene, write_marker_tables
 from workflow_lib.markers.table import N_CODES, RESIDUES, SHIPPED, K, MarkerTable, load_table
@@ -34,16 +34,8 @@ def _codons() -> tuple[np.ndarray, np.ndarray]:
     return forward, forward[opposite[third] * 16 + opposite[second] * 4 + opposite[first]]
 
 
-def _nucleotides() -> np.ndarray:
-    codes = np.full(256, 4, dtype=np.uint8)
-    for code, base in enumerate(_BASES):
-        codes[ord(base)] = codes[ord(base.lower())] = code
-    codes[ord("U")] = codes[ord("u")] = _BASES.index("T")
-    return codes
-
-
 _FORWARD, _REVERSE = _codons()
-_NUCLEOTIDES = _nucleotides()
+_NUCLEOTIDES = base_codes(_BASES)
 
 
 def protein_codes(sequence: str) -> np.ndarray:

@@ -29,7 +29,7 @@ class Settings:
     ----------
     alpha : false discovery rate. min_length : bp below which a query is abstained from.
     min_calibration : units below which a test is not made.
-    fdr : how false discoveries are counted, class by class (`adaptive`, see `mixture`) or `benjamini_hochberg`.
+    fdr : how false discoveries are counted, class by class (`adaptive`, see `counted_classes`) or `benjamini_hochberg`.
     """
 
     alpha: float

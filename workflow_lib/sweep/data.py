@@ -90,15 +90,7 @@ def make_sweep(
         )
         usable = vectors.any(axis=1)
         kept = [name for name, use in zip(names, usable, strict=True) if use]
-        if not kept:
-            raise InputError(
-                f"there are no {kind} to sweep with", remedy="give longer genomes, or a shorter index.window"
-            )
-        if is_query and KNOWN not in {split.groups[name_genome(name)] for name in kept}:
-            raise InputError(
-                "no genome that is indexed has two windows: there are no known queries to sweep with",
-                remedy="give longer genomes, or a shorter index.window",
-            )
+        _check_names(kept, kind, split.groups)
         stores.append(EmbeddingStore(vectors[usable], kept, dict(manifest, groups=split.groups)))
         write_store(folder / kind, stores[-1])
         chosen = set(kept)
@@ -109,6 +101,17 @@ def make_sweep(
     with atomic_open(folder / TRUTH, "wb") as handle:
         np.savez(handle, rows=rows, distances=distances)
     logger.info("%d windows, %d queries of %d bp", len(windows.names), len(queries.names), length)
+
+
+def _check_names(names: list[str], kind: str, groups: dict[str, str]) -> None:
+    """Refuse a sweep without windows or queries, or without queries of what is indexed."""
+    remedy = "give longer genomes, or a shorter index.window"
+    if not names:
+        raise InputError(f"there are no {kind} to sweep with", remedy=remedy)
+    if kind == QUERIES and KNOWN not in {groups[name_genome(name)] for name in names}:
+        raise InputError(
+            "no genome that is indexed has two windows: there are no known queries to sweep with", remedy=remedy
+        )
 
 
 def read_sweep(folder: str | Path, taxonomy: dict[str, dict[str, str]]) -> SweepData:

@@ -125,9 +125,7 @@ def test_every_record_has_its_row(binned):
         assert (row["reason"] != "") == (row["status"] != "binned")
     counts = {status: sum(row["status"] == status for row in rows) for status in summary["counts"]}
     assert counts == summary["counts"]
-    assert next(row for row in rows if row["contig"] == "stray")["reason"] == (
-        "no other contig that is left is within the threshold"
-    )
+    assert next(row for row in rows if row["contig"] == "stray")["reason"] == ("no other contig is in its bin")
 
 
 def test_bins_table(binned):
