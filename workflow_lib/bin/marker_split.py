@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from workflow_lib.bin.groups import rows_of_bins
-from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.parts import two_parts
 from workflow_lib.markers.counts import MarkerCounts
 
@@ -100,11 +99,9 @@ def binning_score(labels: np.ndarray, markers: MarkerCounts) -> float:
 
     A genome in two bins scores less than in one, and half of a genome counts, as it should where genomes are not whole.
     """
-    score = 0.0
-    for label in range(int(labels.max(initial=UNBINNED)) + 1):
-        of_bin = bin_score(markers.counts[labels == label]) if markers.families else 0.0
-        score += max(of_bin, 0.0) ** 2
-    return score
+    if not markers.families:
+        return 0.0
+    return sum(max(bin_score(markers.counts[rows]), 0.0) ** 2 for rows in rows_of_bins(labels))
 
 
 def choose_binning(candidates: Sequence[np.ndarray], markers: MarkerCounts) -> int:

@@ -120,6 +120,9 @@ def _choose_by_markers(
     found: Sequence[Binning], markers: MarkerCounts, lengths: np.ndarray, options: BinningOptions
 ) -> Binning:
     """The best by its marker genes of several binnings, each split by markers; the last of equals."""
+    if found[-1].threshold.method == "percentile":
+        logger.info("a percentile threshold: bins are as published, marker genes do not split them")
+        return found[-1]
     if not markers.counts.any():
         logger.info("no marker genes were found: they neither split bins nor choose a binning")
         return found[-1]

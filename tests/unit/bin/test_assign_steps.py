@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 from workflow_lib.bin.assign import BinningOptions, assign_bins, split_binning_by_markers
 from workflow_lib.bin.fuse import Depth
 from workflow_lib.bin.metric import Pieces, unit_rows
+from workflow_lib.bin.stage import _choose_by_markers
+from workflow_lib.bin.threshold import Threshold
 from workflow_lib.markers import MarkerCounts
 
 N_GENOMES, PER_GENOME, DIM = 10, 50, 32
@@ -77,8 +79,9 @@ def test_a_long_contig_of_no_genome_is_a_bin(sample):
     assert binning.labels[-1] >= 0
 
 
-def test_markers_part_what_composition_and_depth_do_not(sample):
-    _, lengths, _, _, truth = sample
+def alike_with_markers(sample):
+    """A binning with the first two genomes in one bin, though its vectors part them, and markers of all genomes."""
+    truth = sample[-1]
     binning = bin_sample(sample, depth=False)
     rng = np.random.default_rng(3)
     counts = np.zeros((len(truth), 40), dtype=np.uint8)
@@ -87,9 +90,25 @@ def test_markers_part_what_composition_and_depth_do_not(sample):
     # Depth alone parts the first two: its axis stands for what the bin was made from.
     apart = np.where(truth == 1, 1.0, 0.0)[:, None] * np.ones(DIM)
     like = replace(binning, vectors=unit_rows((binning.vectors[:, :DIM] + apart).astype(np.float32)))
-    found = split_binning_by_markers(like, lengths, MarkerCounts([f"m{i}" for i in range(40)], counts), OPTIONS)
-    assert found.n_bins == binning.n_bins + 1
-    assert adjusted_rand_score(truth, found.labels) > adjusted_rand_score(truth, binning.labels)
+    return like, MarkerCounts([f"m{i}" for i in range(40)], counts)
+
+
+def test_markers_part_what_composition_and_depth_do_not(sample):
+    like, markers = alike_with_markers(sample)
+    found = split_binning_by_markers(like, sample[1], markers, OPTIONS)
+    assert found.n_bins == like.n_bins + 1
+    assert adjusted_rand_score(sample[-1], found.labels) > adjusted_rand_score(sample[-1], like.labels)
+
+
+def test_markers_choose_the_binning_but_leave_one_as_published_alone(sample):
+    like, markers = alike_with_markers(sample)
+    one_bin = replace(like, labels=np.zeros_like(like.labels))
+    chosen = _choose_by_markers([one_bin, like], markers, sample[1], OPTIONS)
+    assert chosen.n_bins == N_GENOMES
+    published = replace(like, threshold=Threshold("percentile", 0.5))
+    assert _choose_by_markers([published], markers, sample[1], OPTIONS) is published
+    none = MarkerCounts(markers.families, np.zeros_like(markers.counts))
+    assert _choose_by_markers([one_bin, like], none, sample[1], OPTIONS) is like
 
 
 def test_a_large_sample_is_binned_in_lists_of_near_contigs(sample):
