@@ -10,7 +10,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.adapt import adapt
-from workflow_lib.bin.fuse import Depth, depth_profile, depth_share, fuse, fuse_pieces
+from workflow_lib.bin.depth_share import depth_share
+from workflow_lib.bin.fuse import Depth, depth_profile, fuse, fuse_pieces
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
 from workflow_lib.bin.marker_split import split_by_markers
 from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten, whitening
@@ -43,7 +44,7 @@ class BinningOptions:
     min_bin_length : bp.
     max_steps : medoids tried at most; None: 1,000, or one for every 50 contigs where that is more.
     iterations : passes that refine a medoid.
-    depth_weight : 0 to below 1, see `fuse.depth_share`.
+    depth_weight : share of depth in the similarity, 0 to below 1; None: what the sample tells (`depth_share`).
     refine_passes : passes of `refine` after K-medoid; 0: none. A percentile threshold has none.
     adapt_from : bins of a first round from which the space is adapted (`adapt`) and all is binned again; 0: never. Only
         with a threshold found from the sample.
@@ -60,7 +61,7 @@ class BinningOptions:
     min_bin_length: int = 200_000
     max_steps: int | None = None
     iterations: int = 3
-    depth_weight: float = 0.55
+    depth_weight: float | None = None
     refine_passes: int = 5
     adapt_from: int = 6
     mixture_rounds: int = 4
@@ -197,10 +198,10 @@ def _bin_in(
 ) -> Binning:
     """Bin contigs in one space: vectors and pieces are in it already, depth joins them here."""
     profile = depth_profile(depth, vectors, lengths) if depth is not None and len(vectors) else None
-    pieces = fuse_pieces(pieces, profile, options.depth_weight, seed=options.seed)
-    vectors = fuse(vectors, profile, options.depth_weight, seed=options.seed)
+    share = depth_share(vectors, pieces, profile, given=options.depth_weight, seed=options.seed)
+    pieces = fuse_pieces(pieces, profile, share, seed=options.seed)
+    vectors = fuse(vectors, profile, share, seed=options.seed)
     libraries = profile.libraries if profile else []
-    share = depth_share(options.depth_weight, len(libraries))
     noise = [float(value) for value in profile.noise] if profile else []
     if threshold is None:
         threshold = label_free(vectors, pieces, min_bin_size=options.min_bin_size, seed=options.seed)

@@ -125,13 +125,13 @@ def _depth_noise(log: np.ndarray, vectors: np.ndarray, lengths: np.ndarray) -> n
     return np.clip(np.median(difference, axis=0) / (0.6745 * np.sqrt(2)), *_NOISE_RANGE)
 
 
-def depth_share(weight: float, n_libraries: int) -> float:
-    """Share of depth in the similarity: `weight` L / (L + 1/2); one library tells less than many."""
-    return weight * n_libraries / (n_libraries + 0.5)
+def depth_similarity(log: np.ndarray, other: np.ndarray, bandwidth: float) -> np.ndarray:
+    """exp(-mean over libraries of (difference)^2 / (2 bandwidth^2)) of m pairs of profiles, each float (m, L)."""
+    return np.exp(-((log - other) ** 2).mean(axis=1) / (2 * bandwidth**2))
 
 
 def depth_features(log: np.ndarray, bandwidth: float, *, seed: int = 1) -> np.ndarray:
-    """Unit vectors whose inner product approximates exp(-mean over libraries of (difference)^2 / (2 bandwidth^2)).
+    """Unit vectors whose inner product approximates `depth_similarity`.
 
     Parameters
     ----------
@@ -172,42 +172,48 @@ def _orthogonal_frequencies(n_libraries: int, generator: np.random.Generator) ->
     return np.concatenate(blocks, axis=1)[:, :_FREQUENCIES].round(9)
 
 
-def fuse(vectors: np.ndarray, profile: DepthProfile | None, weight: float, *, seed: int = 1) -> np.ndarray:
-    """Join composition and depth: the inner product of two rows is (1 - s) composition + s depth similarity.
+def fuse(vectors: np.ndarray, profile: DepthProfile | None, share: float, *, seed: int = 1) -> np.ndarray:
+    """Join composition and depth: the inner product of two rows is (1 - share) composition + share depth similarity.
 
     Parameters
     ----------
     vectors : float32 (n, d) unit rows; a row of zeros (nothing to embed) stays zero throughout.
     profile : of the same n contigs; None leaves composition alone.
-    weight : 0 to 1, see `depth_share` for s.
+    share : 0 to 1, of depth.
 
     Returns
     -------
     float32 (n, d + 128 or 256), unit rows.
     """
-    if profile is None or weight == 0:
+    if profile is None or share == 0:
         return vectors
-    return _join(vectors, profile.log, profile, weight, seed)
+    return _join(vectors, profile.log, profile, share, seed)
 
 
-def fuse_pieces(pieces: Pieces, profile: DepthProfile | None, weight: float, *, seed: int = 1) -> Pieces:
-    """Join depth to the halves of contigs, as `fuse` does: each half gets its contig's depth with noise of its own.
-
-    The variance of the noise is that between contigs of a genome plus that of sampling reads over half the contig.
-    """
-    if profile is None or weight == 0 or not len(pieces):
+def fuse_pieces(pieces: Pieces, profile: DepthProfile | None, share: float, *, seed: int = 1) -> Pieces:
+    """Join depth to the halves of contigs, as `fuse` does: each half gets its contig's depth with noise of its own."""
+    if profile is None or share == 0 or not len(pieces):
         return pieces
-    generator = np.random.default_rng(seed + 1)
-    spread = np.sqrt(profile.noise**2 + profile.sampling[pieces.rows] / pieces.lengths[:, None])
-    halves = []
-    for side in (0, 1):
-        log = profile.log[pieces.rows] + spread * generator.standard_normal(spread.shape)
-        halves.append(_join(np.ascontiguousarray(pieces.vectors[:, side]), log, profile, weight, seed))
+    halves = [
+        _join(np.ascontiguousarray(pieces.vectors[:, side]), log, profile, share, seed)
+        for side, log in enumerate(half_depths(pieces, profile, seed=seed))
+    ]
     return Pieces(pieces.rows, pieces.lengths, np.stack(halves, axis=1))
 
 
-def _join(vectors: np.ndarray, log: np.ndarray, profile: DepthProfile, weight: float, seed: int) -> np.ndarray:
-    share = depth_share(weight, len(profile.libraries))
+def half_depths(pieces: Pieces, profile: DepthProfile, *, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Log depth of the first and of the second halves, float64 (p, L) each: the contig's, each with noise of its own.
+
+    The variance of the noise is that between contigs of a genome plus that of sampling reads over half the contig.
+    """
+    generator = np.random.default_rng(seed + 1)
+    log = profile.log[pieces.rows]
+    spread = np.sqrt(profile.noise**2 + profile.sampling[pieces.rows] / pieces.lengths[:, None])
+    first = log + spread * generator.standard_normal(spread.shape)
+    return first, log + spread * generator.standard_normal(spread.shape)
+
+
+def _join(vectors: np.ndarray, log: np.ndarray, profile: DepthProfile, share: float, seed: int) -> np.ndarray:
     features = depth_features(log[:1], profile.bandwidth, seed=seed).shape[1]
     dim = vectors.shape[1]
     fused = np.empty((len(vectors), dim + features), dtype=np.float32)

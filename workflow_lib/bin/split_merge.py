@@ -34,6 +34,8 @@ _MIN_SEPARATION = 2.5  # of two depths in a bin, in standard deviations of the n
 _MIN_PART, _MIN_SHARE = 5, 0.1  # contigs, and share of them, in the smaller part of a bin
 _CLOSE = 3.0  # standard deviations of a contig's noise between compositions of bins that may be one; times sqrt(L)
 _CLOSE_WITH_MARKERS = 8.0  # the same, of bins whose marker genes complete each other
+_CLOSE_WITHOUT_GAP = 7.0  # the same, of bins with contigs between them
+_LEAST_BETWEEN = 0.1  # share of the two bins that lies between them, where there is no gap
 _CHANCE = 0.05  # that two genomes have as few marker genes in common, below which their genes complete each other
 _DOUBLED, _DOUBLED_SHARE = 2, 0.1  # markers that parts of a genome have in common at most, or share of the fewer ones
 _COPIES = 0.01  # of the mean square deviation in a typical bin, below which a bin is one of copies
@@ -95,10 +97,17 @@ def _refine(contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int, cou
     labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
     for number in range(rounds):
         variance = _noise_about_medians(contigs, labels)
-        labels, n_merged = merge_bins(contigs, noise, bins, variance, labels, counts)
+        labels, n_merged = merge_bins(contigs, noise, bins, variance, labels, counts, without_gap=False)
         labels, n_split = split_bins(contigs, variance, labels)
         logger.info("round %d: %d pairs of bins merged, %d bins split", number + 1, n_merged, n_split)
         if not n_merged + n_split:
+            break
+        labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
+    for number in range(rounds):
+        variance = _noise_about_medians(contigs, labels)
+        labels, n_merged = merge_bins(contigs, noise, bins, variance, labels, counts, without_gap=True)
+        logger.info("last round %d: %d pairs of bins merged", number + 1, n_merged)
+        if not n_merged:
             break
         labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
     return labels
@@ -131,13 +140,23 @@ def split_bins(contigs: Contigs, variance: np.ndarray, labels: np.ndarray) -> tu
 
 
 def merge_bins(
-    contigs: Contigs, noise: Noise, bins: Bins, variance: np.ndarray, labels: np.ndarray, counts: np.ndarray
+    contigs: Contigs,
+    noise: Noise,
+    bins: Bins,
+    variance: np.ndarray,
+    labels: np.ndarray,
+    counts: np.ndarray,
+    *,
+    without_gap: bool,
 ) -> tuple[np.ndarray, int]:
     """Merge pairs of bins that neither composition nor depth tells apart, the closest first, each bin once.
 
     Their mean compositions are less than 3 sqrt(L) standard deviations of the noise of a median contig apart, once the
     noise of the means is taken off: the more libraries, the more it says that depths are the same. And two depths gain
     less log-likelihood than `split_bins` asks for, with the same `variance`.
+
+    With `without_gap`, bins up to 7 sqrt(L) apart are merged too where a tenth of their weight (1 / variance) lies in
+    the middle third of the line between them: atypical parts of a genome lie so, two genomes do not.
 
     Marker genes, `counts` (n, m), may forbid it: where the two have more than two families in common, and more than a
     tenth of those of the poorer one. And they may allow it for bins up to 8 sqrt(L) apart: where two genomes would have
@@ -148,7 +167,7 @@ def merge_bins(
     labels, with empty bins left in their numbering, and how many pairs were merged.
     """
     members = rows_of_bins(labels)
-    pairs = _close_pairs(contigs, noise, bins, labels, counts)
+    pairs = _close_pairs(contigs, noise, bins, labels, counts, without_gap=without_gap)
     labels, used = labels.copy(), set()
     for i, j in pairs:
         if i in used or j in used:
@@ -192,27 +211,42 @@ def _needed(n: int, n_libraries: int) -> float:
 
 
 def _close_pairs(
-    contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray, counts: np.ndarray
+    contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray, counts: np.ndarray, *, without_gap: bool
 ) -> list[tuple[int, int]]:
     """Pairs of bins that composition and marker genes may take for one genome, the closest in composition first."""
     member = np.flatnonzero(labels != UNBINNED)
-    of = labels[member]
-    present, of = np.unique(of, return_inverse=True)
+    present, of = np.unique(labels[member], return_inverse=True)
     with threadpool_limits(1, "blas"):
         composition = contigs.composition[member] @ bins.axes
-    means, precision = weighted_means(composition, of, 1 / noise.composition[member])
-    families = np.stack([counts[member[rows]].any(axis=0) for rows in rows_of_bins(of)])
+    weights = 1 / noise.composition[member]
+    means, precision = weighted_means(composition, of, weights)
+    rows = rows_of_bins(of)
+    families = np.stack([counts[member[one]].any(axis=0) for one in rows])
     unit = math.sqrt(contigs.log_depth.shape[1] * np.median(noise.composition))
-    limit = (_CLOSE_WITH_MARKERS if counts.size else _CLOSE) * unit
+    limit = unit * max(_CLOSE, _CLOSE_WITH_MARKERS if counts.size else 0, _CLOSE_WITHOUT_GAP if without_gap else 0)
     found = []
     for i in range(len(means) - 1):
         square = ((means[i + 1 :] - means[i]) ** 2).sum(axis=1)
         square -= means.shape[1] * (1 / precision[i + 1 :] + 1 / precision[i])
         distance = np.sqrt(np.maximum(square, 0))
         near = np.flatnonzero(distance < limit)
-        near = near[_may_be_one(families[i], families[i + 1 + near], distance[near] < _CLOSE * unit)]
+        is_close = distance[near] < _CLOSE * unit
+        for at in np.flatnonzero(~is_close & (distance[near] < _CLOSE_WITHOUT_GAP * unit)) if without_gap else ():
+            other = i + 1 + near[at]
+            both = np.concatenate([rows[i], rows[other]])
+            between = _share_between(composition[both], weights[both], means[i], means[other])
+            is_close[at] = between > _LEAST_BETWEEN
+        near = near[_may_be_one(families[i], families[i + 1 + near], is_close)]
         found += [(distance[j], int(present[i]), int(present[i + 1 + j])) for j in near]
     return [(i, j) for _, i, j in sorted(found)]
+
+
+def _share_between(composition: np.ndarray, weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """Share of the weight of contigs (n, d) in the middle third between two centres, along the line that joins them."""
+    line = second - first
+    with threadpool_limits(1, "blas"):
+        position = (composition - first) @ line / (line @ line)
+    return float(weights[np.abs(position - 0.5) < 1 / 6].sum() / weights.sum())
 
 
 def _noise_about_medians(contigs: Contigs, labels: np.ndarray) -> np.ndarray:

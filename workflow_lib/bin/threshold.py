@@ -148,30 +148,47 @@ def label_free(vectors: np.ndarray, pieces: Pieces, *, min_bin_size: int = 10, s
     rows = np.flatnonzero(vectors.any(axis=1))
     if len(pieces) < MIN_PIECES or len(rows) < 2:
         return _from_neighbours(vectors[rows], len(pieces), min_bin_size)
-    same = np.sort(np.einsum("ij,ij->i", pieces.vectors[:, 0], pieces.vectors[:, 1]).astype(np.float64))
-    different = np.sort(_random_pairs(vectors, pieces.rows, np.random.default_rng(seed)))
+    same = np.einsum("ij,ij->i", pieces.vectors[:, 0], pieces.vectors[:, 1]).astype(np.float64)
+    different = pair_similarity(vectors, *random_pairs(pieces.rows, np.random.default_rng(seed)))
+    value, _ = separate(same, different)
+    return Threshold("label_free", min(value, _HIGHEST), distribution=_histograms(same, different))
+
+
+def separate(same: np.ndarray, different: np.ndarray) -> tuple[float, float]:
+    """The threshold t that makes (S/D)^4 S largest, where S is between 95% and 20%, and how large that is.
+
+    Parameters
+    ----------
+    same, different : float64, similarities of halves of a contig, and of different contigs. S and D are the shares of
+        them that are at least t.
+    """
+    same, different = np.sort(same), np.sort(different)
     candidates = np.quantile(same, np.linspace(_LOOSEST, _STRICTEST, 201))
     passing_same = 1 - np.searchsorted(same, candidates) / len(same)
     passing_different = 1 - np.searchsorted(different, candidates) / len(different)
-    purity = passing_same / (passing_different + 1 / len(different))
-    value = candidates[np.argmax(purity**_PURITY_EXPONENT * passing_same)]
-    return Threshold("label_free", float(min(value, _HIGHEST)), distribution=_histograms(same, different))
+    merit = (passing_same / (passing_different + 1 / len(different))) ** _PURITY_EXPONENT * passing_same
+    return float(candidates[np.argmax(merit)]), float(merit.max())
 
 
-def _random_pairs(vectors: np.ndarray, rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Similarities of random pairs of different rows: float64."""
+def random_pairs(rows: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of different ones of these contigs, int64 each: at most 400,000, and four times all that there are."""
     n_pairs = min(_MAX_PAIRS, len(rows) * (len(rows) - 1) // 2 * 4)
     first = generator.integers(len(rows), size=n_pairs)
     second = (first + generator.integers(1, len(rows), size=n_pairs)) % len(rows)
-    similarity = np.empty(n_pairs)
-    for start in range(0, n_pairs, 8192):
+    return rows[first], rows[second]
+
+
+def pair_similarity(vectors: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Inner products of the rows `first` with the rows `second`: float64."""
+    similarity = np.empty(len(first))
+    for start in range(0, len(first), 8192):
         part = slice(start, start + 8192)
-        similarity[part] = np.einsum("ij,ij->i", vectors[rows[first[part]]], vectors[rows[second[part]]])
+        similarity[part] = np.einsum("ij,ij->i", vectors[first[part]], vectors[second[part]])
     return similarity
 
 
 def _histograms(same: np.ndarray, different: np.ndarray) -> dict[str, list]:
-    lowest = np.floor(10 * min(same[0], different[0])) / 10
+    lowest = np.floor(10 * min(same.min(), different.min())) / 10
     edges = np.linspace(lowest, 1.0, _HISTOGRAM_BINS + 1)
     counts = [np.histogram(values.clip(lowest, 1.0), edges)[0].tolist() for values in (same, different)]
     return {"edges": edges.round(6).tolist(), "same": counts[0], "different": counts[1]}

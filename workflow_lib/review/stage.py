@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow_lib.bin.adapt import adapt
+from workflow_lib.bin.depth_share import depth_share
 from workflow_lib.bin.fuse import Depth, depth_profile, fuse
 from workflow_lib.bin.inputs import read_depth, read_pieces, read_sequence_facts, read_status
 from workflow_lib.bin.metric import Pieces, whiten
@@ -45,7 +46,7 @@ class ReviewOptions:
     """
 
     false_alarm: float = 0.01
-    depth_weight: float = 0.55
+    depth_weight: float | None = None
     adapt_from: int = 6
     seed: int = 1
 
@@ -131,6 +132,7 @@ def _space(
 ) -> np.ndarray:
     """The vectors that novabin would bin: adapted to the sample where there are enough bins, joined with depth."""
     learn = adapt if options.adapt_from and n_bins >= options.adapt_from else whiten
-    vectors, _ = learn(vectors, pieces)
+    vectors, pieces = learn(vectors, pieces)
     profile = depth_profile(depth, vectors, lengths) if depth is not None and len(vectors) else None
-    return fuse(vectors, profile, options.depth_weight, seed=options.seed)
+    share = depth_share(vectors, pieces, profile, given=options.depth_weight, seed=options.seed)
+    return fuse(vectors, profile, share, seed=options.seed)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workflow_lib.bin.fuse import DEFAULT_NOISE, Depth, depth_features, depth_profile, depth_share, fuse, fuse_pieces
+from workflow_lib.bin.fuse import DEFAULT_NOISE, Depth, depth_features, depth_profile, fuse, fuse_pieces
 from workflow_lib.bin.metric import Pieces
 from workflow_lib.embed.base import unit_rows
 from workflow_lib.errors import InputError
@@ -42,8 +42,8 @@ def test_features_are_seeded():
 def test_inner_product_is_the_weighted_sum():
     vectors, rng = vectors_of(50), np.random.default_rng(1)
     profile = depth_profile(make_depth(rng.lognormal(2, 1, (50, 3))), vectors, np.full(50, 5000))
-    fused = fuse(vectors, profile, 0.55)
-    share = depth_share(0.55, 3)
+    share = 0.55
+    fused = fuse(vectors, profile, share)
     features = depth_features(profile.log, profile.bandwidth)
     expected = (1 - share) * vectors @ vectors.T.copy() + share * features @ features.T.copy()
     np.testing.assert_allclose(fused @ fused.T.copy(), expected, atol=1e-5)
@@ -56,13 +56,6 @@ def test_weight_zero_and_no_depth_leave_composition_alone():
     profile = depth_profile(make_depth(np.arange(10.0)[:, None]), vectors, np.full(10, 5000))
     assert fuse(vectors, profile, 0) is vectors
     assert fuse(vectors, None, 0.5) is vectors
-
-
-def test_share_grows_with_libraries_up_to_the_weight():
-    shares = [depth_share(0.6, n) for n in (0, 1, 2, 5, 100)]
-    assert shares[0] == 0
-    assert np.all(np.diff(shares) > 0)
-    assert shares[-1] < 0.6
 
 
 def test_libraries_that_tell_nothing_are_left_out(caplog):

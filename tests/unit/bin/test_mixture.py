@@ -87,6 +87,19 @@ def test_parts_of_a_genome_too_far_apart_are_merged_where_their_markers_complete
     assert adjusted_rand_score(labels, found) > 0.98
 
 
+@pytest.mark.parametrize("gap", [False, True])
+def test_bins_far_apart_are_merged_only_without_a_gap_between_them(gap):
+    """A genome whose contigs lie all along a line is cut in two bins; or half of them lie at either end."""
+    composition, profile, lengths, truth = community(n_libraries=1)
+    rows = np.flatnonzero(truth == 4)
+    place = np.linspace(0, 1, len(rows))
+    composition[rows] += 1.3 * np.outer(np.round(place) if gap else place, np.ones(DIM))
+    labels = truth.copy()
+    labels[rows[len(rows) // 2 :]] = N_GENOMES
+    found = refined((composition, profile, lengths, truth), labels)
+    assert adjusted_rand_score(labels if gap else truth, found) > 0.985
+
+
 def test_bins_that_hold_the_same_markers_are_not_merged():
     sample = community()
     truth = sample[3]
@@ -202,9 +215,8 @@ def test_splitting_and_merging_alone_number_bins_as_they_say():
     assert n_split == 1
     assert split.max() == N_GENOMES
     settled, bins, noise = settle(contigs, noise, sample[3], passes=1)
-    merged, n_merged = merge_bins(
-        contigs, noise, bins, noise.depth, settled, np.zeros((len(settled), 0), dtype=np.uint8)
-    )
+    no_markers = np.zeros((len(settled), 0), dtype=np.uint8)
+    merged, n_merged = merge_bins(contigs, noise, bins, noise.depth, settled, no_markers, without_gap=True)
     assert n_merged == 0
     assert np.array_equal(merged, settled)
 
