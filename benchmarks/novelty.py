@@ -56,11 +56,14 @@ def read_table(path: Path, *, full: Path | None = None) -> list[dict]:
     return rows
 
 
-def split_reference(rows: list[dict], full: Path | None, rng: np.random.Generator) -> tuple[list[dict], list[dict]]:
-    """Hold out clades of every rank: (what stays, queries with held_out_at); genomes without a lineage go.
+def split_reference(
+    rows: list[dict], full: Path | None, rng: np.random.Generator, *, keep_nameless: bool
+) -> tuple[list[dict], list[dict]]:
+    """Hold out clades of every rank: (what stays, queries with held_out_at).
 
-    A genome of no name might be of any clade: what is held out would not be known to be novel.
+    A genome without a lineage might be of any clade: where it stays, what is held out is novel by name only.
     """
+    nameless = [row for row in rows if keep_nameless and not (row["phylum"] and row["genus"])]
     rows = [row for row in rows if row["phylum"] and row["genus"]]
     whole = {row["genome_id"] for row in read_table(full)} if full else set()
     queries = []
@@ -85,7 +88,7 @@ def split_reference(rows: list[dict], full: Path | None, rng: np.random.Generato
         is_query = row["ani95_cluster"] in known and row["genome_id"] not in whole
         is_query &= clusters.count(row["ani95_cluster"]) > 1
         (queries if is_query else kept).append(dict(row, held_out_at="strain"))
-    return kept, queries
+    return kept + nameless, queries
 
 
 def build(rows: list[dict], embedder, folder: Path):
@@ -234,6 +237,9 @@ def main() -> None:
     parser.add_argument("--full", type=Path, help="table of whole genomes")
     parser.add_argument("--queries", type=Path)
     parser.add_argument("--split", type=int, help="seed: hold out clades of the reference instead of --queries")
+    parser.add_argument(
+        "--keep-nameless", action="store_true", help="with --split: index genomes without a lineage too"
+    )
     parser.add_argument("--embedder", default="compact", help="name or folder")
     parser.add_argument("--fdr", default="adaptive", help="or benjamini_hochberg")
     parser.add_argument(
@@ -246,7 +252,7 @@ def main() -> None:
     if arguments.split is None:
         queries = read_table(arguments.queries)
     else:
-        reference, queries = split_reference(reference, arguments.full, rng)
+        reference, queries = split_reference(reference, arguments.full, rng, keep_nameless=arguments.keep_nameless)
     kinds, settings = np.array([row["held_out_at"] for row in queries]), replace(SETTINGS, fdr=arguments.fdr)
     print(
         "#", arguments.embedder, len(reference), "reference;", {name: int((kinds == name).sum()) for name in NOVEL_AT}

@@ -73,33 +73,37 @@ def _count_by_class(p: np.ndarray, plain: np.ndarray, likelihoods: np.ndarray, u
     columns = np.array(_RANK_COLUMNS)[used]
     own = np.append(used, True)
     fewest = np.where(np.isfinite(likelihoods), units, units.max(initial=0)).min(axis=0, initial=units.max(initial=0))
-    shares, bounds = estimate_shares(likelihoods[:, own], fewest[own])
-    counted[:, columns] = np.minimum(mixture_p(p[:, columns], bounds[:-1]), plain[:, columns])
+    shares, bounds, totals = estimate_shares(likelihoods[:, own], fewest[own])
+    counted[:, columns] = np.minimum(mixture_p(p[:, columns], bounds[:-1], totals[:-1]), plain[:, columns])
     if used[0]:
         known = 1 - shares[0] + (bounds[0] - shares[0])
         counted[:, TESTS.index(KNOWN)] *= min(known, 1)
     return counted
 
 
-def mixture_p(p: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def mixture_p(p: np.ndarray, bounds: np.ndarray, totals: np.ndarray) -> np.ndarray:
     """Probability, float64 (m, ranks), that a query is novel at no rank up to r and scores as high: sum of share x p.
 
     A query that is not novel at a rank is of one of the classes up to it: novel below that rank only. Of n queries of a
     class, n p are expected to score as high. This times m is the expected number of false discoveries: Storey's (2002,
-    J. R. Stat. Soc. B 64:479) procedure with a null hypothesis of several parts. Never above p itself.
+    J. R. Stat. Soc. B 64:479) procedure with a null hypothesis of several parts. The shares are the worst that `bounds`
+    and `totals` allow: as much as can be of class r, of the rest as much as can be of the class below it, and so on.
 
     Parameters
     ----------
-    p : float64 (m, ranks), NaN where not tested; a class without p takes that of the next rank, which is larger.
-    shares : float64 (ranks,), of all queries in each class.
+    p : float64 (m, ranks), NaN where not tested. A lower class is nearer, its p no larger than that of the next: it
+        takes that where it has none, or so few units that its own cannot be as small.
+    bounds, totals : float64 (ranks,), largest share of all queries in each class, and in all classes up to it.
     """
-    filled, total, result = p.copy(), np.zeros(len(p)), np.empty_like(p)
+    filled, result = p.copy(), np.empty_like(p)
     for column in range(p.shape[1] - 2, -1, -1):
-        missing = np.isnan(filled[:, column])
-        filled[missing, column] = filled[missing, column + 1]
-    for column in range(p.shape[1]):
-        total = total + shares[column] * np.where(np.isnan(filled[:, column]), 0, filled[:, column])
-        result[:, column] = np.where(np.isnan(p[:, column]), np.nan, total)
+        filled[:, column] = np.fmin(filled[:, column], filled[:, column + 1])
+    for rank in range(p.shape[1]):
+        total, left = np.zeros(len(p)), totals[rank]
+        for column in range(rank, -1, -1):
+            share = min(bounds[column], left)
+            total, left = total + share * filled[:, column], left - share
+        result[:, rank] = np.where(np.isnan(p[:, rank]), np.nan, total)
     return np.minimum(result, 1)
 
 

@@ -29,12 +29,13 @@ def class_likelihoods(classes: list[Calibration], scores: np.ndarray) -> np.ndar
     return np.column_stack([one.spread_over(cuts)[cells] for one in classes])
 
 
-def estimate_shares(likelihoods: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the classes among queries, float64 (C,), and their upper bounds.
+def estimate_shares(likelihoods: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares of the classes among queries, float64 (C,), their upper bounds, and those of their running sums.
 
     The shares are those of the largest likelihood, found by expectation maximisation (Saerens, Latinne & Decaestecker
-    2002, Neural Comput. 14:21). The bound is 1 / m and three standard errors higher, sqrt(s (1 - s) (1 / m + 1 / n))
-    each, where n units calibrate the class or the next, whichever has fewer; 1 if there are no queries.
+    2002, Neural Comput. 14:21). A bound is 1 / m and three standard errors higher, sqrt(s (1 - s) (1 / m + 1 / n))
+    each, where n units calibrate the class (of a sum the last class) or the next, whichever has fewer; 1 if there are
+    no queries. What one class has too much the next has too little, so that a sum is known better than its parts.
 
     Parameters
     ----------
@@ -44,10 +45,14 @@ def estimate_shares(likelihoods: np.ndarray, units: np.ndarray) -> tuple[np.ndar
     rows = likelihoods[np.isfinite(likelihoods).all(axis=1)]
     shares = np.full(likelihoods.shape[1], 1 / max(likelihoods.shape[1], 1))
     if not len(rows):
-        return shares, np.ones_like(shares)
+        return shares, np.ones_like(shares), np.ones_like(shares)
     for _ in range(_STEPS):
         joint = rows * shares
         shares = (joint / joint.sum(axis=1, keepdims=True)).mean(axis=0)
     fewer = np.maximum(np.minimum(units, np.append(units[1:], units[-1])), 1)
-    error = np.sqrt(shares * (1 - shares) * (1 / len(rows) + 1 / fewer))
-    return shares, np.minimum(shares + _ERRORS * error + 1 / len(rows), 1)
+
+    def bound(share: np.ndarray) -> np.ndarray:
+        error = np.sqrt(share * (1 - share) * (1 / len(rows) + 1 / fewer))
+        return np.minimum(share + _ERRORS * error + 1 / len(rows), 1)
+
+    return shares, bound(shares), bound(np.minimum(np.cumsum(shares), 1))

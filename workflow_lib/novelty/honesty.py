@@ -2,7 +2,7 @@
 
 Nothing here enters a call. Clades of the reference are split in halves many times; one half calibrates, the genomes of
 the other are queries whose novelty is known, as what they were searched without is known. The calls are made as those
-of a sample are, but for strata of domains.
+of a sample are, but for strata of taxa.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from workflow_lib.novelty.calibration_set import CalibrationSet, read_calibratio
 from workflow_lib.novelty.conformal import Calibration
 from workflow_lib.novelty.design import CALIBRATED, OUTSIDE, TEST_RANKS, TESTS
 from workflow_lib.novelty.strata import Composition, format_stratum
-from workflow_lib.novelty.tested import DOMAIN_UNITS, Calibrate, RankTests, Settings
+from workflow_lib.novelty.tested import STRATUM_UNITS, Calibrate, RankTests, Settings
 from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)
@@ -98,18 +99,18 @@ def _queries(calibration: CalibrationSet) -> Iterator[_Queries]:
 
 
 def _strata_rows(lineages: list[dict[str, str]], kinds: list[_Queries]) -> list[tuple]:
-    """Units of every test, pooled, and of the domains that are strata of their own."""
-    domains = np.array([lineage.get("domain", "") for lineage in lineages])
+    """Units of every test, pooled, and of the taxa that are strata of their own."""
     rows = []
     for kind in kinds:
         for test in TESTS:
             one = kind.calibrate(test, None)
             rows.append((kind.level, kind.stratum, test, one.n_units, one.smallest_p if one.n_units else np.nan))
-        for domain in sorted(set(domains) - {""}):
-            for test in TEST_RANKS:
-                one = kind.calibrate(test, domains == domain)
-                if one.n_units >= DOMAIN_UNITS:
-                    rows.append((kind.level, f"{kind.stratum}|{domain}", test, one.n_units, one.smallest_p))
+        for rank, least in STRATUM_UNITS.items():
+            taxa = np.array([lineage.get(rank, "") for lineage in lineages])
+            for taxon, test in product(sorted(set(taxa) - {""}), TEST_RANKS):
+                one = kind.calibrate(test, taxa == taxon)
+                if one.n_units >= least:
+                    rows.append((kind.level, f"{kind.stratum}|{taxon}", test, one.n_units, one.smallest_p))
     return rows
 
 
@@ -184,7 +185,7 @@ def _try_split(
     order = generator.permutation(len(kind.genome))
     order = order[held_out[order] & usable.any(axis=0)[order]]
     order = order[np.unique(_species(calibration)[kind.genome[order]], return_index=True)[1]]
-    tested = RankTests(len(order), [""] * len(calibration.means), settings)
+    tested = RankTests(len(order), [{}] * len(calibration.means), settings)
 
     def calibrate(test: str, near: np.ndarray | None) -> Calibration:
         row = CALIBRATED.index(test)

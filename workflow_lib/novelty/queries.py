@@ -88,7 +88,7 @@ def call_contigs(
     neighbours = _spread(found, searched)
     complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
     testable = searched & complete & (lengths >= settings.min_length) & (stratum >= 0)
-    longer, tested = natural > stratum, RankTests(len(names), _domains(index), settings)
+    longer, tested = natural > stratum, RankTests(len(names), index.table.lineages, settings)
     for own in np.unique(stratum[testable]):
         rows = np.flatnonzero(testable & (stratum == own))
         pieces = partial(calibration.pieces, int(own))
@@ -142,7 +142,7 @@ def call_bins(
     compositions = [compose_bin([names[i] for i in own], lengths[own], stratum[own], levels) for own in members_of]
     longer = np.array([((natural > stratum) & (stratum >= 0))[own].any() for own in members_of], dtype=bool)
     pairs = _bin_pairs(matches, calibration, compositions, members_of, len(names))
-    tested, found, mixed = RankTests(len(bins), _domains(index), settings), [], np.zeros(len(bins), dtype=bool)
+    tested, found, mixed = RankTests(len(bins), index.table.lineages, settings), [], np.zeros(len(bins), dtype=bool)
     for row in (row for row, one in enumerate(compositions) if one.members):
         vector = _bin_vector(compositions[row], vectors[members_of[row]])
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
@@ -167,10 +167,6 @@ def call_bins(
         neighbours=neighbours,
         calls=calls,
     )
-
-
-def _domains(index: SearchIndex) -> list[str]:
-    return [lineage.get("domain", "") for lineage in index.table.lineages]
 
 
 def _usable_matches(matches: Matches | None, calibration: CalibrationSet) -> Matches:

@@ -1,4 +1,4 @@
-"""Scores to p-values: each test of a group of queries against its calibration, pooled or of the queries' domain."""
+"""Scores to p-values: each test of a group of queries against its calibration, pooled or of the queries' own taxon."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from workflow_lib.novelty.counted_classes import class_likelihoods
 from workflow_lib.novelty.design import KNOWN, OUTSIDE, TEST_RANKS, TESTS
 
 ADAPTIVE, BENJAMINI_HOCHBERG = "adaptive", "benjamini_hochberg"
-# Units from which on a domain is a stratum of its own: a p-value of 0.05 then rests on five of them.
-DOMAIN_UNITS = 100
+# Units from which on a domain, or a phylum, is a stratum of its own; the lower rank counts. A genus is wider in some
+# phyla than in others: 25 units of its own tell more of a query than 100 of all.
+STRATUM_UNITS = {"domain": 100, "phylum": 25}
 _CLASS_UNITS = 10  # units that tell how the scores of a class are spread, if they are too few for a test
 
 # Of a test: its calibration, of all pieces or of those whose nearest genome is one of some, bool (G,).
@@ -43,16 +44,17 @@ class RankTests:
 
     Parameters
     ----------
-    m : queries. domains : of the G genomes, "" where unknown.
+    m : queries. lineages : of the G genomes, rank -> name.
     """
 
-    def __init__(self, m: int, domains: list[str], settings: Settings) -> None:
+    def __init__(self, m: int, lineages: list[dict[str, str]], settings: Settings) -> None:
         self.p = np.full((m, len(TESTS)), np.nan)
         self._likelihoods = np.full((m, len(TEST_RANKS) + 1), np.nan)
         self._n_units = np.zeros((m, len(TESTS)), dtype=np.int64)
         self._class_units = np.zeros((m, len(TEST_RANKS) + 1), dtype=np.int64)
-        self._domains, self._settings = np.array(domains, dtype=str), settings
-        self._own = [""] * m
+        self._taxa = {rank: np.array([one.get(rank, "") for one in lineages], dtype=str) for rank in STRATUM_UNITS}
+        self._settings = settings
+        self._own: list[dict[str, str]] = [{} for _ in range(m)]  # of a query, test -> taxon that is its stratum
 
     def add(
         self, rows: np.ndarray, calibrate: Calibrate, scores: np.ndarray, nearest: np.ndarray, no_known: np.ndarray
@@ -75,26 +77,28 @@ class RankTests:
             tested = ~no_known if test == KNOWN else np.ones(len(rows), dtype=bool)
             self.p[rows[tested], column] = p_value(test, one, scores[tested])
             if test in TEST_RANKS:
-                self._test_domains(rows, calibrate, test, scores, nearest)
+                self._test_strata(rows, calibrate, test, scores, nearest)
         calibrations = [*classes.values(), calibrate(OUTSIDE, None)]
         columns = [*(TEST_RANKS.index(test) for test in classes), len(TEST_RANKS)]
         self._likelihoods[np.ix_(rows, columns)] = class_likelihoods(calibrations, scores)
         self._class_units[np.ix_(rows, columns)] = [one.n_units for one in calibrations]
 
-    def _test_domains(
+    def _test_strata(
         self, rows: np.ndarray, calibrate: Calibrate, test: str, scores: np.ndarray, nearest: np.ndarray
     ) -> None:
-        """Hold queries against the calibration of their own domain, that of the nearest genome, where it has enough."""
+        """Hold queries against the calibration of their nearest genome's domain, or phylum, where it has enough."""
         column = TESTS.index(test)
-        for domain in set(self._domains[nearest]) - {""}:
-            one = calibrate(test, self._domains == domain)
-            if one.n_units < DOMAIN_UNITS or not self._is_sufficient(one):
-                continue
-            own = self._domains[nearest] == domain
-            self.p[rows[own], column] = p_value(test, one, scores[own])
-            self._n_units[rows[own], column] = one.n_units
-            for row in rows[own]:
-                self._own[row] += f",{test}" if self._own[row] else f"|{domain}:{test}"
+        for rank, least in STRATUM_UNITS.items():
+            taxa = self._taxa[rank]
+            for taxon in set(taxa[nearest]) - {""}:
+                one = calibrate(test, taxa == taxon)
+                if one.n_units < least or not self._is_sufficient(one):
+                    continue
+                own = taxa[nearest] == taxon
+                self.p[rows[own], column] = p_value(test, one, scores[own])
+                self._n_units[rows[own], column] = one.n_units
+                for row in rows[own]:
+                    self._own[row][test] = str(taxon)
 
     def drop(self, rows: np.ndarray) -> None:
         """Take back the tests of some queries."""
@@ -106,8 +110,12 @@ class RankTests:
         return decide(self.p, self._n_units, alpha=self._settings.alpha, classes=classes)
 
     def name_strata(self, strata: list[str]) -> list[str]:
-        """Strata with the domain and the tests that it is a stratum of, e.g. `5000-9999|Bacteria:genus,phylum`."""
-        return [stratum + own for stratum, own in zip(strata, self._own, strict=True)]
+        """Strata with taxa and the tests that they are strata of, e.g. `5000-9999|Bacteria:phylum|Bacillota:genus`."""
+        named = []
+        for stratum, own in zip(strata, self._own, strict=True):
+            taxa = {taxon: ",".join(test for test in own if own[test] == taxon) for taxon in own.values()}
+            named.append("|".join([stratum, *(f"{taxon}:{tests}" for taxon, tests in taxa.items())]))
+        return named
 
     def _is_sufficient(self, one: Calibration) -> bool:
         """Whether a calibration has units enough, and can reach the level at all."""

@@ -27,7 +27,7 @@ def draw(rng, counts):
 def call(rng, counts, fdr="adaptive", **kinds):
     found, empty = calibrations(rng, **kinds), Calibration(np.zeros(0), np.zeros(0, dtype=np.int64))
     scores, kind = draw(rng, counts)
-    tested = RankTests(len(scores), [""], Settings(0.1, 1, 10, fdr))
+    tested = RankTests(len(scores), [{}], Settings(0.1, 1, 10, fdr))
     none = np.zeros(len(scores), dtype=np.int64)
     tested.add(np.arange(len(scores)), lambda test, _: found.get(test, empty), scores, none, none.astype(bool))
     return tested.decide(), kind
@@ -40,11 +40,13 @@ def test_shares_are_found(counts):
         estimate_shares(class_likelihoods([*calibrations(rng).values()], draw(rng, counts)[0]), np.full(4, 100))
         for _ in range(20)
     ]
-    shares, bounds = (np.array([one[i] for one in found]) for i in range(2))
+    shares, bounds, totals = (np.array([one[i] for one in found]) for i in range(3))
     truth = np.array(counts) / sum(counts)
     assert shares.sum(axis=1) == pytest.approx(1)
     assert np.abs(shares.mean(axis=0) - truth).max() < 0.08  # an even unit in eight cells draws shares together
     assert (bounds >= truth).mean() > 0.75
+    assert (totals >= np.cumsum(truth) - 1e-9).mean() > 0.75
+    assert (totals <= np.cumsum(bounds, axis=1) + 1e-9).all()
 
 
 def test_bounds_of_few_queries_and_few_units_are_wide():
@@ -54,19 +56,42 @@ def test_bounds_of_few_queries_and_few_units_are_wide():
     widths = [estimate_shares(many, np.array(units))[1][0] - 0.5 for units in ((1000, 1000), (1000, 20), (20, 1000))]
     assert widths[0] == pytest.approx(3 * np.sqrt(0.25 * (1 / 1000 + 1 / 1000)) + 1 / 1000)
     assert widths[0] < 0.1 < 0.3 < widths[1] == widths[2]
-    assert estimate_shares(np.full((3, 2), np.nan), np.array([9, 9]))[1].tolist() == [1, 1]
+    nothing = estimate_shares(np.full((3, 2), np.nan), np.array([9, 9]))
+    assert [one.tolist() for one in nothing[1:]] == [[1, 1]] * 2
+
+
+def test_a_sum_of_shares_is_known_better_than_its_parts():
+    """Two classes that score alike cannot be told apart, but their sum can from a third."""
+    likelihoods = np.repeat([[0.5, 0.45, 0.05], [0.45, 0.5, 0.05], [0.05, 0.05, 0.9]], [250, 250, 500], axis=0)
+    shares, bounds, totals = estimate_shares(likelihoods, np.array([100, 100, 100]))
+    error = np.sqrt(shares[2] * (1 - shares[2]) * (1 / 1000 + 1 / 100))
+    assert bounds[0] == totals[0]
+    assert totals[1] == pytest.approx(1 - shares[2] + 3 * error + 1 / 1000)
+    assert totals[1] < bounds[:2].sum() - 0.1
+    assert totals[2] == 1
 
 
 def test_one_class_is_benjamini_hochberg():
     p = np.array([[0.01], [0.2], [np.nan]])
-    assert mixture_p(p, np.ones(1)) == pytest.approx(p, nan_ok=True)
+    assert mixture_p(p, np.ones(1), np.ones(1)) == pytest.approx(p, nan_ok=True)
 
 
 def test_false_discoveries_of_lower_classes_are_added():
     p = np.array([[0.001, 0.1, 0.5], [np.nan, 0.1, np.nan], [0.2, 0.3, 0.9]])
-    found = mixture_p(p, np.array([0.5, 0.25, 0.25]))
+    bounds = np.array([0.5, 0.25, 0.25])
+    found = mixture_p(p, bounds, np.cumsum(bounds))
     expected = [[0.0005, 0.0255, 0.1505], [np.nan, 0.075, np.nan], [0.1, 0.175, 0.4]]
     assert found == pytest.approx(np.array(expected), nan_ok=True)
+
+
+def test_no_more_of_the_lower_classes_than_their_sum_allows():
+    found = mixture_p(np.array([[0.01, 0.1, 0.5]]), np.array([0.5, 0.5, 0.5]), np.array([0.5, 0.6, 0.8]))
+    assert found == pytest.approx(np.array([[0.005, 0.05 + 0.001, 0.25 + 0.03]]))
+
+
+def test_a_class_of_few_units_has_the_p_of_the_next_where_it_cannot_be_as_small():
+    found = mixture_p(np.array([[0.025, 0.01, 0.02]]), np.array([0.4, 0.4, 0.2]), np.array([0.4, 0.8, 1.0]))
+    assert found == pytest.approx(np.array([[0.4 * 0.01, 0.8 * 0.01, 0.8 * 0.01 + 0.2 * 0.02]]))
 
 
 @pytest.mark.parametrize(
@@ -118,9 +143,34 @@ def test_a_domain_with_units_enough_is_a_stratum_of_its_own():
         units = np.arange(200) if test == "genus" else np.full(200, -1)
         return Calibration(scores, units if own is None else np.where(own[near], units, -1))
 
-    tested = RankTests(2, ["Bacteria", "Archaea"], Settings(0.1, 1, 20))
+    tested = RankTests(2, [{"domain": "Bacteria"}, {"domain": "Archaea"}], Settings(0.1, 1, 20))
     tested.add(np.arange(2), calibrate, np.array([2.5, 2.5]), np.array([0, 1]), np.zeros(2, dtype=bool))
     assert tested.name_strata(["1-2", "1-2"]) == ["1-2|Bacteria:genus", "1-2"]
     column = TESTS.index("genus")
     assert tested.p[0, column] < 0.05 < tested.p[1, column]
     assert tested.decide().n_cal.tolist() == [150, 200]
+
+
+def test_a_phylum_with_units_enough_goes_before_its_domain():
+    """Genera are narrower in the phylum of the first 40 units, so that a score of 2.5 is novel there alone."""
+    rng = np.random.default_rng(6)
+    scores = np.concatenate([rng.standard_normal(40), 3 + rng.standard_normal(140), rng.standard_normal(20)])
+    near = np.repeat([0, 1, 2], [40, 140, 20])
+    lineages = [{"domain": "Bacteria", "phylum": name} for name in ("Narrow", "Wide", "Small")]
+
+    def calibrate(test, own):
+        units = np.arange(200) if test in ("genus", "phylum") else np.full(200, -1)
+        units = np.where(near > 0, units, -1) if test == "phylum" else units
+        return Calibration(scores, units if own is None else np.where(own[near], units, -1))
+
+    tested = RankTests(4, [*lineages, {}], Settings(0.1, 1, 20))
+    tested.add(np.arange(4), calibrate, np.full(4, 2.5), np.arange(4), np.zeros(4, dtype=bool))
+    assert tested.name_strata(["1-2"] * 4) == [
+        "1-2|Narrow:genus|Bacteria:phylum",
+        "1-2|Wide:genus,phylum",
+        "1-2|Bacteria:genus,phylum",
+        "1-2",
+    ]
+    column = TESTS.index("genus")
+    assert tested.p[0, column] < 0.05 < 0.4 < tested.p[2, column] == tested.p[3, column] < tested.p[1, column]
+    assert tested.decide().n_cal.tolist() == [40, 140, 200, 200]
