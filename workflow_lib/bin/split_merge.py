@@ -244,8 +244,7 @@ def _close_pairs(
 def _share_between(composition: np.ndarray, weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     """Share of the weight of contigs (n, d) in the middle third between two centres, along the line that joins them."""
     line = second - first
-    with threadpool_limits(1, "blas"):
-        position = (composition - first) @ line / (line @ line)
+    position = np.einsum("ij,j->i", composition - first, line) / (line**2).sum()  # no BLAS, as in `_fit_two`
     return float(weights[np.abs(position - 0.5) < 1 / 6].sum() / weights.sum())
 
 

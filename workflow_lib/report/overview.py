@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from workflow_lib.report.story import base_pairs, count, share
-
-HIGH_QUALITY = (0.9, 0.05)  # completeness above, contamination below: the field's high-quality bin
+from workflow_lib.report.story import HIGH_QUALITY, base_pairs, count, count_good, share
 
 _COLUMNS = (
     ("sample", "sample", "name", "name of the sample; choose it to see its detail"),
@@ -18,6 +16,12 @@ _COLUMNS = (
     ("novel_bins", "novel bins", "integer", "bins called novel at some rank"),
     ("novel_contigs", "novel contigs", "integer", "contigs called novel at some rank"),
     ("high_quality", "high quality", "integer", "bins over 90% complete and under 5% contaminated (from the truth)"),
+    (
+        "high_quality_markers",
+        "high quality (markers)",
+        "integer",
+        "bins over 90% complete and under 5% contaminated, estimated from single-copy marker genes",
+    ),
     ("warnings", "warnings", "integer", "remarks on the sample; see its detail"),
 )
 
@@ -35,6 +39,7 @@ def overview_table(summaries: list[dict]) -> dict:
 
 def _row(summary: dict) -> dict:
     counts, novelty = summary["counts"], summary["novelty"]
+    by_truth = count_good(summary["bins"], HIGH_QUALITY) if summary["bins"]["rows"] else 0
     return {
         "sample": summary["sample"],
         "libraries": len(summary["libraries"]),
@@ -42,25 +47,10 @@ def _row(summary: dict) -> dict:
         "binned_share": round(counts["binned_bp"] / counts["kept_bp"], 4) if counts["kept_bp"] else None,
         "novel_bins": novelty["counts"]["bins"]["novel"] if novelty else None,
         "novel_contigs": novelty["counts"]["contigs"]["novel"] if novelty else None,
-        "high_quality": _high_quality(summary["bins"]) if summary["evaluation"] else None,
+        "high_quality": by_truth if summary["evaluation"] else None,
+        "high_quality_markers": count_good(summary["bins"], HIGH_QUALITY, prefix="marker_"),
         "warnings": len(summary["warnings"]),
     }
-
-
-def _high_quality(bins: dict) -> int | None:
-    keys = [column["key"] for column in bins["columns"]]
-    if not bins["rows"]:
-        return 0
-    if "completeness" not in keys or "contamination" not in keys:
-        return None
-    complete, contaminated = keys.index("completeness"), keys.index("contamination")
-    return sum(
-        row[complete] is not None
-        and row[contaminated] is not None
-        and row[complete] > HIGH_QUALITY[0]
-        and row[contaminated] < HIGH_QUALITY[1]
-        for row in bins["rows"]
-    )
 
 
 def tell_run(summaries: list[dict]) -> str:

@@ -15,6 +15,8 @@ _METHODS = {
     "label_free": "found without labels, from pieces of the sample's own contigs",
     "neighbours": "the median similarity of a contig to its neighbours",
 }
+HIGH_QUALITY = (0.9, 0.05)  # completeness above, contamination below: the field's high-quality bin
+MEDIUM_QUALITY = (0.5, 0.1)
 _RECALL_TOLERANCE = 0.01  # as the binning warns
 
 
@@ -50,6 +52,7 @@ def tell_story(summary: dict) -> list[str]:
     if summary["counts"]["kept"]:
         story += [
             _bins(summary["counts"]),
+            _quality(summary["bins"]),
             _depth(summary["libraries"], summary["threshold"]["depth_share"]),
             _threshold(summary["threshold"]),
             _novelty(summary["novelty"]),
@@ -75,6 +78,35 @@ def _bins(counts: dict) -> str:
         f"of {base_pairs(counts['binned_bp'])}: {share(counts['binned'], counts['kept'])} of the contigs that passed, "
         f"{share(counts['binned_bp'], counts['kept_bp'])} of their base pairs."
     )
+
+
+def _quality(bins: dict) -> str:
+    high, medium = (count_good(bins, level, prefix="marker_") for level in (HIGH_QUALITY, MEDIUM_QUALITY))
+    if not bins["rows"] or high is None:
+        return ""
+    verb = "is" if high == 1 else "are"
+    return (
+        f"By their marker genes {high} of them {verb} over 90% complete and under 5% contaminated, "
+        f"{medium} over 50% and under 10%."
+    )
+
+
+def count_good(bins: dict, level: tuple[float, float], *, prefix: str = "") -> int | None:
+    """Bins more complete and less contaminated than a level; None where the table has no such columns.
+
+    Parameters
+    ----------
+    bins : {"columns", "rows"} of a summary.
+    level : completeness and contamination, shares.
+    prefix : of the two columns: "" for those of the truth, "marker_" for those of marker genes.
+    """
+    keys = [column["key"] for column in bins["columns"]]
+    wanted = f"{prefix}completeness", f"{prefix}contamination"
+    if not set(wanted) <= set(keys):
+        return None
+    at = [keys.index(key) for key in wanted]
+    values = ([row[i] for i in at] for row in bins["rows"])
+    return sum(None not in pair and pair[0] > level[0] and pair[1] < level[1] for pair in values)
 
 
 def _depth(libraries: list[dict], depth_share: float | None) -> str:

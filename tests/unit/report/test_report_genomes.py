@@ -6,6 +6,8 @@ from workflow_lib.dereplicate.stage import COLUMNS
 from workflow_lib.report import summarise_sample, write_report, write_summary
 from workflow_lib.report.bin_table import bin_table
 from workflow_lib.report.genomes import cluster_table, review_table
+from workflow_lib.report.overview import overview_table
+from workflow_lib.report.story import tell_story
 from workflow_lib.review.outputs import BIN_COLUMNS
 
 CLUSTERS = (
@@ -68,6 +70,19 @@ def test_estimates_stand_beside_the_truth(maker, tmp_path):
     at = columns(table).index("marker_completeness")
     assert [row[at] for row in table["rows"]] == [0.9, None, 0.5]
     assert "completeness" in columns(table)
+
+
+def test_good_bins_by_marker_genes_are_counted(maker, tmp_path):
+    files = maker.make(n_bins=3)
+    (tmp_path / "q.tsv").write_text("bin\tcompleteness\tcontamination\nbin.1\t0.95\t0.01\nbin.3\t0.6\t0.08\n")
+    summary = summarise_sample("s1", replace(files, quality=tmp_path / "q.tsv"))
+    words = "By their marker genes 1 of them is over 90% complete and under 5% contaminated, 2 over 50% and under 10%."
+    assert words in tell_story(summary)
+    table = overview_table([summary | {"warnings": []}])
+    assert table["rows"][0][columns(table).index("high_quality_markers")] == 1
+    without = summarise_sample("s1", files)
+    assert not any("marker genes" in sentence for sentence in tell_story(without))
+    assert "high_quality_markers" not in columns(overview_table([without | {"warnings": []}]))
 
 
 def test_the_page_has_both(maker, tmp_path):
