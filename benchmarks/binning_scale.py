@@ -1,6 +1,6 @@
 """Time and memory of binning with the number of contigs, and all pairs against the pairs of near lists.
 
-Usage: python benchmarks/binning_scale.py GENOMES.tsv --contigs 100000 [--libraries 5] [--all-pairs] [--threads 1]
+Usage: python benchmarks/binning_scale.py GENOMES.tsv --contigs 100000 [--libraries 5] [--all-pairs] [--near-bins N]
 
 GENOMES.tsv has a column genome_id; the FASTA files lie beside it in a folder of its name, as <genome_id>.fa.gz. Their
 sequences are cut into contigs (log-normal, median 4 kbp) and embedded. Of these vectors a community of any size is
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--libraries", type=int, default=5)
     parser.add_argument("--per-genome", type=int, default=200, help="contigs of a genome, on average")
     parser.add_argument("--all-pairs", action="store_true", help="compare all contigs with all, at any size")
+    parser.add_argument("--near-bins", type=int, help="bins that a contig is compared with in a large sample")
     parser.add_argument("--recall", type=float, help="of neighbours (bin.neighbours_recall)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
@@ -48,8 +49,10 @@ def main() -> None:
 
 def measure(vectors, lengths, pieces, depth, genome, arguments) -> dict:
     """Bin once; time, memory and quality."""
+    from workflow_lib.bin import near_bins
     from workflow_lib.bin.assign import BinningOptions, assign_bins
 
+    near_bins.NEAR = arguments.near_bins or near_bins.NEAR
     changes = {"neighbours_from": 0} if arguments.all_pairs else {}
     if arguments.recall:
         changes = {"neighbours_from": 1, "neighbours_recall": arguments.recall}

@@ -48,8 +48,8 @@ class BinningOptions:
     refine_passes : passes of `refine` after K-medoid; 0: none. A percentile threshold has none.
     adapt_from : bins of a first round from which the space is adapted (`adapt`) and all is binned again; 0: never. Only
         with a threshold found from the sample.
-    neighbours_from : contigs from which on K-medoid compares those that are near each other only (`find_lists`); 0:
-        never, nor on a GPU.
+    neighbours_from : contigs from which on K-medoid compares those that are near each other only (`find_lists`; not on
+        a GPU), and later steps a contig with near bins only (`near_bins`); 0: never.
     neighbours_recall : share of a contig's neighbours within the threshold that it is to find then.
     device : "cpu", "cuda" or "cuda:N": of K-medoid.
     mixture_rounds : rounds of splitting and merging bins by likelihood (`refine_by_likelihood`), where the space was
@@ -75,8 +75,12 @@ class BinningOptions:
         return max(_MIN_STEPS, n // _CONTIGS_A_STEP) if self.max_steps is None else self.max_steps
 
     def is_large(self, n: int) -> bool:
-        """Whether n contigs are too many to be compared with all, on the CPU."""
-        return 0 < self.neighbours_from <= n and self.device == "cpu"
+        """Whether n contigs are too many to be compared with all bins."""
+        return 0 < self.neighbours_from <= n
+
+    def has_lists(self, n: int) -> bool:
+        """Whether n contigs are too many to be compared with each other; on a GPU no number is."""
+        return self.is_large(n) and self.device == "cpu"
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ def binnings(
     may_adapt = threshold is None and options.adapt_from and learned != "nothing"
     bin_whitened = partial(_bin_in, *whiten(vectors, pieces), lengths, depth, threshold=threshold, learned=learned)
     first = options
-    if may_adapt and options.is_large(len(vectors)):  # the densest bins tell whether there are enough
+    if may_adapt and options.has_lists(len(vectors)):  # the densest bins tell whether there are enough
         steps = min(options.steps_for(len(vectors)), _MIN_STEPS)
         recall = min(options.neighbours_recall, _FIRST_RECALL)
         first = replace(options, max_steps=steps, neighbours_recall=recall, refine_passes=0)
@@ -226,7 +230,7 @@ def _find_medoids(
 ) -> tuple[np.ndarray, NeighbourQuality | None]:
     """Labels of K-medoid, bins of one contig included; and what it found of all neighbours, None where all pairs."""
     lists = None
-    if options.is_large(len(vectors)) and threshold > 0:
+    if options.has_lists(len(vectors)) and threshold > 0:
         lists = find_lists(vectors, threshold, recall=options.neighbours_recall, seed=options.seed)
     steps = options.steps_for(len(vectors))
     labels = kmedoid(
@@ -250,7 +254,8 @@ def _refine(
     options: BinningOptions,
 ) -> tuple[np.ndarray, list[str], int]:
     """Labels after `refine`, a reason for every unbinned contig, bins that have become too small."""
-    refined = refine(vectors, labels, lengths, threshold, passes=options.refine_passes)
+    near_only = options.is_large(len(vectors))
+    refined = refine(vectors, labels, lengths, threshold, passes=options.refine_passes, near_only=near_only)
     return _keep_again(refined, reasons, lengths, vectors.any(axis=1), options)
 
 
@@ -286,7 +291,10 @@ def _refine_by_likelihood(
     with threadpool_limits(1, "blas"):
         whitened = vectors @ whitening(pieces.vectors)
     profile = depth_profile(depth, unit_rows(whitened), lengths)
-    find = partial(refine_by_likelihood, whitened, profile, lengths, rounds=options.mixture_rounds, markers=markers)
+    find = partial(
+        refine_by_likelihood, whitened, profile, lengths, rounds=options.mixture_rounds, markers=markers,
+        near_only=options.is_large(len(vectors)),
+    )  # fmt: skip
     found = find(binning.labels)
     if markers is not None:
         found = find(split_by_markers(found, binning.vectors, lengths, markers))

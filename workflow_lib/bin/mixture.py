@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numba
 import numpy as np
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.kmedoid import UNBINNED
+from workflow_lib.bin.near_bins import Block, all_pairs, check_near, near_pairs, nearest_bins, sample_rows
 from workflow_lib.blocks import block_pool
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ _MEDIAN_OF_SQUARE = 0.4549  # median of the square of a standard normal variable
 _MIN_DEPTH_VARIANCE, _MIN_SPREAD = 0.003, 1e-3
 _LEAST_NOISE = 1e-6  # mean variance within bins, as a share of the mean square of composition
 _SETTLED = 1e-3  # share of contigs that move, below which it ends
-_BLOCK, _LEAST_BLOCK, _BLOCK_SIZE = 2048, 64, 1 << 22  # contigs at a time, and contigs x bins
+_BLOCK, _BLOCK_SIZE = 2048, 1 << 22  # contigs at a time, at most, and contigs x bins
 
 
 @dataclass(frozen=True)
@@ -112,41 +114,46 @@ def prepare(whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray) ->
     return Contigs(composition, known, profile.log, lengths), Noise(np.ones(len(lengths)), depth)
 
 
-def settle(contigs: Contigs, noise: Noise, labels: np.ndarray, *, passes: int) -> tuple[np.ndarray, Bins, Noise]:
+def settle(
+    contigs: Contigs, noise: Noise, labels: np.ndarray, *, passes: int, near_only: bool = False
+) -> tuple[np.ndarray, Bins, Noise]:
     """Estimate the bins from their contigs and give each contig to the likeliest bin, some times over.
 
     Parameters
     ----------
     labels : int64 (n,) bins, -1 unbinned; at least one bin of 3 contigs.
     passes : at most; it ends when less than a thousandth of the contigs move.
+    near_only : compare a contig with the bins near its own, or near the likeliest of the pass before (`near_bins`);
+        unbinned ones with all in the first pass.
 
     Returns
     -------
     labels numbered 0, 1, ... without gaps, the bins that they were chosen by, and the noise. Where no contig would stay
     in a bin, the labels are those before. The same bytes at any number of threads.
     """
-    labels = _number(labels)
+    home = labels = _number(labels, labels)
     for number in range(passes):
         bins, noise = estimate(contigs, noise, labels)
-        found = assign(contigs, noise, bins, labels)
+        likeliest, is_unknown = assign(contigs, noise, bins, labels, home if near_only else None)
+        found = np.where(is_unknown, UNBINNED, likeliest)
         moved = int(np.count_nonzero(found != labels))
         logger.info("mixture of %d bins, pass %d: %d contigs move", len(bins.centres), number + 1, moved)
-        numbered = _number(found)
+        numbered = _number(found, found)
         if numbered.max(initial=UNBINNED) == UNBINNED:
             break
-        labels = numbered
+        home, labels = _number(found, likeliest), numbered
         if moved < _SETTLED * len(labels):
             break
     return labels, bins, noise
 
 
-def _number(labels: np.ndarray) -> np.ndarray:
-    """Number the bins of `MIN_CONTIGS` or more 0, 1, ...; contigs of others are unbinned."""
-    counts = np.bincount(labels[labels >= 0])
+def _number(labels: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """The bins `of` (n,) contigs, those of `MIN_CONTIGS` or more in `labels` numbered 0, 1, ..., others -1."""
+    counts = np.bincount(labels[labels >= 0], minlength=int(of.max(initial=UNBINNED)) + 1)
     number = np.full(len(counts) + 1, UNBINNED, dtype=np.int64)
     kept = np.flatnonzero(counts >= MIN_CONTIGS)
     number[kept] = np.arange(len(kept))
-    return number[labels]
+    return number[of]
 
 
 def estimate(contigs: Contigs, noise: Noise, labels: np.ndarray) -> tuple[Bins, Noise]:
@@ -232,12 +239,16 @@ def _by_length(square: np.ndarray, lengths: np.ndarray, wanted: np.ndarray) -> n
     return np.maximum(constant + slope / np.maximum(wanted, 1), 1e-6)
 
 
-def assign(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> np.ndarray:
-    """The likeliest bin of every contig, -1 where an unknown genome is likelier: int64 (n,).
+def assign(
+    contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray, home: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The likeliest bin of every contig, int64 (n,), and whether an unknown genome is likelier still, bool (n,).
 
     Parameters
     ----------
     labels : int64 (n,) the bins before. The share of contigs without one is taken for that of unknown genomes.
+    home : int64 (n,) a bin: only those near it are looked at, and all for contigs with a bin that would lose it; -1:
+        all are looked at. None: all for every contig.
 
     Notes
     -----
@@ -247,33 +258,54 @@ def assign(contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray) -> np
     equal prior share what it leaves.
     """
     n_bins, dim = bins.centres.shape
-    norm = (bins.centres**2).sum(axis=1)
+    norm, numbers = (bins.centres**2).sum(axis=1), np.arange(n_bins)
     constant = math.lgamma((_FREEDOM + dim) / 2) - math.lgamma(_FREEDOM / 2) - dim / 2 * math.log(_FREEDOM / 2)
-    depth_of_all, depth_spread = bins.depths.mean(axis=0), bins.depths.var(axis=0)
     unbinned = np.count_nonzero(labels == UNBINNED) / max(len(labels), 1)
     unknown_share = min(max(unbinned, _UNKNOWN_RANGE[0]), _UNKNOWN_RANGE[1])
     unknown_weight = math.log(unknown_share / (1 - unknown_share) * n_bins)
+    depth_of_all, depth_spread = bins.depths.mean(axis=0), bins.depths.var(axis=0)
+    begin = labels if home is None else home
 
-    block = max(_LEAST_BLOCK, min(_BLOCK, _BLOCK_SIZE // n_bins))
-
-    def search(start: int) -> np.ndarray:
-        rows = slice(start, start + block)
+    def search(block: Block) -> tuple[np.ndarray, np.ndarray]:
+        rows, near = block
         x = contigs.composition[rows] @ bins.axes
-        variance = noise.composition[rows, None]
-        square = np.maximum((x**2).sum(axis=1)[:, None] + norm - 2 * (x @ bins.centres.T), 0)
-        wide = variance + bins.spread
-        unknown = _TEMPER * (-0.5 * np.log(wide) - (x - bins.centre) ** 2 / (2 * wide)).sum(axis=1)
-        wide = noise.depth[rows] + depth_spread
-        unknown += _log_t(contigs.log_depth[rows] - depth_of_all, wide).sum(axis=1)
+        square = np.maximum((x**2).sum(axis=1)[:, None] + norm[near] - 2 * (x @ bins.centres[near].T), 0)
         best, highest = _likeliest(
-            square, noise.composition[rows], bins.uncertainty, dim, constant,
-            contigs.log_depth[rows], noise.depth[rows], bins.depths, bins.depth_uncertainty, labels[rows],
+            square, noise.composition[rows], bins.uncertainty[near], dim, constant,
+            contigs.log_depth[rows], noise.depth[rows], bins.depths[near], bins.depth_uncertainty[near],
+            np.searchsorted(numbers[near], begin[rows]),
         )  # fmt: skip
-        best[(unknown + unknown_weight > highest) | ~contigs.known[rows]] = UNBINNED
-        return best
+        wide = noise.composition[rows, None] + bins.spread
+        unknown = _TEMPER * (-0.5 * np.log(wide) - (x - bins.centre) ** 2 / (2 * wide)).sum(axis=1)
+        unknown += _log_t(contigs.log_depth[rows] - depth_of_all, noise.depth[rows] + depth_spread).sum(axis=1)
+        return numbers[near][best], (unknown + unknown_weight > highest) | ~contigs.known[rows]
 
+    likeliest, is_unknown = np.empty(len(labels), dtype=np.int64), np.empty(len(labels), dtype=bool)
     with block_pool() as map_blocks:
-        return np.concatenate(list(map_blocks(search, range(0, len(labels), block))))
+
+        def look(blocks: list[Block]) -> None:
+            for (rows, _), found in zip(blocks, map_blocks(search, blocks), strict=True):
+                likeliest[rows], is_unknown[rows] = found
+
+        of_all = partial(all_pairs, len(labels), n_bins, _BLOCK, _BLOCK_SIZE)
+        if home is None:
+            look(of_all())
+        else:
+            look(near_pairs(home, nearest_bins(_places(noise, bins)), _BLOCK, _BLOCK_SIZE))
+            look(of_all(rows=np.flatnonzero(is_unknown & contigs.known & (labels != UNBINNED))))
+            sample = sample_rows(len(labels))
+            check_near(likeliest[sample], search((sample, slice(None)))[0])
+    return likeliest, is_unknown
+
+
+def _places(noise: Noise, bins: Bins) -> np.ndarray:
+    """Where the bins lie (K, d + L): half the square of a distance is about the loss of log-likelihood.
+
+    That of a median contig of the centre and depth of one bin in another, to the second order.
+    """
+    composition = _TEMPER * (_FREEDOM + bins.centres.shape[1]) / _FREEDOM / np.median(noise.composition)
+    depth = (DEPTH_FREEDOM + 1) / DEPTH_FREEDOM / np.median(noise.depth, axis=0)
+    return np.concatenate([math.sqrt(composition) * bins.centres, np.sqrt(depth) * bins.depths], axis=1)
 
 
 def _log_t(difference: np.ndarray, variance: np.ndarray) -> np.ndarray:

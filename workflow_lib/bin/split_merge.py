@@ -51,6 +51,7 @@ def refine_by_likelihood(
     *,
     rounds: int,
     markers: MarkerCounts | None = None,
+    near_only: bool = False,
 ) -> np.ndarray:
     """Turn bins into a mixture of genomes, and split and merge them by what depth says.
 
@@ -62,6 +63,7 @@ def refine_by_likelihood(
     labels : int64 (n,) bins from K-medoid, -1 unbinned.
     rounds : of splitting and merging, at most; it ends when there is nothing to split or merge.
     markers : single-copy genes of the n contigs, if they were sought: see `merge_bins`.
+    near_only : compare contigs with near bins only, see `mixture.settle`.
 
     Returns
     -------
@@ -75,7 +77,8 @@ def refine_by_likelihood(
     if (labels[rows] != UNBINNED).any():
         profile = replace(profile, log=profile.log[rows], sampling=profile.sampling[rows])
         counts = markers.counts[rows] if markers is not None else np.zeros((len(rows), 0), dtype=np.uint8)
-        refined[rows] = _refine(*prepare(whitened[rows], profile, lengths[rows]), labels[rows], rounds, counts)
+        contigs, noise = prepare(whitened[rows], profile, lengths[rows])
+        refined[rows] = _refine(contigs, noise, labels[rows], rounds, counts, near_only)
     _, number = np.unique(labels[apart], return_inverse=True)
     refined[apart] = refined.max(initial=UNBINNED) + 1 + number
     return refined
@@ -93,8 +96,10 @@ def _are_apart(whitened: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return (small | (spread < _COPIES * typical))[of]
 
 
-def _refine(contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int, counts: np.ndarray) -> np.ndarray:
-    labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
+def _refine(
+    contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int, counts: np.ndarray, near_only: bool
+) -> np.ndarray:
+    labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES, near_only=near_only)
     for number in range(rounds):
         variance = _noise_about_medians(contigs, labels)
         labels, n_merged = merge_bins(contigs, noise, bins, variance, labels, counts, without_gap=False)
@@ -102,14 +107,14 @@ def _refine(contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int, cou
         logger.info("round %d: %d pairs of bins merged, %d bins split", number + 1, n_merged, n_split)
         if not n_merged + n_split:
             break
-        labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
+        labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES, near_only=near_only)
     for number in range(rounds):
         variance = _noise_about_medians(contigs, labels)
         labels, n_merged = merge_bins(contigs, noise, bins, variance, labels, counts, without_gap=True)
         logger.info("last round %d: %d pairs of bins merged", number + 1, n_merged)
         if not n_merged:
             break
-        labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES)
+        labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES, near_only=near_only)
     return labels
 
 
