@@ -90,14 +90,14 @@ def test_near_bins_are_enough(sample, find, monkeypatch):
     assert np.mean(among_all != sample[3]) > 0.05
 
 
-@pytest.mark.parametrize("find", [refined, mixed])
-def test_the_same_labels_at_any_number_of_threads_and_block_size(sample, find, monkeypatch):
+@pytest.mark.parametrize(("find", "near_only"), [(refined, True), (mixed, True), (refined, False)])
+def test_the_same_labels_at_any_number_of_threads_and_block_size(sample, find, near_only, monkeypatch):
     found = []
     for threads, rows in ((1, 4096), (2, 4096), (3, 4096), (1, 5), (2, 64)):
         for module in (refine, mixture, near_bins):
             monkeypatch.setattr(module, "_BLOCK", rows)
         with threadpool_limits(threads):
-            found.append(find(sample, near_only=True).tobytes())
+            found.append(find(sample, near_only=near_only).tobytes())
     assert len(set(found)) == 1
 
 
