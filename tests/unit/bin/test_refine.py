@@ -71,3 +71,20 @@ def test_the_same_labels_at_any_number_of_threads():
         with threadpool_limits(threads):
             found.add(refine(vectors, labels, lengths, 0.3).tobytes())
     assert len(found) == 1
+
+
+def test_contigs_midway_between_two_bins_do_not_depend_on_the_block(monkeypatch):
+    """Their two cosines differ in the eighth digit: float32 products of other shapes would round them otherwise."""
+    rng = np.random.default_rng(5)
+    centres = unit_rows(rng.standard_normal((40, 48)).astype(np.float32))
+    pairs = rng.integers(40, size=(3000, 2))
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    vectors = np.vstack([centres, unit_rows(centres[pairs].sum(axis=1))]).astype(np.float32)
+    labels = np.concatenate([np.arange(40), pairs[:, 0]])
+    lengths = np.concatenate([np.full(40, 5000), np.zeros(len(pairs), dtype=np.int64)])  # they do not move the means
+    found = set()
+    for block in (4096, 64, 7):
+        monkeypatch.setattr("workflow_lib.bin.refine._BLOCK", block)
+        monkeypatch.setattr("workflow_lib.bin.near_bins._LEAST_BLOCK", 1)
+        found.add(refine(vectors, labels, lengths, 0.1, passes=1).tobytes())
+    assert len(found) == 1
