@@ -156,7 +156,8 @@ def binnings(
     options : how to bin.
     depth : of these contigs; None bins on composition alone.
     threshold : None finds one from the halves. One with method "percentile" holds for the embeddings as they are: they
-        are then neither whitened nor joined with depth. A "fixed" one holds for the whitened vectors with depth.
+        are then neither whitened nor joined with depth. A "fixed" one holds for the whitened vectors with depth,
+        in the share that is given or found.
     markers : single-copy genes of these contigs, for the mixture; what it returns is not split by them.
 
     Returns

@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from workflow_lib.bin.fuse import DepthProfile, depth_similarity, half_depths
-from workflow_lib.bin.metric import MIN_PIECES, Pieces
+from workflow_lib.bin.metric import Pieces
 from workflow_lib.bin.threshold import pair_similarity, random_pairs, separate
 
-# Outside of them neither copies of a plasmid, which have the same depth, nor long contigs, whose halves are alike
-# because they are neighbours, would leave the other kind any weight.
+# Beyond them one kind would drown the other: copies of a plasmid have the same depth, and the halves of a long contig
+# are alike because they are neighbours.
 _SHARES = (0.35, 0.45, 0.55, 0.65)
+_LEAST_HALVES = 200  # contigs in halves; fewer choose by chance: of 20 seeds hardly two agree with 40, 17 do with 200
 _USUAL_SHARE = 0.55  # times L / (L + 1/2), for a sample that cannot tell
 
 
 def depth_share(
     vectors: np.ndarray, pieces: Pieces, profile: DepthProfile | None, *, given: float | None = None, seed: int = 1
 ) -> float:
-    """Share of depth that is given, or else with which halves of a contig are told best from different contigs.
+    """The share of depth: the one given, or else the one that best tells halves of a contig from different contigs.
 
     Of the shares 0.35, 0.45, 0.55 and 0.65 the one whose best threshold has the highest (S/D)^4 S, see
     `threshold.separate`. More libraries, longer contigs and less noise of depth make depth tell more; a better embedder
@@ -33,14 +34,14 @@ def depth_share(
 
     Returns
     -------
-    0 to 1; 0 without a profile. With fewer than `MIN_PIECES` pieces 0.55 L / (L + 1/2): one library tells less than
+    0 to 1; 0 without a profile. With fewer than 200 pieces 0.55 L / (L + 1/2): one library tells less than
     many.
     """
     if profile is None:
         return 0.0
     if given is not None:
         return given
-    if len(pieces) < MIN_PIECES:
+    if len(pieces) < _LEAST_HALVES:
         n_libraries = len(profile.libraries)
         return _USUAL_SHARE * n_libraries / (n_libraries + 0.5)
     first, second = random_pairs(pieces.rows, np.random.default_rng(seed))

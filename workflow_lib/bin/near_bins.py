@@ -28,7 +28,7 @@ def all_pairs(
     n: int, n_bins: int, most: int, size: int = _BLOCK_SIZE, *, rows: np.ndarray | None = None
 ) -> list[Block]:
     """Blocks of n contigs, or of some `rows` of them, with all bins: at most `most` contigs and about `size` pairs."""
-    block = max(_LEAST_BLOCK, min(most, size // max(n_bins, 1)))
+    block = min(most, max(_LEAST_BLOCK, size // max(n_bins, 1)))
     parts = [slice(start, start + block) for start in range(0, n if rows is None else len(rows), block)]
     return [(part if rows is None else rows[part], slice(None)) for part in parts]
 

@@ -61,7 +61,8 @@ def refine_by_likelihood(
     profile : depth of the n contigs.
     lengths : int64 (n,) bp.
     labels : int64 (n,) bins from K-medoid, -1 unbinned.
-    rounds : of splitting and merging, at most; it ends when there is nothing to split or merge.
+    rounds : of splitting and merging, at most, and as many again of merging bins without a gap; each ends when nothing
+        changes.
     markers : single-copy genes of the n contigs, if they were sought: see `merge_bins`.
     near_only : compare contigs with near bins only, see `mixture.settle`.
 
@@ -111,7 +112,7 @@ def _refine(
     for number in range(rounds):
         variance = _noise_about_medians(contigs, labels)
         labels, n_merged = merge_bins(contigs, noise, bins, variance, labels, counts, without_gap=True)
-        logger.info("last round %d: %d pairs of bins merged", number + 1, n_merged)
+        logger.info("bins without a gap, round %d: %d pairs merged", number + 1, n_merged)
         if not n_merged:
             break
         labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES, near_only=near_only)

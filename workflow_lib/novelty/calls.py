@@ -13,6 +13,7 @@ from workflow_lib.novelty.design import KNOWN, REFERENCE, TEST_RANKS, TESTS
 _RANK_COLUMNS = [TESTS.index(rank) for rank in TEST_RANKS]
 ABSTAIN, AMBIGUOUS, NOVEL = "abstain", "ambiguous", "novel"
 CONFLICT = "conflict"
+_LEAST = 1.001  # p times (units + 1) of the smallest p that a calibration can give, but for rounding
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def decide(
     """
     plain = p.copy()
     plain[:, _RANK_COLUMNS] = monotone_over_ranks(p[:, _RANK_COLUMNS])
-    counted = plain if classes is None else _count_by_class(p, plain, *classes)
+    counted = plain if classes is None else _count_by_class(p, n_units, plain, *classes)
     q = np.column_stack([benjamini_hochberg(counted[:, column]) for column in range(len(TESTS))])
     decided = [_decide_one(row, alpha) for row in q]
     tests = [test for _, test, _ in decided]
@@ -64,7 +65,9 @@ def decide(
     return Calls(plain, q, [call for call, *_ in decided], tests, n_cal, conflict)
 
 
-def _count_by_class(p: np.ndarray, plain: np.ndarray, likelihoods: np.ndarray, units: np.ndarray) -> np.ndarray:
+def _count_by_class(
+    p: np.ndarray, n_units: np.ndarray, plain: np.ndarray, likelihoods: np.ndarray, units: np.ndarray
+) -> np.ndarray:
     """p-values, float64 (m, T), whose sum over the queries is that of the false discoveries expected of each class."""
     counted = plain.copy()
     used = np.isfinite(likelihoods[:, :-1]).any(axis=0)
@@ -74,37 +77,41 @@ def _count_by_class(p: np.ndarray, plain: np.ndarray, likelihoods: np.ndarray, u
     own = np.append(used, True)
     fewest = np.where(np.isfinite(likelihoods), units, units.max(initial=0)).min(axis=0, initial=units.max(initial=0))
     shares, bounds, totals = estimate_shares(likelihoods[:, own], fewest[own])
-    counted[:, columns] = np.minimum(mixture_p(p[:, columns], bounds[:-1], totals[:-1]), plain[:, columns])
+    is_least = p[:, columns] * (n_units[:, columns] + 1) < _LEAST
+    counted[:, columns] = np.minimum(mixture_p(p[:, columns], is_least, bounds[:-1], totals[:-1]), plain[:, columns])
     if used[0]:
         known = 1 - shares[0] + (bounds[0] - shares[0])
         counted[:, TESTS.index(KNOWN)] *= min(known, 1)
     return counted
 
 
-def mixture_p(p: np.ndarray, bounds: np.ndarray, totals: np.ndarray) -> np.ndarray:
+def mixture_p(p: np.ndarray, is_least: np.ndarray, bounds: np.ndarray, totals: np.ndarray) -> np.ndarray:
     """Probability, float64 (m, ranks), that a query is novel at no rank up to r and scores as high: sum of share x p.
 
     A query that is not novel at a rank is of one of the classes up to it: novel below that rank only. Of n queries of a
     class, n p are expected to score as high. This times m is the expected number of false discoveries: Storey's (2002,
     J. R. Stat. Soc. B 64:479) procedure with a null hypothesis of several parts. The shares are the worst that `bounds`
-    and `totals` allow: as much as can be of class r, of the rest as much as can be of the class below it, and so on.
+    and `totals` allow: as much as can be of the class with the largest p, of the rest as much as can be of the next.
 
     Parameters
     ----------
-    p : float64 (m, ranks), NaN where not tested. A lower class is nearer, its p no larger than that of the next: it
-        takes that where it has none, or so few units that its own cannot be as small.
+    p : float64 (m, ranks), NaN where not tested.
+    is_least : bool (m, ranks), where p is the smallest that its calibration can give. A lower class is nearer: with a
+        finer grain its p would be no larger than that of the next class, which it takes there, and where it has none.
     bounds, totals : float64 (ranks,), largest share of all queries in each class, and in all classes up to it.
     """
     filled, result = p.copy(), np.empty_like(p)
     for column in range(p.shape[1] - 2, -1, -1):
-        filled[:, column] = np.fmin(filled[:, column], filled[:, column + 1])
+        smaller = np.fmin(filled[:, column], filled[:, column + 1])
+        coarse = is_least[:, column] | np.isnan(filled[:, column])
+        filled[:, column] = np.where(coarse, smaller, filled[:, column])
     for rank in range(p.shape[1]):
-        total, left = np.zeros(len(p)), totals[rank]
-        for column in range(rank, -1, -1):
-            share = min(bounds[column], left)
-            total, left = total + share * filled[:, column], left - share
+        order = np.argsort(-filled[:, : rank + 1], axis=1, kind="stable")  # NaN last
+        most = np.cumsum(bounds[order], axis=1).clip(max=totals[rank])
+        shares = np.diff(most, axis=1, prepend=0)
+        total = np.nansum(shares * np.take_along_axis(filled, order, axis=1), axis=1)
         result[:, rank] = np.where(np.isnan(p[:, rank]), np.nan, total)
-    return np.minimum(result, 1)
+    return result
 
 
 def _decide_one(q: np.ndarray, alpha: float) -> tuple[str, str, bool]:

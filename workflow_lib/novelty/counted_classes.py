@@ -35,7 +35,7 @@ def estimate_shares(likelihoods: np.ndarray, units: np.ndarray) -> tuple[np.ndar
     The shares are those of the largest likelihood, found by expectation maximisation (Saerens, Latinne & Decaestecker
     2002, Neural Comput. 14:21). A bound is 1 / m and three standard errors higher, sqrt(s (1 - s) (1 / m + 1 / n))
     each, where n units calibrate the class (of a sum the last class) or the next, whichever has fewer; 1 if there are
-    no queries. What one class has too much the next has too little, so that a sum is known better than its parts.
+    no queries. What is counted too many in one class is missing in the next: a sum is known better than its parts.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from workflow_lib.novelty.calibration_set import CalibrationSet, read_calibratio
 from workflow_lib.novelty.conformal import Calibration
 from workflow_lib.novelty.design import CALIBRATED, OUTSIDE, TEST_RANKS, TESTS
 from workflow_lib.novelty.strata import Composition, format_stratum
-from workflow_lib.novelty.tested import STRATUM_UNITS, Calibrate, RankTests, Settings
+from workflow_lib.novelty.tested import STRATUM_UNITS, Calibrate, RankTests, Settings, is_sufficient
 from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def measure_calibration(
     _write(
         folder / "strata.tsv",
         ("level", "stratum", "test", "units", "smallest_q"),
-        _strata_rows(index.table.lineages, kinds),
+        _strata_rows(index.table.lineages, kinds, settings),
     )
     columns = ("level", "stratum", "rank", "alpha", "units", "queries", "realised", "standard_error", "p_null", "power")
     halved = replace(settings, alpha=max(LEVELS), min_calibration=max(settings.min_calibration // 2, 1))
@@ -98,7 +98,7 @@ def _queries(calibration: CalibrationSet) -> Iterator[_Queries]:
     yield _Queries("bin", name, scores, np.arange(len(calibration.means)), partial(calibration.bins, composition))
 
 
-def _strata_rows(lineages: list[dict[str, str]], kinds: list[_Queries]) -> list[tuple]:
+def _strata_rows(lineages: list[dict[str, str]], kinds: list[_Queries], settings: Settings) -> list[tuple]:
     """Units of every test, pooled, and of the taxa that are strata of their own."""
     rows = []
     for kind in kinds:
@@ -109,7 +109,7 @@ def _strata_rows(lineages: list[dict[str, str]], kinds: list[_Queries]) -> list[
             taxa = np.array([lineage.get(rank, "") for lineage in lineages])
             for taxon, test in product(sorted(set(taxa) - {""}), TEST_RANKS):
                 one = kind.calibrate(test, taxa == taxon)
-                if one.n_units >= least:
+                if one.n_units >= least and is_sufficient(one, settings):
                     rows.append((kind.level, f"{kind.stratum}|{taxon}", test, one.n_units, one.smallest_p))
     return rows
 

@@ -72,7 +72,7 @@ class RankTests:
             self._n_units[rows, column] = one.n_units
             if test in TEST_RANKS and one.n_units >= min(_CLASS_UNITS, self._settings.min_calibration):
                 classes[test] = one
-            if not self._is_sufficient(one):
+            if not is_sufficient(one, self._settings):
                 continue
             tested = ~no_known if test == KNOWN else np.ones(len(rows), dtype=bool)
             self.p[rows[tested], column] = p_value(test, one, scores[tested])
@@ -92,7 +92,7 @@ class RankTests:
             taxa = self._taxa[rank]
             for taxon in set(taxa[nearest]) - {""}:
                 one = calibrate(test, taxa == taxon)
-                if one.n_units < least or not self._is_sufficient(one):
+                if one.n_units < least or not is_sufficient(one, self._settings):
                     continue
                 own = taxa[nearest] == taxon
                 self.p[rows[own], column] = p_value(test, one, scores[own])
@@ -110,16 +110,17 @@ class RankTests:
         return decide(self.p, self._n_units, alpha=self._settings.alpha, classes=classes)
 
     def name_strata(self, strata: list[str]) -> list[str]:
-        """Strata with taxa and the tests that they are strata of, e.g. `5000-9999|Bacteria:phylum|Bacillota:genus`."""
+        """Strata with taxa and the tests that they are strata of, e.g. `5000-9999|Bacillota:genus|Bacteria:phylum`."""
         named = []
         for stratum, own in zip(strata, self._own, strict=True):
             taxa = {taxon: ",".join(test for test in own if own[test] == taxon) for taxon in own.values()}
             named.append("|".join([stratum, *(f"{taxon}:{tests}" for taxon, tests in taxa.items())]))
         return named
 
-    def _is_sufficient(self, one: Calibration) -> bool:
-        """Whether a calibration has units enough, and can reach the level at all."""
-        return one.n_units >= self._settings.min_calibration and one.smallest_p <= self._settings.alpha
+
+def is_sufficient(one: Calibration, settings: Settings) -> bool:
+    """Whether a calibration has units enough, and can reach the level at all."""
+    return one.n_units >= settings.min_calibration and one.smallest_p <= settings.alpha
 
 
 def p_value(test: str, one: Calibration, scores: np.ndarray) -> np.ndarray:

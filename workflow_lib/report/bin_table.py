@@ -36,12 +36,12 @@ _SPECIFICATION = {
     "marker_completeness": (
         "completeness (markers)",
         "percent",
-        "share of the genome that is in the bin, estimated from single-copy marker genes",
+        "share of the genome that is in the bin, estimated from marker genes or by CheckM2",
     ),
     "marker_contamination": (
         "contamination (markers)",
         "percent",
-        "what the bin holds twice or of other genomes, estimated from single-copy marker genes",
+        "what the bin holds twice or of other genomes, estimated from marker genes or by CheckM2",
     ),
     "genome": ("true genome", "name", "genome that most of the bin comes from, by bp (from the truth)"),
     "call": ("novelty call", "call", "known, novel at a rank, ambiguous, or why no call is made"),

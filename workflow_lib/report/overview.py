@@ -18,9 +18,9 @@ _COLUMNS = (
     ("high_quality", "high quality", "integer", "bins over 90% complete and under 5% contaminated (from the truth)"),
     (
         "high_quality_markers",
-        "high quality (markers)",
+        "high quality (genes)",
         "integer",
-        "bins over 90% complete and under 5% contaminated, estimated from single-copy marker genes",
+        "bins over 90% complete and under 5% contaminated, estimated from marker genes or by CheckM2",
     ),
     ("warnings", "warnings", "integer", "remarks on the sample; see its detail"),
 )

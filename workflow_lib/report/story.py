@@ -86,7 +86,7 @@ def _quality(bins: dict) -> str:
         return ""
     verb = "is" if high == 1 else "are"
     return (
-        f"By their marker genes {high} of them {verb} over 90% complete and under 5% contaminated, "
+        f"By their genes {high} of the bins {verb} over 90% complete and under 5% contaminated, "
         f"{medium} over 50% and under 10%."
     )
 
@@ -183,8 +183,8 @@ def find_warnings(summary: dict) -> list[str]:
         )
     elif counts["kept"] and threshold["depth_share"] == 0:
         warnings.append(
-            "There are libraries, but depth did not enter the binning: it says nothing, or the threshold was made for "
-            "embeddings alone."
+            "There are libraries, but depth did not enter the binning: bin.depth_weight is 0, it says nothing, or the "
+            "threshold was made for embeddings alone."
         )
     return warnings + _novelty_warnings(summary) + _read_warnings(summary)
 

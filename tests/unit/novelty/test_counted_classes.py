@@ -73,25 +73,34 @@ def test_a_sum_of_shares_is_known_better_than_its_parts():
 
 def test_one_class_is_benjamini_hochberg():
     p = np.array([[0.01], [0.2], [np.nan]])
-    assert mixture_p(p, np.ones(1), np.ones(1)) == pytest.approx(p, nan_ok=True)
+    assert mixture_p(p, np.zeros((3, 1), dtype=bool), np.ones(1), np.ones(1)) == pytest.approx(p, nan_ok=True)
 
 
 def test_false_discoveries_of_lower_classes_are_added():
     p = np.array([[0.001, 0.1, 0.5], [np.nan, 0.1, np.nan], [0.2, 0.3, 0.9]])
     bounds = np.array([0.5, 0.25, 0.25])
-    found = mixture_p(p, bounds, np.cumsum(bounds))
+    found = mixture_p(p, np.zeros((3, 3), dtype=bool), bounds, np.cumsum(bounds))
     expected = [[0.0005, 0.0255, 0.1505], [np.nan, 0.075, np.nan], [0.1, 0.175, 0.4]]
     assert found == pytest.approx(np.array(expected), nan_ok=True)
 
 
 def test_no_more_of_the_lower_classes_than_their_sum_allows():
-    found = mixture_p(np.array([[0.01, 0.1, 0.5]]), np.array([0.5, 0.5, 0.5]), np.array([0.5, 0.6, 0.8]))
+    is_least = np.zeros((1, 3), dtype=bool)
+    found = mixture_p(np.array([[0.01, 0.1, 0.5]]), is_least, np.array([0.5, 0.5, 0.5]), np.array([0.5, 0.6, 0.8]))
     assert found == pytest.approx(np.array([[0.005, 0.05 + 0.001, 0.25 + 0.03]]))
 
 
 def test_a_class_of_few_units_has_the_p_of_the_next_where_it_cannot_be_as_small():
-    found = mixture_p(np.array([[0.025, 0.01, 0.02]]), np.array([0.4, 0.4, 0.2]), np.array([0.4, 0.8, 1.0]))
+    is_least = np.array([[True, False, False]])
+    found = mixture_p(np.array([[0.025, 0.01, 0.02]]), is_least, np.array([0.4, 0.4, 0.2]), np.array([0.4, 0.8, 1.0]))
     assert found == pytest.approx(np.array([[0.4 * 0.01, 0.8 * 0.01, 0.8 * 0.01 + 0.2 * 0.02]]))
+
+
+def test_a_class_keeps_its_own_p_where_its_calibration_could_give_less():
+    """In a wide phylum p of genus comes from that phylum and may be larger than the pooled p of phylum."""
+    is_least = np.zeros((1, 3), dtype=bool)
+    found = mixture_p(np.array([[0.01, 0.3, 0.02]]), is_least, np.array([0.5, 0.4, 0.4]), np.array([0.5, 0.7, 0.8]))
+    assert found == pytest.approx(np.array([[0.005, 0.4 * 0.3 + 0.3 * 0.01, 0.4 * 0.3 + 0.4 * 0.02]]))
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,12 @@ def test_good_bins_by_marker_genes_are_counted(maker, tmp_path):
     files = maker.make(n_bins=3)
     (tmp_path / "q.tsv").write_text("bin\tcompleteness\tcontamination\nbin.1\t0.95\t0.01\nbin.3\t0.6\t0.08\n")
     summary = summarise_sample("s1", replace(files, quality=tmp_path / "q.tsv"))
-    words = "By their marker genes 1 of them is over 90% complete and under 5% contaminated, 2 over 50% and under 10%."
+    words = "By their genes 1 of the bins is over 90% complete and under 5% contaminated, 2 over 50% and under 10%."
     assert words in tell_story(summary)
     table = overview_table([summary | {"warnings": []}])
     assert table["rows"][0][columns(table).index("high_quality_markers")] == 1
     without = summarise_sample("s1", files)
-    assert not any("marker genes" in sentence for sentence in tell_story(without))
+    assert not any("By their genes" in sentence for sentence in tell_story(without))
     assert "high_quality_markers" not in columns(overview_table([without | {"warnings": []}]))
 
 
