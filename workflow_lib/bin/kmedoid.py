@@ -61,8 +61,7 @@ def kmedoid(
 
     Returns
     -------
-    int64 (n,) labels: bins are numbered 0, 1, ... in the order in which they were found, -1 is unbinned. They are the
-    same at any number of threads.
+    int64 (n,) labels: bins 0, 1, ... as they were found, -1 is unbinned; the same at any number of threads.
 
     Raises
     ------
@@ -71,9 +70,8 @@ def kmedoid(
 
     Notes
     -----
-    Zhou et al. 2024, DNABERT-S, Algorithm 1, with what the published evaluation code adds: struck densities are -100,
-    go on falling as their neighbours are labelled, and stay in the search for the highest density; so when only
-    struck points are unlabelled, the first point that has lost no neighbour since it was struck is the seed again.
+    Zhou et al. 2024, DNABERT-S, Algorithm 1, as its evaluation code has it: struck densities are -100, go on falling,
+    and stay in the search; when only struck points are unlabelled the first that has lost no neighbour is the seed.
     """
     vectors = _check_vectors(embeddings)
     if np.isnan(threshold):
