@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from workflow_lib.bin.adapt import adapt
 from workflow_lib.bin.depth_share import depth_share
 from workflow_lib.bin.fuse import Depth, depth_profile, fuse, fuse_pieces
+from workflow_lib.bin.gc_bias import without_gc_bias
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
 from workflow_lib.bin.marker_split import split_by_markers
 from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten, whitening
@@ -129,11 +130,12 @@ def assign_bins(
     options: BinningOptions,
     *,
     depth: Depth | None = None,
+    gc: np.ndarray | None = None,
     threshold: Threshold | None = None,
     markers: MarkerCounts | None = None,
 ) -> Binning:
     """Bin contigs: the last of `binnings`."""
-    return binnings(vectors, lengths, pieces, options, depth=depth, threshold=threshold, markers=markers)[-1]
+    return binnings(vectors, lengths, pieces, options, depth=depth, gc=gc, threshold=threshold, markers=markers)[-1]
 
 
 def binnings(
@@ -143,6 +145,7 @@ def binnings(
     options: BinningOptions,
     *,
     depth: Depth | None = None,
+    gc: np.ndarray | None = None,
     threshold: Threshold | None = None,
     markers: MarkerCounts | None = None,
 ) -> list[Binning]:
@@ -155,6 +158,8 @@ def binnings(
     pieces : halves of some of these contigs.
     options : how to bin.
     depth : of these contigs; None bins on composition alone.
+    gc : float64 (n,) share of G and C, NaN where it has none: depth is freed of GC bias from the second binning on
+        (`without_gc_bias`). None: depth is taken as it is.
     threshold : None finds one from the halves. One with method "percentile" holds for the embeddings as they are: they
         are then neither whitened nor joined with depth. A "fixed" one holds for the whitened vectors with depth,
         in the share that is given or found.
@@ -183,12 +188,18 @@ def binnings(
     if may_adapt and found[0].n_bins >= options.adapt_from:
         logger.info("%d bins: enough genomes to adapt the space to them and bin again", found[0].n_bins)
         del bin_whitened
+        unbiased = _without_gc_bias(depth, gc, lengths, found[0])
         if first is not options:
             found.clear()  # no binning in full; its vectors go before others are made
-        found.append(_bin_in(*adapt(vectors, pieces), lengths, depth, options, None, learned="adaptation"))
+        found.append(_bin_in(*adapt(vectors, pieces), lengths, unbiased, options, None, learned="adaptation"))
         if found[-1].depth_share and found[-1].n_bins and options.mixture_rounds:
-            found.append(_refine_by_likelihood(found[-1], vectors, pieces, lengths, depth, options, markers))
+            unbiased = _without_gc_bias(depth, gc, lengths, found[-1])
+            found.append(_refine_by_likelihood(found[-1], vectors, pieces, lengths, unbiased, options, markers))
     return found
+
+
+def _without_gc_bias(depth: Depth | None, gc: np.ndarray | None, lengths: np.ndarray, binning: Binning) -> Depth | None:
+    return depth if depth is None or gc is None else without_gc_bias(depth, gc, lengths, binning.labels)
 
 
 def _bin_in(

@@ -25,8 +25,8 @@ DEPTH_FREEDOM = 6.0  # degrees of freedom of Student's t for log depth
 _DEPTH_CONSTANT = (
     math.lgamma((DEPTH_FREEDOM + 1) / 2) - math.lgamma(DEPTH_FREEDOM / 2) - 0.5 * math.log(DEPTH_FREEDOM / 2)
 )
-_FREEDOM = 30.0  # of Student's t for composition
-_TEMPER = 0.35  # exponent of the likelihood of composition: its axes are less independent than the model says
+COMPOSITION_FREEDOM = 30.0  # of Student's t for composition
+TEMPER = 0.35  # exponent of the likelihood of composition: its axes are less independent than the model says
 _RIDGE = 0.1  # share of the mean variance in the covariance within bins
 _UNKNOWN_RANGE = (0.05, 0.8)  # share of the contigs that may be of genomes without a bin
 MIN_CONTIGS = 3  # of a bin; smaller ones are dissolved
@@ -259,7 +259,11 @@ def assign(
     """
     n_bins, dim = bins.centres.shape
     norm, numbers = (bins.centres**2).sum(axis=1), np.arange(n_bins)
-    constant = math.lgamma((_FREEDOM + dim) / 2) - math.lgamma(_FREEDOM / 2) - dim / 2 * math.log(_FREEDOM / 2)
+    constant = (
+        math.lgamma((COMPOSITION_FREEDOM + dim) / 2)
+        - math.lgamma(COMPOSITION_FREEDOM / 2)
+        - dim / 2 * math.log(COMPOSITION_FREEDOM / 2)
+    )
     unbinned = np.count_nonzero(labels == UNBINNED) / max(len(labels), 1)
     unknown_share = min(max(unbinned, _UNKNOWN_RANGE[0]), _UNKNOWN_RANGE[1])
     unknown_weight = math.log(unknown_share / (1 - unknown_share) * n_bins)
@@ -276,7 +280,7 @@ def assign(
             np.searchsorted(numbers[near], begin[rows]),
         )  # fmt: skip
         wide = noise.composition[rows, None] + bins.spread
-        unknown = _TEMPER * (-0.5 * np.log(wide) - (x - bins.centre) ** 2 / (2 * wide)).sum(axis=1)
+        unknown = TEMPER * (-0.5 * np.log(wide) - (x - bins.centre) ** 2 / (2 * wide)).sum(axis=1)
         unknown += _log_t(contigs.log_depth[rows] - depth_of_all, noise.depth[rows] + depth_spread).sum(axis=1)
         return numbers[near][best], (unknown + unknown_weight > highest) | ~contigs.known[rows]
 
@@ -303,7 +307,9 @@ def _places(noise: Noise, bins: Bins) -> np.ndarray:
 
     That of a median contig of the centre and depth of one bin in another, to the second order.
     """
-    composition = _TEMPER * (_FREEDOM + bins.centres.shape[1]) / _FREEDOM / np.median(noise.composition)
+    composition = (
+        TEMPER * (COMPOSITION_FREEDOM + bins.centres.shape[1]) / COMPOSITION_FREEDOM / np.median(noise.composition)
+    )
     depth = (DEPTH_FREEDOM + 1) / DEPTH_FREEDOM / np.median(noise.depth, axis=0)
     return np.concatenate([math.sqrt(composition) * bins.centres, np.sqrt(depth) * bins.depths], axis=1)
 
@@ -350,8 +356,8 @@ def _likeliest(
             total = noise[i] + spread[k]
             if square[i, k] > reach * total:
                 continue
-            away = math.log1p(square[i, k] / total / _FREEDOM)
-            value = _TEMPER * (constant - (_FREEDOM + dim) / 2 * away - dim / 2 * math.log(total))
+            away = math.log1p(square[i, k] / total / COMPOSITION_FREEDOM)
+            value = TEMPER * (constant - (COMPOSITION_FREEDOM + dim) / 2 * away - dim / 2 * math.log(total))
             if value + most < highest[i]:
                 continue
             value += depth_constant
@@ -361,6 +367,6 @@ def _likeliest(
                 value -= (DEPTH_FREEDOM + 1) / 2 * math.log1p(away / DEPTH_FREEDOM) + 0.5 * math.log(total)
             if value > highest[i] or (value == highest[i] and k < best[i]):
                 best[i], highest[i] = k, value
-                bound = (ceiling - (value - most) / _TEMPER) / ((_FREEDOM + dim) / 2)
-                reach = _FREEDOM * math.expm1(bound) * (1 + 1e-9) + 1e-9
+                bound = (ceiling - (value - most) / TEMPER) / ((COMPOSITION_FREEDOM + dim) / 2)
+                reach = COMPOSITION_FREEDOM * math.expm1(bound) * (1 + 1e-9) + 1e-9
     return best, highest

@@ -7,7 +7,6 @@ import math
 from dataclasses import replace
 from functools import lru_cache
 
-import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -15,7 +14,6 @@ from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.mixture import (
-    DEPTH_FREEDOM,
     MIN_CONTIGS,
     Bins,
     Contigs,
@@ -25,11 +23,17 @@ from workflow_lib.bin.mixture import (
     settle,
     weighted_means,
 )
+from workflow_lib.bin.two_genomes import (
+    fit_two_depths,
+    fit_two_genomes,
+    gain_of_two_depths,
+    gain_of_two_genomes,
+    needed_gain,
+)
 from workflow_lib.markers.counts import MarkerCounts
 
 logger = logging.getLogger(__name__)
 
-_PENALTY = 1.5  # times half the logarithm of the contigs, for each number that a second genome adds
 _MIN_SEPARATION = 2.5  # of two depths in a bin, in standard deviations of the noise
 _MIN_PART, _MIN_SHARE = 5, 0.1  # contigs, and share of them, in the smaller part of a bin
 _CLOSE = 3.0  # standard deviations of a contig's noise between compositions of bins that may be one; times sqrt(L)
@@ -40,7 +44,6 @@ _CHANCE = 0.05  # that two genomes have as few marker genes in common, below whi
 _DOUBLED, _DOUBLED_SHARE = 2, 0.1  # markers that parts of a genome have in common at most, or share of the fewer ones
 _COPIES = 0.01  # of the mean square deviation in a typical bin, below which a bin is one of copies
 _PASSES = 4  # of the mixture between two rounds
-_STEPS = 30  # that fit two depths
 
 
 def refine_by_likelihood(
@@ -104,7 +107,7 @@ def _refine(
     for number in range(rounds):
         variance = _noise_about_medians(contigs, labels)
         labels, n_merged = merge_bins(contigs, noise, bins, variance, labels, counts, without_gap=False)
-        labels, n_split = split_bins(contigs, variance, labels)
+        labels, n_split = split_bins(contigs, noise, bins, variance, labels)
         logger.info("round %d: %d pairs of bins merged, %d bins split", number + 1, n_merged, n_split)
         if not n_merged + n_split:
             break
@@ -119,13 +122,15 @@ def _refine(
     return labels
 
 
-def split_bins(contigs: Contigs, variance: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Split the bins whose depths are rather two than one.
+def split_bins(
+    contigs: Contigs, noise: Noise, bins: Bins, variance: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Split the bins that are rather two genomes than one.
 
     Two depths are fitted to a bin, each with the noise of depth. They are taken if they gain more log-likelihood than
-    1.5 times the Bayesian information criterion asks for (Schwarz 1978), lie 2.5 standard deviations of the noise
-    apart, and the smaller part has 5 contigs and a tenth of the bin. `variance` (n, L) is that of log depth within a
-    genome.
+    `needed_gain`, lie 2.5 standard deviations of the noise apart, and the smaller part has 5 contigs and a tenth of the
+    bin. If not, two compositions and depths together are taken on the same terms but for that distance. `variance`
+    (n, L) is that of log depth within a genome.
 
     Returns
     -------
@@ -133,16 +138,34 @@ def split_bins(contigs: Contigs, variance: np.ndarray, labels: np.ndarray) -> tu
     """
     labels = labels.copy()
     n_bins = n_new = int(labels.max(initial=-1)) + 1
-    for rows in rows_of_bins(labels):
-        if len(rows) < 2 * _MIN_PART:
-            continue
-        gain, separation, second = _fit_two(contigs.log_depth[rows], variance[rows])
-        smaller = min(np.count_nonzero(second), np.count_nonzero(~second))
-        enough = gain > _needed(len(rows), contigs.log_depth.shape[1])
-        if enough and separation > _MIN_SEPARATION and smaller >= max(_MIN_PART, _MIN_SHARE * len(rows)):
-            labels[rows[second]] = n_new
-            n_new += 1
+    with threadpool_limits(1, "blas"):  # the same bytes at any number of threads
+        for rows in rows_of_bins(labels):
+            composition = contigs.composition[rows] @ bins.axes
+            second = _second_genome(composition, noise.composition[rows], contigs.log_depth[rows], variance[rows])
+            if second is not None:
+                labels[rows[second]] = n_new
+                n_new += 1
     return labels, n_new - n_bins
+
+
+def _second_genome(
+    composition: np.ndarray, noise: np.ndarray, log_depth: np.ndarray, variance: np.ndarray
+) -> np.ndarray | None:
+    """Which contigs of a bin are of a second genome, bool (n,); None where it is one."""
+    n, n_libraries = log_depth.shape
+    if n < 2 * _MIN_PART:
+        return None
+    gain, separation, second = fit_two_depths(log_depth, variance)
+    if gain > needed_gain(n, n_libraries) and separation > _MIN_SEPARATION and _are_two_parts(second):
+        return second
+    gain, second = fit_two_genomes(composition, noise, log_depth, variance)
+    return second if gain > needed_gain(n, n_libraries, composition.shape[1]) and _are_two_parts(second) else None
+
+
+def _are_two_parts(second: np.ndarray) -> bool:
+    """Whether the smaller of two parts of a bin, bool (n,), has enough contigs."""
+    smaller = min(np.count_nonzero(second), np.count_nonzero(~second))
+    return smaller >= max(_MIN_PART, _MIN_SHARE * len(second))
 
 
 def merge_bins(
@@ -180,11 +203,24 @@ def merge_bins(
             continue
         rows = np.concatenate([members[i], members[j]])
         second = np.arange(len(rows)) >= len(members[i])
-        gain, _, _ = _gain(contigs.log_depth[rows], variance[rows], second.astype(np.float64), 1)
-        if gain < _needed(len(rows), contigs.log_depth.shape[1]):
+        if not _are_two_genomes(contigs, noise, bins, variance, rows, second):
             labels[members[j]] = i
             used |= {i, j}
     return labels, len(used) // 2
+
+
+def _are_two_genomes(
+    contigs: Contigs, noise: Noise, bins: Bins, variance: np.ndarray, rows: np.ndarray, second: np.ndarray
+) -> bool:
+    """Whether two parts of some contigs would be split again by `split_bins`."""
+    n_libraries, dim = variance.shape[1], bins.axes.shape[1]
+    depths = contigs.log_depth[rows], variance[rows]
+    if gain_of_two_depths(*depths, second) > needed_gain(len(rows), n_libraries):
+        return True
+    with threadpool_limits(1, "blas"):
+        composition = contigs.composition[rows] @ bins.axes
+    gain = gain_of_two_genomes(composition, noise.composition[rows], *depths, second)
+    return gain > needed_gain(len(rows), n_libraries, dim)
 
 
 def _may_be_one(found: np.ndarray, others: np.ndarray, is_close: np.ndarray) -> np.ndarray:
@@ -209,11 +245,6 @@ def _probability(n_families: int, n: int, n_others: int, both: int) -> float:
     """That n and n_others of all families, drawn at random, have `both` or fewer in common (hypergeometric)."""
     ways = [math.comb(n, x) * math.comb(n_families - n, n_others - x) for x in range(min(both, n_others) + 1)]
     return sum(ways) / math.comb(n_families, n_others)
-
-
-def _needed(n: int, n_libraries: int) -> float:
-    """Gain of log-likelihood from which two depths are better than one: n contigs, a depth a library and a share."""
-    return _PENALTY * 0.5 * (n_libraries + 1) * math.log(n)
 
 
 def _close_pairs(
@@ -250,7 +281,7 @@ def _close_pairs(
 def _share_between(composition: np.ndarray, weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     """Share of the weight of contigs (n, d) in the middle third between two centres, along the line that joins them."""
     line = second - first
-    position = np.einsum("ij,j->i", composition - first, line) / (line**2).sum()  # no BLAS, as in `_fit_two`
+    position = np.einsum("ij,j->i", composition - first, line) / (line**2).sum()  # no BLAS
     return float(weights[np.abs(position - 0.5) < 1 / 6].sum() / weights.sum())
 
 
@@ -270,96 +301,3 @@ def _noise_about_medians(contigs: Contigs, labels: np.ndarray) -> np.ndarray:
     return depth_variance(
         (contigs.log_depth[member] - medians[labels[member]]) ** 2, contigs.lengths[member], contigs.lengths
     )
-
-
-def _fit_two(log_depth: np.ndarray, variance: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Fit two depths to the contigs of a bin from three starts along the axis on which depth varies most.
-
-    Returns
-    -------
-    gain of log-likelihood over one depth, distance of the two in standard deviations of the noise, and which contigs
-    are of the second, bool (n,).
-    """
-    n, n_libraries = log_depth.shape
-    scaled = (log_depth - np.median(log_depth, axis=0)) / np.sqrt(variance)
-    norms = np.linalg.norm(scaled, axis=1)
-    scaled *= np.minimum(1, 3 * math.sqrt(n_libraries) / np.maximum(norms, 1e-9))[:, None]
-    scaled -= scaled.mean(axis=0)
-    covariance = np.einsum("ij,ik->jk", scaled, scaled)  # no BLAS: the same bytes at any number of threads
-    position = np.einsum("ij,j->i", scaled, np.linalg.eigh(covariance)[1][:, -1])
-    best = (-np.inf, 0.0, np.zeros(n, dtype=bool))
-    for share in (0.25, 0.5, 0.75):
-        start = (position > np.quantile(position, share)).astype(np.float64)
-        if 1 <= start.sum() <= n - 1:
-            fit = _gain(log_depth, variance, start, _STEPS)
-            best = fit if fit[0] > best[0] else best
-    return best
-
-
-@numba.njit(cache=True, nogil=True)
-def _centre(log_depth, variance, share, centre, robust):
-    """One step of the mean of log depth (L,) under Student's t, each contig with its share (n,) in the genome."""
-    n, n_libraries = log_depth.shape
-    new = np.zeros(n_libraries)
-    for library in range(n_libraries):
-        total = 0.0
-        for i in range(n):
-            weight = share[i] / variance[i, library]
-            if robust:
-                square = (log_depth[i, library] - centre[library]) ** 2 / variance[i, library]
-                weight /= 1 + square / DEPTH_FREEDOM
-            new[library] += weight * log_depth[i, library]
-            total += weight
-        new[library] /= max(total, 1e-300)
-    return new
-
-
-@numba.njit(cache=True, nogil=True)
-def _log_density(log_depth, variance, centre):
-    """Logarithm of Student's t without its constant, summed over libraries (L,) for one contig."""
-    value = 0.0
-    for library in range(len(centre)):
-        square = (log_depth[library] - centre[library]) ** 2 / variance[library]
-        value -= (DEPTH_FREEDOM + 1) / 2 * math.log1p(square / DEPTH_FREEDOM) + 0.5 * math.log(variance[library])
-    return value
-
-
-@numba.njit(cache=True, nogil=True)
-def _gain(log_depth, variance, share, steps):
-    """Gain of log-likelihood of two depths over one, their distance, and the contigs of the first (n,).
-
-    Expectation and maximisation from the shares (n,) of the first; with one step the shares are kept.
-    """
-    n, n_libraries = log_depth.shape
-    everything = np.ones(n)
-    one = _centre(log_depth, variance, everything, np.zeros(n_libraries), False)
-    for _ in range(8):
-        one = _centre(log_depth, variance, everything, one, True)
-    base = 0.0
-    for i in range(n):
-        base += _log_density(log_depth[i], variance[i], one)
-    first = _centre(log_depth, variance, share, one, False)
-    second = _centre(log_depth, variance, 1 - share, one, False)
-    total = 0.0
-    for step in range(steps):
-        repeats = 8 if steps == 1 else 1
-        for _ in range(repeats if step or steps == 1 else 0):
-            first = _centre(log_depth, variance, share, first, True)
-            second = _centre(log_depth, variance, 1 - share, second, True)
-        part = min(max(share.mean(), 0.01), 0.99)
-        total = 0.0
-        new = np.empty(n)
-        for i in range(n):
-            a = _log_density(log_depth[i], variance[i], first) + math.log(part)
-            b = _log_density(log_depth[i], variance[i], second) + math.log(1 - part)
-            high = max(a, b)
-            both = high + math.log(math.exp(a - high) + math.exp(b - high))
-            total += both
-            new[i] = math.exp(a - both)
-        share = new
-        if share.sum() < 1 or share.sum() > n - 1:
-            return -np.inf, 0.0, share > 0.5
-    distance = 0.0
-    for library in range(n_libraries):
-        distance += (first[library] - second[library]) ** 2 / np.median(variance[:, library])
-    return total - base, math.sqrt(distance), share > 0.5

@@ -100,7 +100,8 @@ def bin_sample(
     markers = None
     if inputs.marker_genes and inputs.marker_families:
         markers = read_counts(inputs.marker_genes, inputs.marker_families, store.names)
-    found = binnings(store.vectors, lengths, pieces, options, depth=depth, threshold=threshold, markers=markers)
+    gc = np.divide(bases[:, 0], bases[:, 1], out=np.full(len(bases), np.nan), where=bases[:, 1] > 0)
+    found = binnings(store.vectors, lengths, pieces, options, depth=depth, gc=gc, threshold=threshold, markers=markers)
     binning = _choose_by_markers(found, markers, lengths, options) if markers else found[-1]
     rows = describe_bins(binning, store.names, lengths, bases, depth)
     write_assignments(outputs.contig2bin, outputs.bioboxes, store.names, binning, sample)

@@ -65,6 +65,20 @@ def test_without_depth_or_where_switched_off_there_is_no_mixture(sample, depth, 
         assert binning.n_bins == N_GENOMES - 1
 
 
+def test_gc_bias_is_taken_off_depth_where_gc_is_given(sample):
+    vectors, lengths, pieces, depth, truth = sample
+    rng = np.random.default_rng(6)
+    gc = rng.uniform(0.3, 0.65, N_GENOMES)[truth] + 0.08 * rng.choice([-1, 1], len(truth))  # a genome of two parts
+    biased = replace(depth, mean=depth.mean * np.exp(-30 * (gc[:, None] - [0.4, 0.5, 0.6]) ** 2))
+    as_it_is = assign_bins(vectors, lengths, pieces, OPTIONS, depth=biased)
+    freed = assign_bins(vectors, lengths, pieces, OPTIONS, depth=biased, gc=gc)
+    assert adjusted_rand_score(truth, freed.labels) > 0.98
+    assert adjusted_rand_score(truth, as_it_is.labels) < adjusted_rand_score(truth, freed.labels) - 0.05
+    assert max(freed.depth_noise) < 0.8 * max(as_it_is.depth_noise)
+    no_bias = assign_bins(vectors, lengths, pieces, OPTIONS, depth=depth, gc=np.full(len(truth), 0.5))
+    assert np.array_equal(no_bias.labels, bin_sample(sample).labels)
+
+
 def test_a_long_contig_of_no_genome_is_a_bin(sample):
     vectors, lengths, pieces, depth, _ = sample
     rng = np.random.default_rng(8)

@@ -1,5 +1,7 @@
 """Bins as a mixture of genomes, split and merged by likelihood."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import t as student
@@ -15,15 +17,15 @@ N_GENOMES, PER_GENOME, DIM = 12, 60, 24
 NOISE = 0.25  # of log depth
 
 
-def community(n_libraries=3, seed=1, close=0, dim=DIM, n=PER_GENOME):
+def community(n_libraries=3, seed=1, close=0, dim=DIM, n=PER_GENOME, genomes=N_GENOMES):
     """Composition, depth and truth; the first `close` pairs of genomes have the same composition, other depths."""
     rng = np.random.default_rng(seed)
-    centres = 1.5 * rng.standard_normal((N_GENOMES, dim))
-    depths = 2 + 1.0 * rng.standard_normal((N_GENOMES, n_libraries))
+    centres = 1.5 * rng.standard_normal((genomes, dim))
+    depths = 2 + 1.0 * rng.standard_normal((genomes, n_libraries))
     for pair in range(close):
         centres[2 * pair + 1] = centres[2 * pair]
         depths[2 * pair + 1] = depths[2 * pair] + 1.2 * np.sign(depths[2 * pair + 1] - depths[2 * pair])
-    truth = np.repeat(np.arange(N_GENOMES), n)
+    truth = np.repeat(np.arange(genomes), n)
     lengths = np.exp(rng.normal(np.log(6000), 0.8, len(truth))).astype(np.int64).clip(1500)
     spread = np.sqrt(0.5 + 3000 / lengths)[:, None]
     composition = centres[truth] + spread * rng.standard_normal((len(truth), dim))
@@ -211,7 +213,8 @@ def test_splitting_and_merging_alone_number_bins_as_they_say():
     sample = community(close=1)
     contigs, noise = prepare(*sample[:3])
     labels = np.where(sample[3] == 1, 0, sample[3])
-    split, n_split = split_bins(contigs, noise.depth, labels)
+    bins, _ = estimate(contigs, noise, sample[3])
+    split, n_split = split_bins(contigs, noise, bins, noise.depth, labels)
     assert n_split == 1
     assert split.max() == N_GENOMES
     settled, bins, noise = settle(contigs, noise, sample[3], passes=1)
@@ -219,6 +222,32 @@ def test_splitting_and_merging_alone_number_bins_as_they_say():
     merged, n_merged = merge_bins(contigs, noise, bins, noise.depth, settled, no_markers, without_gap=True)
     assert n_merged == 0
     assert np.array_equal(merged, settled)
+
+
+def of_one_depth(n_libraries, nearer=0.0):
+    """Forty genomes; the second has the depth of the first, and a composition `nearer` (0 to 1) to it."""
+    composition, profile, lengths, truth = community(n_libraries, genomes=40)
+    first, second, log = truth == 0, truth == 1, profile.log.copy()
+    log[second] += np.median(log[first], axis=0) - np.median(log[second], axis=0)
+    composition[second] += nearer * (composition[first].mean(axis=0) - composition[second].mean(axis=0))
+    return composition, replace(profile, log=log), lengths, truth
+
+
+@pytest.mark.parametrize("n_libraries", [1, 4])
+def test_genomes_of_one_depth_in_one_bin_come_apart_by_composition(n_libraries):
+    sample = of_one_depth(n_libraries)
+    found = refined(sample, np.maximum(sample[3] - 1, 0))
+    assert found.max() + 1 == 40
+    assert adjusted_rand_score(sample[3], found) > 0.98
+
+
+@pytest.mark.parametrize(("nearer", "n_bins"), [(0.3, 40), (0.6, 39)])
+def test_bins_that_would_be_split_again_are_not_merged_whatever_their_markers_say(nearer, n_bins):
+    sample = of_one_depth(1, nearer)
+    truth = sample[3]
+    as_one = [np.flatnonzero(np.maximum(truth - 1, 0) == bin_) for bin_ in range(39)]
+    found = refined(sample, truth, markers=marker_genes(as_one, len(truth)))
+    assert found.max() + 1 == n_bins
 
 
 def test_the_same_labels_at_any_number_of_threads():

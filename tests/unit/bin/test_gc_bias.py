@@ -1,0 +1,94 @@
+"""Depth freed of what GC content adds to it."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from workflow_lib.bin.fuse import Depth
+from workflow_lib.bin.gc_bias import without_gc_bias
+
+N_BINS, PER_BIN = 12, 40
+BEST_GC = (0.42, 0.55)  # of two libraries
+BIAS = 16.0
+
+
+@pytest.fixture
+def biased():
+    """Contigs of twelve genomes of 25% to 70% GC, their depth lowered by the square of the distance to a best GC."""
+    rng = np.random.default_rng(4)
+    labels = np.repeat(np.arange(N_BINS), PER_BIN)
+    gc = np.linspace(0.25, 0.70, N_BINS)[labels] + 0.03 * rng.standard_normal(len(labels))
+    level = rng.normal(3, 1, (N_BINS, 2))[labels]
+    log = level + 0.1 * rng.standard_normal(level.shape) - BIAS * (gc[:, None] - BEST_GC) ** 2
+    lengths = rng.integers(1500, 60_000, len(labels))
+    return Depth(["a", "b"], np.exp(log), np.exp(2 * log)), gc, lengths, labels, level
+
+
+def scatter_in_bins(mean, labels):
+    """Standard deviation of log depth in bins, a library."""
+    return np.sqrt(np.mean([np.log(mean[labels == label]).var(axis=0) for label in np.unique(labels)], axis=0))
+
+
+def test_depth_within_bins_scatters_by_its_noise_alone(biased, caplog):
+    depth, gc, lengths, labels, _ = biased
+    with caplog.at_level(logging.INFO):
+        found = without_gc_bias(depth, gc, lengths, labels)
+    assert (scatter_in_bins(depth.mean, labels) > 0.15).all()
+    assert (scatter_in_bins(found.mean, labels) < 0.115).all()
+    assert "library a: GC content changes depth" in caplog.text
+    np.testing.assert_allclose(found.variance / found.mean**2, depth.variance / depth.mean**2)
+
+
+def test_the_bias_is_that_which_was_put_in(biased):
+    depth, gc, lengths, labels, _ = biased
+    found = without_gc_bias(depth, gc, lengths, labels)
+    taken_off = np.log(depth.mean / found.mean)
+    put_in = -BIAS * (gc[:, None] - BEST_GC) ** 2
+    difference = (taken_off - put_in) - np.median(taken_off - put_in, axis=0)
+    assert np.abs(np.quantile(difference, [0.1, 0.9])).max() < 0.15
+    assert np.ptp(put_in) > 1
+
+
+def test_bins_of_two_genomes_and_contigs_astray_do_not_mislead_it(biased):
+    depth, gc, lengths, truth, _ = biased
+    labels = truth.copy()
+    labels[labels == 5] = 4
+    astray = np.random.default_rng(1).random(len(labels)) < 0.1
+    labels[astray] = np.random.default_rng(2).integers(0, N_BINS, astray.sum())
+    labels[::9] = -1
+    found = without_gc_bias(depth, gc, lengths, labels)
+    assert (scatter_in_bins(depth.mean, truth) > 0.15).all()
+    assert (scatter_in_bins(found.mean, truth) < 0.12).all()
+
+
+def test_what_is_not_known_stays_so(biased):
+    depth, gc, lengths, labels, _ = biased
+    mean = depth.mean.copy()
+    mean[3, 0], mean[4, 0], mean[:, 1] = np.nan, 0.0, 0.0
+    gc = gc.copy()
+    gc[7] = np.nan
+    found = without_gc_bias(Depth(depth.libraries, mean, depth.variance), gc, lengths, labels)
+    assert np.isnan(found.mean[3, 0])
+    assert found.mean[4, 0] == 0
+    assert (found.mean[:, 1] == 0).all()
+    assert np.isfinite(found.mean[7, 0])
+
+
+def test_beyond_the_gc_of_the_bins_the_bias_is_that_at_their_edge(biased):
+    depth, gc, lengths, labels, _ = biased
+    gc, labels = gc.copy(), labels.copy()
+    lowest = np.quantile(gc[1:], 0.01)
+    labels[0], gc[0] = -1, 0.02
+    found = without_gc_bias(depth, gc, lengths, labels)
+    factor = found.mean[:, 0] / depth.mean[:, 0]
+    edge = np.argmin(np.abs(gc - lowest))
+    assert factor[0] == pytest.approx(factor[edge], rel=0.05)
+
+
+def test_few_contigs_or_one_gc_content_leave_depth_alone(biased):
+    depth, gc, lengths, labels, _ = biased
+    few = np.where(np.arange(len(labels)) < 99, labels, -1)
+    assert np.array_equal(without_gc_bias(depth, gc, lengths, few).mean, depth.mean)
+    same = without_gc_bias(depth, np.full(len(gc), 0.5), lengths, labels)
+    assert np.array_equal(same.mean, depth.mean)

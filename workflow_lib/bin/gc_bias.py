@@ -1,0 +1,74 @@
+"""What GC content adds to the depth of contigs in each library, from bins: contigs of one genome have one depth."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from workflow_lib.bin.fuse import LOG_OFFSET, Depth
+from workflow_lib.bin.groups import rows_of_bins
+
+logger = logging.getLogger(__name__)
+
+_LONGEST = 20_000  # bp beyond which a contig counts no more
+_RANGE = (0.01, 0.99)  # quantiles of the GC of binned contigs; beyond them the bias is that at their edge
+_PASSES = 5
+_FAR = 2.0  # standard deviations at which a contig counts a quarter
+_MIN_CONTIGS = 100
+
+
+def without_gc_bias(depth: Depth, gc: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> Depth:
+    """Take off depth what GC content adds to it.
+
+    Sequencing prefers some GC contents, and each library others. Log depth is taken for that of the contig's genome
+    plus a parabola of its GC, fitted to the contigs of all bins together, robustly (weights of Geman and McClure 1987).
+
+    Parameters
+    ----------
+    depth : of n contigs; where it is not known, it stays so.
+    gc : float64 (n,) share of G and C of the contigs, NaN where they have no A, C, G or T.
+    lengths : int64 (n,) bp.
+    labels : int64 (n,) bins, -1 unbinned.
+
+    Returns
+    -------
+    Mean and variance of depth as at the GC of the median binned contig; `depth` itself where fewer than 100 contigs of
+    known depth and GC are in bins.
+    """
+    mean, variance = depth.mean.copy(), depth.variance.copy()
+    for column, library in enumerate(depth.libraries):
+        known = (labels >= 0) & np.isfinite(gc) & np.isfinite(mean[:, column]) & (mean[:, column] > 0)
+        if np.count_nonzero(known) < _MIN_CONTIGS:
+            continue
+        lowest, highest = np.quantile(gc[known], _RANGE)
+        offset = np.nan_to_num(gc, nan=np.median(gc[known])).clip(lowest, highest) - np.median(gc[known])
+        terms = np.stack([offset, offset**2], axis=1)
+        log = np.log(mean[known, column] + LOG_OFFSET)
+        bias = terms @ _parabola(terms[known], log, np.minimum(lengths[known], _LONGEST), labels[known])
+        mean[:, column] *= np.exp(-bias)
+        variance[:, column] *= np.exp(-2 * bias)
+        fold = np.exp(np.ptp(bias[known]))
+        logger.info("library %s: GC content changes depth up to %.2f-fold; it is taken off", library, fold)
+    return replace(depth, mean=mean, variance=variance)
+
+
+def _parabola(terms: np.ndarray, log_depth: np.ndarray, weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Coefficients (2,) of terms (n, 2) in log depth (n,), each bin with a level of its own."""
+    _, of = np.unique(labels, return_inverse=True)
+    medians = np.array([np.median(log_depth[rows]) for rows in rows_of_bins(of)])
+    residual = log_depth - medians[of]
+    for _ in range(_PASSES):
+        scale = _FAR * max(np.median(np.abs(residual)) / 0.6745, 1e-6)
+        counting = weights / (1 + (residual / scale) ** 2) ** 2
+        total = np.bincount(of, counting)
+
+        def about_bins(values: np.ndarray, counting: np.ndarray = counting, total: np.ndarray = total) -> np.ndarray:
+            return values - (np.bincount(of, counting * values) / total)[of]
+
+        x, y = np.stack([about_bins(column) for column in terms.T], axis=1), about_bins(log_depth)
+        root = np.sqrt(counting)
+        coefficients = np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0]
+        residual = y - (x * coefficients).sum(axis=1)
+    return coefficients
