@@ -199,6 +199,7 @@ def binnings(
 
 
 def _without_gc_bias(depth: Depth | None, gc: np.ndarray | None, lengths: np.ndarray, binning: Binning) -> Depth | None:
+    """Depth for the next binning; as it is where there is none, or no GC is known."""
     return depth if depth is None or gc is None else without_gc_bias(depth, gc, lengths, binning.labels)
 
 

@@ -181,8 +181,8 @@ def merge_bins(
     """Merge pairs of bins that neither composition nor depth tells apart, the closest first, each bin once.
 
     Their mean compositions are less than 3 sqrt(L) standard deviations of the noise of a median contig apart, once the
-    noise of the means is taken off: the more libraries, the more it says that depths are the same. And two depths gain
-    less log-likelihood than `split_bins` asks for, with the same `variance`.
+    noise of the means is taken off: the more libraries, the more it says that depths are the same. And by the gain of
+    log-likelihood `split_bins` would not part them again, with the same `variance`.
 
     With `without_gap`, bins up to 7 sqrt(L) apart are merged too where a tenth of their weight (1 / variance) lies in
     the middle third of the line between them: atypical parts of a genome lie so, two genomes do not.
@@ -198,29 +198,29 @@ def merge_bins(
     members = rows_of_bins(labels)
     pairs = _close_pairs(contigs, noise, bins, labels, counts, without_gap=without_gap)
     labels, used = labels.copy(), set()
-    for i, j in pairs:
-        if i in used or j in used:
-            continue
-        rows = np.concatenate([members[i], members[j]])
-        second = np.arange(len(rows)) >= len(members[i])
-        if not _are_two_genomes(contigs, noise, bins, variance, rows, second):
-            labels[members[j]] = i
-            used |= {i, j}
+    with threadpool_limits(1, "blas"):
+        for i, j in pairs:
+            if i in used or j in used:
+                continue
+            rows = np.concatenate([members[i], members[j]])
+            composition = contigs.composition[rows] @ bins.axes
+            second = np.arange(len(rows)) >= len(members[i])
+            of_rows = noise.composition[rows], contigs.log_depth[rows], variance[rows]
+            if not _are_two_genomes(composition, *of_rows, second):
+                labels[members[j]] = i
+                used |= {i, j}
     return labels, len(used) // 2
 
 
 def _are_two_genomes(
-    contigs: Contigs, noise: Noise, bins: Bins, variance: np.ndarray, rows: np.ndarray, second: np.ndarray
+    composition: np.ndarray, noise: np.ndarray, log_depth: np.ndarray, variance: np.ndarray, second: np.ndarray
 ) -> bool:
-    """Whether two parts of some contigs would be split again by `split_bins`."""
-    n_libraries, dim = variance.shape[1], bins.axes.shape[1]
-    depths = contigs.log_depth[rows], variance[rows]
-    if gain_of_two_depths(*depths, second) > needed_gain(len(rows), n_libraries):
+    """Whether two parts of some contigs gain what `split_bins` asks for."""
+    n, n_libraries = log_depth.shape
+    if gain_of_two_depths(log_depth, variance, second) > needed_gain(n, n_libraries):
         return True
-    with threadpool_limits(1, "blas"):
-        composition = contigs.composition[rows] @ bins.axes
-    gain = gain_of_two_genomes(composition, noise.composition[rows], *depths, second)
-    return gain > needed_gain(len(rows), n_libraries, dim)
+    gain = gain_of_two_genomes(composition, noise, log_depth, variance, second)
+    return gain > needed_gain(n, n_libraries, composition.shape[1])
 
 
 def _may_be_one(found: np.ndarray, others: np.ndarray, is_close: np.ndarray) -> np.ndarray:
