@@ -101,6 +101,11 @@ def read_sequence_facts(path: str | Path, names: list[str]) -> tuple[np.ndarray,
     return lengths, bases
 
 
+def gc_content(bases: np.ndarray) -> np.ndarray:
+    """Share of G and C, float64 (n,), from the counts of `read_sequence_facts`; NaN where there is no A, C, G or T."""
+    return np.divide(bases[:, 0], bases[:, 1], out=np.full(len(bases), np.nan), where=bases[:, 1] > 0)
+
+
 def _read_rows(path: str | Path, columns: list[str]) -> list[list[str]]:
     lines = Path(path).read_bytes().decode().rstrip("\n").split("\n")
     if lines[0].split("\t") != columns:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow_lib.bin.assign import Binning, BinningOptions, binnings, split_binning_by_markers
-from workflow_lib.bin.inputs import read_depth, read_pieces, read_sequence_facts, read_status
+from workflow_lib.bin.inputs import gc_content, read_depth, read_pieces, read_sequence_facts, read_status
 from workflow_lib.bin.marker_split import choose_binning
 from workflow_lib.bin.outputs import (
     describe_bins,
@@ -100,7 +100,7 @@ def bin_sample(
     markers = None
     if inputs.marker_genes and inputs.marker_families:
         markers = read_counts(inputs.marker_genes, inputs.marker_families, store.names)
-    gc = np.divide(bases[:, 0], bases[:, 1], out=np.full(len(bases), np.nan), where=bases[:, 1] > 0)
+    gc = gc_content(bases)
     found = binnings(store.vectors, lengths, pieces, options, depth=depth, gc=gc, threshold=threshold, markers=markers)
     binning = _choose_by_markers(found, markers, lengths, options) if markers else found[-1]
     rows = describe_bins(binning, store.names, lengths, bases, depth)

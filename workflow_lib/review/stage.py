@@ -11,7 +11,8 @@ import numpy as np
 from workflow_lib.bin.adapt import adapt
 from workflow_lib.bin.depth_share import depth_share
 from workflow_lib.bin.fuse import Depth, depth_profile, fuse
-from workflow_lib.bin.inputs import read_depth, read_pieces, read_sequence_facts, read_status
+from workflow_lib.bin.gc_bias import without_gc_bias
+from workflow_lib.bin.inputs import gc_content, read_depth, read_pieces, read_sequence_facts, read_status
 from workflow_lib.bin.metric import Pieces, whiten
 from workflow_lib.bin_folders import read_bins
 from workflow_lib.errors import InputError
@@ -62,7 +63,7 @@ def review_sample(
         when the bins are of other contigs, or a file cannot be read.
     """
     store = read_store(inputs.embeddings)
-    lengths, _ = read_sequence_facts(inputs.contigs, store.names)
+    lengths, bases = read_sequence_facts(inputs.contigs, store.names)
     depth = read_depth(inputs.depth, store) if inputs.depth else None
     status = read_status(inputs.status)
     given = read_bins(inputs.bins)
@@ -83,6 +84,8 @@ def review_sample(
     logger.info(
         "%d contigs in %d bins, %d of them can be judged", len(given), len(names), np.count_nonzero(labels >= 0)
     )
+    if depth is not None:
+        depth = without_gc_bias(depth, gc_content(bases), lengths, labels)
     vectors = _space(store.vectors, read_pieces(inputs.pieces), lengths, depth, len(names), options)
     of_contigs, of_bins = judge(vectors, labels, lengths, false_alarm=options.false_alarm)
     of_bins = _with_unjudged(of_bins, len(names))

@@ -3,11 +3,12 @@
 import csv
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from workflow_lib.embed import embed_fasta, load_embedder
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import write_fasta
+from workflow_lib.fasta import read_fasta, write_fasta
 from workflow_lib.review import judge_bins, judge_contigs
 from workflow_lib.review.contigs import upper_tail
 from workflow_lib.review.stage import ReviewInputs, ReviewOptions, judge, review_sample
@@ -165,11 +166,11 @@ def sample(tmp_path_factory):
     return folder, [name for name, _ in records]
 
 
-def review(folder, out, assignments: dict[str, str]):
+def review(folder, out, assignments: dict[str, str], depth=None):
     (out / "given.tsv").write_text("".join(f"{contig}\t{name}\n" for contig, name in assignments.items()))
     inputs = ReviewInputs(
         out / "given.tsv", folder / "contigs.fa.gz", folder / "status.tsv", folder / "embeddings",
-        folder / "embeddings/pieces.npz",
+        folder / "embeddings/pieces.npz", depth,
     )  # fmt: skip
     paths = {name: out / f"{name}.tsv" for name in ("contigs", "bins", "merges")}
     review_sample(inputs, ReviewOptions(), **paths)
@@ -198,6 +199,26 @@ def test_files(sample, tmp_path):
     assert {rows[f"g6_{i}"]["part"] for i in range(30)}.isdisjoint({rows[f"g5_{i}"]["part"] for i in range(30)})
     assert bins["g4"]["misplaced"] == "1" and bins["g4"]["misplaced_bp"] == "5000"
     assert [{row["bin_1"], row["bin_2"]} for row in tables["merges"]] == [{"g2", "other"}]
+
+
+def test_gc_bias_of_the_libraries_is_no_fault_of_the_bins(sample, tmp_path):
+    folder, names = sample
+    rng = np.random.default_rng(2)
+    gc = np.array(
+        [np.mean([letter in b"GC" for letter in record.sequence]) for record in read_fasta(folder / "contigs.fa.gz")]
+    )
+    level = rng.normal(3, 0.3, (10, 3)).repeat(30, axis=0) + 0.05 * rng.standard_normal((300, 3))
+    assignments = {name: name.split("_")[0] for name in names}
+    called = []
+    for slope in (0, 60):
+        mean = np.exp(level + slope * (gc - gc.mean())[:, None] * [1, -1, 1])
+        table = pd.DataFrame({"contig": names, "length": 5000})
+        for library, column in enumerate(mean.T):
+            table[f"l{library}"], table[f"l{library}-var"] = column, column
+        table.to_csv(tmp_path / "depth.tsv", sep="\t", index=False)
+        found = review(folder, tmp_path, assignments, tmp_path / "depth.tsv")
+        called.append(np.mean([row["verdict"] == "fits" for row in found["contigs"]]))
+    assert abs(called[0] - called[1]) < 0.01
 
 
 def test_a_bin_of_filtered_contigs_only(sample, tmp_path):
