@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import LOG_OFFSET, Depth
 from workflow_lib.bin.groups import rows_of_bins
@@ -69,6 +70,7 @@ def _parabola(terms: np.ndarray, log_depth: np.ndarray, weights: np.ndarray, lab
 
         x, y = np.stack([about_bins(column) for column in terms.T], axis=1), about_bins(log_depth)
         root = np.sqrt(counting)
-        coefficients = np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0]
+        with threadpool_limits(1, "blas"):  # the same bytes at any number of threads
+            coefficients = np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0]
         residual = y - (x * coefficients).sum(axis=1)
     return coefficients

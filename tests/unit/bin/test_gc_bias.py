@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import Depth
 from workflow_lib.bin.gc_bias import without_gc_bias
@@ -92,3 +93,15 @@ def test_few_contigs_or_one_gc_content_leave_depth_alone(biased):
     assert np.array_equal(without_gc_bias(depth, gc, lengths, few).mean, depth.mean)
     same = without_gc_bias(depth, np.full(len(gc), 0.5), lengths, labels)
     assert np.array_equal(same.mean, depth.mean)
+
+
+def test_the_same_depth_at_any_number_of_threads():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 500, 100_000)
+    gc = rng.uniform(0.3, 0.7, 500)[labels] + 0.03 * rng.standard_normal(len(labels))
+    mean = np.exp(rng.standard_normal((len(labels), 1)) - 10 * (gc[:, None] - 0.5) ** 2)
+    found = set()
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.add(without_gc_bias(Depth(["a"], mean, mean), gc, np.full(len(gc), 5000), labels).mean.tobytes())
+    assert len(found) == 1
