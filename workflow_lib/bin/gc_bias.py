@@ -36,11 +36,13 @@ def without_gc_bias(depth: Depth, gc: np.ndarray, lengths: np.ndarray, labels: n
     Returns
     -------
     Mean and variance of depth as at the GC of the median binned contig; `depth` itself where fewer than 100 contigs of
-    known depth and GC are in bins.
+    known depth and GC are in bins of more than one.
     """
     mean, variance = depth.mean.copy(), depth.variance.copy()
     for column, library in enumerate(depth.libraries):
         known = (labels >= 0) & np.isfinite(gc) & np.isfinite(mean[:, column]) & (mean[:, column] > 0)
+        sizes = np.bincount(labels[known], minlength=labels.max(initial=-1) + 1)
+        known &= np.append(sizes, 0)[labels] > 1  # the last one serves label -1
         if np.count_nonzero(known) < _MIN_CONTIGS:
             continue
         lowest, highest = np.quantile(gc[known], _RANGE)

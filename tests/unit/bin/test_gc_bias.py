@@ -95,6 +95,16 @@ def test_few_contigs_or_one_gc_content_leave_depth_alone(biased):
     assert np.array_equal(same.mean, depth.mean)
 
 
+def test_bins_of_one_contig_tell_nothing(biased):
+    depth, gc, lengths, labels, _ = biased
+    alone = np.arange(len(labels)) % 2 == 0
+    labels = np.where(alone, 100 + np.arange(len(labels)), labels)
+    found = without_gc_bias(depth, gc, lengths, labels)
+    assert (scatter_in_bins(found.mean[~alone], labels[~alone]) < 0.115).all()
+    only_alone = np.arange(len(labels))
+    assert np.array_equal(without_gc_bias(depth, gc, lengths, only_alone).mean, depth.mean)
+
+
 def test_the_same_depth_at_any_number_of_threads():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 500, 100_000)
