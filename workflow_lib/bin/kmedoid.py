@@ -2,8 +2,8 @@
 
 Memory besides the embeddings (float32 4 n d bytes, copied only if they are not float32 and C-contiguous): at most twice
 the unlabelled rows once a seventh of all is labelled, 50 bytes a point, and about 10 MB a thread. Work: half a product
-n x n x d for the densities, and for each step the unlabelled rows times the rows that it labels. With lists: twice the
-embeddings, and only the pairs that are compared.
+n x n x d for the densities, and for each step the unlabelled rows times the rows that it labels. With lists: the
+embeddings and their coordinates, at most as much again, and only the pairs that are compared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 UNBINNED = -1
 _STRUCK = -100.0  # density of a point that is labelled or was a seed, as in the published evaluation
-_STILL_OPEN = -50.0  # with a positive threshold no density that is not struck comes near this
+STILL_OPEN = -50.0  # with a positive threshold no density that is not struck comes near this
 _SLACK = 0.85  # share of unlabelled rows below which the working copy is made anew
 _TIE_ABSOLUTE, _TIE_RELATIVE = 1e-5, 2e-7  # rounding of a sum of float32 similarities: closer densities are ties
 _SCAN_ROWS = 64  # struck points looked at together when no other seed is left
@@ -149,12 +149,14 @@ class Search:
     else is left, and labelled rows can go. With any other threshold they stay and every step is done on all points.
     """
 
-    def __init__(self, vectors: np.ndarray, similarity: ThresholdedSimilarity, iterations: int) -> None:
+    def __init__(
+        self, vectors: np.ndarray, similarity: ThresholdedSimilarity, iterations: int, *, rows: np.ndarray | None = None
+    ) -> None:
         n = len(vectors)
         self.all_vectors = self.vectors = vectors
         self.similarity, self.iterations = similarity, iterations
         self.positive = bool(similarity.threshold > 0)
-        self.rows = np.arange(n)
+        self.rows = np.arange(n) if rows is None else rows.copy()
         self.density, self.own = self._densities()
         self.labels = np.full(n, UNBINNED, dtype=np.int64)
         self.since = np.zeros(n, dtype=np.int64)  # first label that has lowered the density since it was struck
@@ -165,7 +167,7 @@ class Search:
         """Take one seed and label its members; False when no further step can change anything."""
         self.n_steps += 1
         at = self._densest()
-        if self.positive and self.density[at] < _STILL_OPEN:
+        if self.positive and self.density[at] < STILL_OPEN:
             return self._step_from_struck()
         seed, before = self.rows[at], self.density[at]
         if self._is_alone(at):
@@ -174,7 +176,7 @@ class Search:
             self._label(members, seed, alone=True)
             return True
         self.density[at] = _STRUCK
-        members = self._members(self.vectors[at], at)
+        members = self._members(seed, at)
         self._label(members, seed)
         return bool(len(members)) or before != _STRUCK
 
@@ -182,22 +184,17 @@ class Search:
         return self.similarity.density(self.vectors)
 
     def _densest(self) -> int:
-        return int(np.argmax(self._are_highest()))
-
-    def _are_highest(self) -> np.ndarray:
-        """Which densities are the highest but for rounding: bool, as `density`."""
-        highest = self.density.max()
-        return self.density >= highest - (_TIE_ABSOLUTE + _TIE_RELATIVE * abs(highest))
+        return int(np.argmax(are_highest(self.density)))
 
     def _is_alone(self, at: int) -> bool:
         """Whether no unlabelled point but itself is within the threshold: each one would add at least the threshold."""
         threshold = float(self.similarity.threshold)
         return threshold > 0.01 and self.density[at] - self.own[at] < threshold / 2
 
-    def _members(self, medoid: np.ndarray, at: int | None = None) -> np.ndarray:
-        """Positions in `rows` of the unlabelled points that the last pass finds, ascending; `at`: of the seed."""
+    def _members(self, seed: int, at: int | None = None) -> np.ndarray:
+        """Positions in `rows` of the unlabelled points that the last pass finds; `at`: that of the seed, if known."""
         unlabelled = self.labels[self.rows] == UNBINNED
-        members = np.zeros(0, dtype=np.int64)
+        medoid, members = self.all_vectors[seed], np.zeros(0, dtype=np.int64)
         for step in range(self.iterations):
             if step:
                 medoid = mean_of(self.vectors, members)
@@ -233,7 +230,7 @@ class Search:
     def _step_from_struck(self) -> bool:
         """A step where only struck points are unlabelled."""
         seed = self._struck_seed()
-        members = self._members(self.all_vectors[seed])
+        members = self._members(seed)
         self._label(members, seed)
         return bool(len(members))
 
@@ -254,6 +251,12 @@ class Search:
                 self._scan_from = int(block[np.argmin(lowered)])
                 return self._scan_from
             self._scan_from = int(block[-1]) + 1
+
+
+def are_highest(densities: np.ndarray) -> np.ndarray:
+    """Which densities are the highest but for rounding: bool."""
+    highest = densities.max()
+    return densities >= highest - (_TIE_ABSOLUTE + _TIE_RELATIVE * abs(highest))
 
 
 def mean_of(vectors: np.ndarray, members: np.ndarray) -> np.ndarray:

@@ -35,10 +35,19 @@ class ThresholdedSimilarity:
         self.threshold = np.float32(threshold)
         self.map = map_blocks
         # |computed - exact| <= d u |x| |y| for a sum of d products in any order (Higham 2002, section 3.1).
-        margin = max(dim, 4) * _FLOAT32_UNIT * largest_norm**2
+        self._margin = max(dim, 4) * _FLOAT32_UNIT * largest_norm**2
+        self._low, self._high = self._around(self._margin)
+
+    def bounds(self, *, lost: float = 0.0) -> tuple[np.float32, np.float32, float]:
+        """A product below the first surely misses the threshold, from the second on surely reaches it; the threshold.
+
+        `lost` : by which the inner product of two vectors in float32 may be wrong before it is computed.
+        """
+        return *self._around(self._margin + lost), float(self.threshold)
+
+    def _around(self, margin: float) -> tuple[np.float32, np.float32]:
         with np.errstate(over="ignore"):
-            self._low = np.float32(float(self.threshold) - margin)
-            self._high = np.float32(float(self.threshold) + margin)
+            return np.float32(float(self.threshold) - margin), np.float32(float(self.threshold) + margin)
 
     def on_one_thread(self) -> ThresholdedSimilarity:
         """The same, for use inside a block that is itself one of many on several threads."""
@@ -76,6 +85,11 @@ class ThresholdedSimilarity:
             else:
                 density[j : j + BLOCK_ROWS] += second
         return density, own
+
+    def of_itself(self, vectors: np.ndarray) -> np.ndarray:
+        """Kept similarity of each row to itself, as `density` returns it: float64 (n,)."""
+        squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+        return np.where(squares >= float(self.threshold), squares, 0.0)
 
     def sums_to(self, rows: np.ndarray, members: np.ndarray) -> np.ndarray:
         """Sum of the kept similarities of each row to the members: float64 (n_rows,)."""

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from workflow_lib.bin import neighbours, similarity
+from workflow_lib.bin import kmedoid_lists, neighbours, similarity
 from workflow_lib.bin.kmedoid import kmedoid
 from workflow_lib.bin.neighbours import find_lists
 from workflow_lib.embed.base import unit_rows
@@ -83,6 +83,48 @@ def test_bins_are_nearly_those_of_all_pairs(points, lists):
     assert adjusted_rand_score(found, expected) > 0.98
 
 
+def reference_in_lists(points, threshold, lists, *, max_steps, iterations=3):
+    """Labels of K-medoid among near lists: every density mended at every step, all in float64; slow on purpose."""
+    member = np.empty(len(points), dtype=np.int64)
+    member[lists.order] = np.repeat(np.arange(len(lists.near)), np.diff(lists.starts))
+    points, threshold = points.astype(np.float64), float(np.float32(threshold))
+    kept = points @ points.T
+    kept[(kept < threshold) | ~lists.near[member][:, member]] = 0.0
+    density, labels = kept.sum(axis=1), np.full(len(points), -1)
+    for step in range(max_steps):
+        if density.max() < -50:
+            break
+        seed = int(np.flatnonzero(density >= density.max() - 1e-5 - 2e-7 * abs(density.max()))[0])
+        density[seed] = -100
+        of_seed = near = lists.near[member[seed]]
+        medoid, members = points[seed], np.zeros(0, dtype=np.int64)
+        for number in range(iterations):
+            members = np.flatnonzero((points @ medoid >= threshold) & (labels == -1) & near[member])
+            if not len(members) or (number == 0 and len(members) == 1):  # nobody, or alone in the lists near its own
+                break
+            medoid = points[members].mean(axis=0).astype(np.float32).astype(np.float64)
+            near = of_seed | (lists.means @ medoid >= lists.cut * np.linalg.norm(medoid))
+        labels[members] = step
+        density -= kept[:, members].sum(axis=1)
+        density[members] = -100
+    _, found = np.unique(labels[labels >= 0], return_inverse=True)
+    labels[labels >= 0] = found
+    return labels
+
+
+@pytest.mark.parametrize("rank", [12, 48])
+@pytest.mark.parametrize("threshold", [0.4, 0.6, 0.8])
+@pytest.mark.parametrize("max_steps", [60, 5000])
+def test_labels_are_those_of_the_slow_reference(rank, threshold, max_steps):
+    """Of few axes and of many; the same bins in the same order."""
+    axes = np.linalg.qr(np.random.default_rng(2).standard_normal((48, rank)))[0].T
+    points = unit_rows(communities(2500, 60, dim=rank, seed=rank) @ axes)
+    lists = find_lists(points, threshold, recall=0.97)
+    assert lists.quality.compared < 0.9
+    found = kmedoid(points, threshold, min_bin_size=1, max_steps=max_steps, lists=lists)
+    assert np.array_equal(found, reference_in_lists(points, threshold, lists, max_steps=max_steps))
+
+
 @pytest.mark.parametrize("max_steps", [0, 1, 30])
 def test_lists_stop_at_max_steps(points, lists, max_steps):
     found = kmedoid(points, THRESHOLD, min_bin_size=1, max_steps=max_steps, lists=lists)
@@ -102,7 +144,10 @@ def test_same_lists_and_labels_at_any_number_of_threads(points):
 @pytest.mark.parametrize("rows", [16, 100, 777])
 def test_same_labels_at_any_block_size(points, lists, rows, monkeypatch):
     expected = kmedoid(points, THRESHOLD, min_bin_size=1, lists=lists)
-    for module, name in ((similarity, "BLOCK_ROWS"), (similarity, "_VECTOR_ROWS"), (neighbours, "_COUNT_BLOCK")):
+    for module, name in (
+        (similarity, "BLOCK_ROWS"), (similarity, "_VECTOR_ROWS"), (neighbours, "_COUNT_BLOCK"),
+        (kmedoid_lists, "BLOCK_ROWS"), (kmedoid_lists, "_COLUMNS"),
+    ):  # fmt: skip
         monkeypatch.setattr(module, name, rows)
     again = find_lists(points, THRESHOLD, recall=0.99)
     assert again.quality == lists.quality
