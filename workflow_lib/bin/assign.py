@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from workflow_lib.bin.adapt import adapt
 from workflow_lib.bin.depth_share import depth_share
 from workflow_lib.bin.fuse import Depth, depth_profile, fuse, fuse_pieces
-from workflow_lib.bin.gc_bias import without_gc_bias
+from workflow_lib.bin.gc_bias import gc_folds, without_gc_bias
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
 from workflow_lib.bin.marker_split import split_by_markers
 from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten, whitening
@@ -102,6 +102,7 @@ class Binning:
     learned : what was learned of the space from the sample: "nothing", "whitening", or "adaptation".
     neighbours : what K-medoid found of all neighbours; None where it compared all pairs.
     has_mixture : whether bins were split, merged and refined by likelihood.
+    gc_folds : library -> how much GC content changes its depth (`gc_bias.gc_folds`), where that was taken off.
     """
 
     labels: np.ndarray
@@ -116,6 +117,7 @@ class Binning:
     learned: str
     neighbours: NeighbourQuality | None = None
     has_mixture: bool = False
+    gc_folds: dict[str, float] = field(default_factory=dict)
 
     @property
     def n_bins(self) -> int:
@@ -188,19 +190,26 @@ def binnings(
     if may_adapt and found[0].n_bins >= options.adapt_from:
         logger.info("%d bins: enough genomes to adapt the space to them and bin again", found[0].n_bins)
         del bin_whitened
-        unbiased = _without_gc_bias(depth, gc, lengths, found[0])
+        unbiased, folds = _without_gc_bias(depth, gc, lengths, found[0])
         if first is not options:
             found.clear()  # no binning in full; its vectors go before others are made
-        found.append(_bin_in(*adapt(vectors, pieces), lengths, unbiased, options, None, learned="adaptation"))
-        if found[-1].depth_share and found[-1].n_bins and options.mixture_rounds:
-            unbiased = _without_gc_bias(depth, gc, lengths, found[-1])
-            found.append(_refine_by_likelihood(found[-1], vectors, pieces, lengths, unbiased, options, markers))
+        adapted = _bin_in(*adapt(vectors, pieces), lengths, unbiased, options, None, learned="adaptation")
+        found.append(replace(adapted, gc_folds=folds))
+        if adapted.depth_share and adapted.n_bins and options.mixture_rounds:
+            unbiased, folds = _without_gc_bias(depth, gc, lengths, adapted)
+            settled = _refine_by_likelihood(adapted, vectors, pieces, lengths, unbiased, options, markers)
+            found.append(replace(settled, gc_folds=folds))
     return found
 
 
-def _without_gc_bias(depth: Depth | None, gc: np.ndarray | None, lengths: np.ndarray, binning: Binning) -> Depth | None:
-    """Depth for the next binning; as it is where there is none, or no GC is known."""
-    return depth if depth is None or gc is None else without_gc_bias(depth, gc, lengths, binning.labels)
+def _without_gc_bias(
+    depth: Depth | None, gc: np.ndarray | None, lengths: np.ndarray, binning: Binning
+) -> tuple[Depth | None, dict[str, float]]:
+    """Depth for the next binning, and what GC changed of it; as it is where there is none, or no GC is known."""
+    if depth is None or gc is None:
+        return depth, {}
+    unbiased = without_gc_bias(depth, gc, lengths, binning.labels)
+    return unbiased, gc_folds(depth, unbiased)
 
 
 def _bin_in(

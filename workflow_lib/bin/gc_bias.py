@@ -39,7 +39,7 @@ def without_gc_bias(depth: Depth, gc: np.ndarray, lengths: np.ndarray, labels: n
     known depth and GC are in bins of more than one.
     """
     mean, variance = depth.mean.copy(), depth.variance.copy()
-    for column, library in enumerate(depth.libraries):
+    for column in range(len(depth.libraries)):
         known = (labels >= 0) & np.isfinite(gc) & np.isfinite(mean[:, column]) & (mean[:, column] > 0)
         sizes = np.bincount(labels[known], minlength=labels.max(initial=-1) + 1)
         known &= np.append(sizes, 0)[labels] > 1  # the last one serves label -1
@@ -52,9 +52,30 @@ def without_gc_bias(depth: Depth, gc: np.ndarray, lengths: np.ndarray, labels: n
         bias = terms @ _parabola(terms[known], log, np.minimum(lengths[known], _LONGEST), labels[known])
         mean[:, column] *= np.exp(-bias)
         variance[:, column] *= np.exp(-2 * bias)
-        fold = np.exp(np.ptp(bias[known]))
-        logger.info("library %s: GC content changes depth up to %.2f-fold; it is taken off", library, fold)
-    return replace(depth, mean=mean, variance=variance)
+    unbiased = replace(depth, mean=mean, variance=variance)
+    folds = gc_folds(depth, unbiased).items()
+    logger.info("GC content changes depth: %s", ", ".join(f"{library} {fold:.2f}-fold" for library, fold in folds))
+    return unbiased
+
+
+def gc_folds(depth: Depth, unbiased: Depth) -> dict[str, float]:
+    """How many times the contig of the GC that a library likes best has the depth of the one that it likes least.
+
+    Parameters
+    ----------
+    depth, unbiased : of the same contigs, before and after `without_gc_bias`.
+
+    Returns
+    -------
+    Library -> 1 or more, from the contigs with a depth; 1 where nothing was taken off.
+    """
+    folds = {}
+    for column, library in enumerate(depth.libraries):
+        before, after = depth.mean[:, column], unbiased.mean[:, column]
+        known = np.isfinite(before) & (before > 0)
+        factor = before[known] / after[known]
+        folds[library] = float(factor.max() / factor.min()) if known.any() else 1.0
+    return folds
 
 
 def _parabola(terms: np.ndarray, log_depth: np.ndarray, weights: np.ndarray, labels: np.ndarray) -> np.ndarray:

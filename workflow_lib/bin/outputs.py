@@ -166,7 +166,12 @@ def write_summary(
         "embedder": {key: embedder.get(key) for key in ("embedder", "fingerprint", "dim")},
         "learned": binning.learned,
         "refined_by_likelihood": binning.has_mixture,
-        "depth": {"libraries": binning.libraries, "share": binning.depth_share, "noise": binning.depth_noise},
+        "depth": {
+            "libraries": binning.libraries,
+            "share": binning.depth_share,
+            "noise": binning.depth_noise,
+            "gc_folds": binning.gc_folds,
+        },
         "neighbours": asdict(binning.neighbours) if binning.neighbours else None,
         "counts": counts,
         "n_bins": binning.n_bins,

@@ -53,7 +53,7 @@ def tell_story(summary: dict) -> list[str]:
         story += [
             _bins(summary["counts"]),
             _quality(summary["bins"]),
-            _depth(summary["libraries"], summary["threshold"]["depth_share"]),
+            _depth(summary["libraries"], summary["threshold"]),
             _threshold(summary["threshold"]),
             _novelty(summary["novelty"]),
         ]
@@ -109,14 +109,21 @@ def count_good(bins: dict, level: tuple[float, float], *, prefix: str = "") -> i
     return sum(None not in pair and pair[0] > level[0] and pair[1] < level[1] for pair in values)
 
 
-def _depth(libraries: list[dict], depth_share: float | None) -> str:
+def _depth(libraries: list[dict], threshold: dict) -> str:
     if not libraries:
         return "No library gives depth: contigs were binned by composition alone."
     shown = [f"{library['name']} ({_KINDS.get(library['kind'], library['kind'])})" for library in libraries[:4]]
     rest = f" and {len(libraries) - 4} more" if len(libraries) > 4 else ""
     parts = ""
-    if depth_share:
-        parts = f" It makes up {share(depth_share, 1)} of the similarity of two contigs, composition the rest."
+    if threshold["depth_share"]:
+        parts = (
+            f" It makes up {share(threshold['depth_share'], 1)} of the similarity of two contigs, composition the rest."
+        )
+    if folds := threshold["gc_folds"]:
+        library = max(folds, key=folds.get)
+        parts += (
+            f" GC content changes it up to {folds[library]:.1f}-fold ({library}); that was taken off before binning."
+        )
     return f"Depth comes from {count(len(libraries), 'library')}: {', '.join(shown)}{rest}.{parts}"
 
 

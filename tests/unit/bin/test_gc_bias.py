@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import Depth
-from workflow_lib.bin.gc_bias import without_gc_bias
+from workflow_lib.bin.gc_bias import gc_folds, without_gc_bias
 
 N_BINS, PER_BIN = 12, 40
 BEST_GC = (0.42, 0.55)  # of two libraries
@@ -37,7 +37,9 @@ def test_depth_within_bins_scatters_by_its_noise_alone(biased, caplog):
         found = without_gc_bias(depth, gc, lengths, labels)
     assert (scatter_in_bins(depth.mean, labels) > 0.15).all()
     assert (scatter_in_bins(found.mean, labels) < 0.115).all()
-    assert "library a: GC content changes depth" in caplog.text
+    folds = gc_folds(depth, found)
+    assert 2 < folds["a"] < folds["b"] < 8  # b's best GC is farther from that of most genomes
+    assert f"GC content changes depth: a {folds['a']:.2f}-fold, b" in caplog.text
     np.testing.assert_allclose(found.variance / found.mean**2, depth.variance / depth.mean**2)
 
 
@@ -73,6 +75,7 @@ def test_what_is_not_known_stays_so(biased):
     assert np.isnan(found.mean[3, 0])
     assert found.mean[4, 0] == 0
     assert (found.mean[:, 1] == 0).all()
+    assert gc_folds(Depth(depth.libraries, mean, depth.variance), found)["b"] == 1
     assert np.isfinite(found.mean[7, 0])
 
 
@@ -93,6 +96,7 @@ def test_few_contigs_or_one_gc_content_leave_depth_alone(biased):
     assert np.array_equal(without_gc_bias(depth, gc, lengths, few).mean, depth.mean)
     same = without_gc_bias(depth, np.full(len(gc), 0.5), lengths, labels)
     assert np.array_equal(same.mean, depth.mean)
+    assert gc_folds(depth, same) == {"a": 1.0, "b": 1.0}
 
 
 def test_bins_of_one_contig_tell_nothing(biased):
