@@ -194,7 +194,7 @@ def test_fasta_of_other_contigs(binned, tmp_path):
 def test_composition_alone(tmp_path):
     sample = Sample(tmp_path / "s", community(), depth=False)
     summary = sample.bin()
-    assert summary["depth"] == {"libraries": [], "share": 0, "noise": []}
+    assert summary["depth"] == {"libraries": [], "share": 0, "noise": [], "gc_folds": {}}
     assert summary["n_bins"] >= 3
     assert not any(column.startswith("depth_") for column in table(sample.outputs.bins)[0])
 

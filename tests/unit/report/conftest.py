@@ -137,7 +137,10 @@ class SampleMaker:
                 "note": None,
                 "distribution": {"edges": edges.tolist(), "same": same, "different": different},
             },
-            "depth": {"share": 0.3 if libraries else 0.0, "gc_folds": {name: 1.2 + i for i, name in enumerate(libraries)}},
+            "depth": {
+                "share": 0.3 if libraries else 0.0,
+                "gc_folds": {name: 1.2 + i for i, name in enumerate(libraries)},
+            },
         }
         if not n_bins:
             content["reason"] = "no group of contigs reaches 10 contigs or 200,000 bp"

@@ -161,6 +161,7 @@ def test_story_of_a_whole_run(maker):
     assert "4 bins hold" in story
     assert "Depth comes from 2 libraries: lib1 (paired reads), lib2 (single reads)." in story
     assert "It makes up 30% of the similarity" in story
+    assert "GC content changes it up to 2.2-fold (lib2); that was taken off before binning." in story
     assert "similarity of 0.712 or more, found without labels" in story
     assert f"{summary['novelty']['counts']['bins']['novel']} bin" in story
     assert "false discovery rate of 10%" in story
