@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import LOG_OFFSET, Depth
-from workflow_lib.bin.groups import rows_of_bins
+from workflow_lib.bin.groups import rows_of_bins, weighted_sums
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +19,8 @@ _RANGE = (0.01, 0.99)  # quantiles of the GC of binned contigs; beyond them the 
 _PASSES = 5
 _FAR = 2.0  # standard deviations at which a contig counts a quarter
 _MIN_CONTIGS = 100
+_MOST = math.log(100)  # of the bias between two contigs: a fit finds more where the GC of bins differs too little
+_ROUNDING = 1e-12  # of GC content about the mean of a bin
 
 
 def without_gc_bias(depth: Depth, gc: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> Depth:
@@ -36,7 +39,11 @@ def without_gc_bias(depth: Depth, gc: np.ndarray, lengths: np.ndarray, labels: n
     Returns
     -------
     Mean and variance of depth as at the GC of the median binned contig; `depth` itself where fewer than 100 contigs of
-    known depth and GC are in bins of more than one.
+    known depth and GC are in bins of more than one, or where the fit says that GC changes depth 100-fold or more.
+
+    Notes
+    -----
+    That depth follows GC, in each library otherwise: Benjamini and Speed 2012.
     """
     mean, variance = depth.mean.copy(), depth.variance.copy()
     for column in range(len(depth.libraries)):
@@ -45,11 +52,13 @@ def without_gc_bias(depth: Depth, gc: np.ndarray, lengths: np.ndarray, labels: n
         known &= np.append(sizes, 0)[labels] > 1  # the last one serves label -1
         if np.count_nonzero(known) < _MIN_CONTIGS:
             continue
-        lowest, highest = np.quantile(gc[known], _RANGE)
-        offset = np.nan_to_num(gc, nan=np.median(gc[known])).clip(lowest, highest) - np.median(gc[known])
+        middle, (lowest, highest) = np.median(gc[known]), np.quantile(gc[known], _RANGE)
+        offset = np.nan_to_num(gc, nan=middle).clip(lowest, highest) - middle
         terms = np.stack([offset, offset**2], axis=1)
         log = np.log(mean[known, column] + LOG_OFFSET)
         bias = terms @ _parabola(terms[known], log, np.minimum(lengths[known], _LONGEST), labels[known])
+        if np.ptp(bias) > _MOST:
+            continue
         mean[:, column] *= np.exp(-bias)
         variance[:, column] *= np.exp(-2 * bias)
     unbiased = replace(depth, mean=mean, variance=variance)
@@ -83,15 +92,13 @@ def _parabola(terms: np.ndarray, log_depth: np.ndarray, weights: np.ndarray, lab
     _, of = np.unique(labels, return_inverse=True)
     medians = np.array([np.median(log_depth[rows]) for rows in rows_of_bins(of)])
     residual = log_depth - medians[of]
+    values = np.column_stack([terms, log_depth])
     for _ in range(_PASSES):
         scale = _FAR * max(np.median(np.abs(residual)) / 0.6745, 1e-6)
         counting = weights / (1 + (residual / scale) ** 2) ** 2
-        total = np.bincount(of, counting)
-
-        def about_bins(values: np.ndarray, counting: np.ndarray = counting, total: np.ndarray = total) -> np.ndarray:
-            return values - (np.bincount(of, counting * values) / total)[of]
-
-        x, y = np.stack([about_bins(column) for column in terms.T], axis=1), about_bins(log_depth)
+        sums, total = weighted_sums(values, of, counting)
+        about_bins = values - (sums / total[:, None])[of]
+        x, y = np.where(np.abs(about_bins) < _ROUNDING, 0, about_bins)[:, :-1], about_bins[:, -1]
         root = np.sqrt(counting)
         with threadpool_limits(1, "blas"):  # the same bytes at any number of threads
             coefficients = np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0]
