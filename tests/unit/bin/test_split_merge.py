@@ -1,0 +1,68 @@
+"""Which bins are split and which are merged, one step at a time."""
+
+import numpy as np
+import pytest
+
+from workflow_lib.bin.mixture import Bins, Contigs, Noise
+from workflow_lib.bin.split_merge import merge_bins, split_bins
+
+DIM = 24
+NOISE = 0.25  # of log depth
+
+
+def step(sizes, *, apart=0.0, depth_apart=0.0):
+    """What `split_bins` and `merge_bins` take, before the labels; and which contigs are of the second genome.
+
+    Distances are in standard deviations of the noise; the library and the axes of composition are one and 24.
+    """
+    rng = np.random.default_rng(1)
+    second = np.repeat([False, True], sizes)
+    composition = rng.standard_normal((len(second), DIM))
+    composition[second, 0] += apart
+    log_depth = 2 + NOISE * rng.standard_normal((len(second), 1))
+    log_depth[second] += NOISE * depth_apart
+    variance = np.full((len(second), 1), NOISE**2)
+    contigs = Contigs(composition, np.ones(len(second), dtype=bool), log_depth, np.full(len(second), 5000.0))
+    zeros = np.zeros((1, DIM))
+    bins = Bins(np.eye(DIM), zeros, np.zeros(1), zeros[0], zeros[0], np.zeros((1, 1)), np.zeros((1, 1)))
+    return (contigs, Noise(np.ones(len(second)), variance), bins, variance), second.astype(np.int64)
+
+
+def n_split(sizes, **apart):
+    given, second = step(sizes, **apart)
+    return split_bins(*given, np.zeros_like(second))[1]
+
+
+def n_merged(sizes, **apart):
+    given, second = step(sizes, **apart)
+    return merge_bins(*given, second, np.zeros((len(second), 0), dtype=np.uint8), without_gap=False)[1]
+
+
+@pytest.mark.parametrize(("depth_apart", "found"), [(2.0, 0), (3.2, 1)])
+def test_depths_that_are_near_do_not_split_however_many_contigs_tell_them_apart(depth_apart, found):
+    """2000 contigs gain 120 in log-likelihood from two depths that are 2 standard deviations apart, 11 would do."""
+    assert n_split((1000, 1000), depth_apart=depth_apart) == found
+
+
+@pytest.mark.parametrize("apart", [{"depth_apart": 20.0}, {"apart": 40.0}])
+@pytest.mark.parametrize(("sizes", "found"), [((30, 4), 0), ((30, 5), 1), ((100, 10), 0), ((100, 12), 1)])
+def test_the_smaller_part_has_five_contigs_and_a_tenth(apart, sizes, found):
+    assert n_split(sizes, **apart) == found
+
+
+@pytest.mark.parametrize(
+    ("apart", "found"), [({}, 1), ({"depth_apart": 2.5}, 0), ({"apart": 2.5, "depth_apart": 5}, 0)]
+)
+def test_bins_of_one_composition_are_merged_where_their_depth_is_one(apart, found):
+    assert n_merged((60, 60), **apart) == found
+
+
+@pytest.mark.parametrize("n", [0, 1, 9])
+def test_bins_of_few_contigs_or_none_stay(n):
+    given, second = step((n, 0))
+    labels, found = split_bins(*given, second)
+    assert found == 0
+    assert np.array_equal(labels, second)
+    unbinned, found = split_bins(*given, np.full(n, -1))
+    assert found == 0
+    assert (unbinned == -1).all()
