@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 
 import numpy as np
 
@@ -48,12 +47,6 @@ class ThresholdedSimilarity:
     def _around(self, margin: float) -> tuple[np.float32, np.float32]:
         with np.errstate(over="ignore"):
             return np.float32(float(self.threshold) - margin), np.float32(float(self.threshold) + margin)
-
-    def on_one_thread(self) -> ThresholdedSimilarity:
-        """The same, for use inside a block that is itself one of many on several threads."""
-        inline = copy(self)
-        inline.map = map
-        return inline
 
     def density(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum of the kept similarities of every point to all points, and its own share in it.
@@ -130,16 +123,6 @@ class ThresholdedSimilarity:
     def pairs_within(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Whether each pair of a row and one of `others` is within the threshold: bool (n_rows, n_others)."""
         return self._mask(rows, others)[1]
-
-    def cross_sums(self, rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of the kept similarities of each row to the others, and of each of the others to the rows: float64."""
-        of_rows, of_others = np.zeros(len(rows)), np.zeros(len(others))
-        for i in range(0, len(rows), BLOCK_ROWS):
-            for j in range(0, len(others), _VECTOR_ROWS):
-                kept = self._kept(rows[i : i + BLOCK_ROWS], others[j : j + _VECTOR_ROWS])
-                of_rows[i : i + BLOCK_ROWS] += kept.sum(axis=1, dtype=np.float64)
-                of_others[j : j + _VECTOR_ROWS] += kept.sum(axis=0, dtype=np.float64)
-        return of_rows, of_others
 
     def near(self, rows: np.ndarray, medoid: np.ndarray) -> np.ndarray:
         """Whether the similarity of each row to one vector reaches the threshold: bool (n_rows,)."""
