@@ -1,4 +1,4 @@
-"""Bins that are two genomes by their depth are split; bins that are one genome by composition and depth are merged."""
+"""By composition and depth, bins that are two genomes are split, and bins that are one genome are merged."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def refine_by_likelihood(
     markers: MarkerCounts | None = None,
     near_only: bool = False,
 ) -> np.ndarray:
-    """Turn bins into a mixture of genomes, and split and merge them by what depth says.
+    """Turn bins into a mixture of genomes, and split and merge them by composition and depth.
 
     Parameters
     ----------
@@ -129,8 +129,13 @@ def split_bins(
 
     Two depths are fitted to a bin, each with the noise of depth. They are taken if they gain more log-likelihood than
     `needed_gain`, lie 2.5 standard deviations of the noise apart, and the smaller part has 5 contigs and a tenth of the
-    bin. If not, two compositions and depths together are taken on the same terms but for that distance. `variance`
-    (n, L) is that of log depth within a genome.
+    bin. If not, two compositions and depths together are taken on the same terms but for that distance.
+
+    Parameters
+    ----------
+    contigs, noise, bins : as `mixture.settle` has them; of the bins only the axes count.
+    variance : float64 (n, L) of log depth within a genome.
+    labels : int64 (n,) bins 0, 1, ..., -1 unbinned.
 
     Returns
     -------

@@ -24,9 +24,9 @@ def needed_gain(n: int, n_libraries: int, dim: int = 0) -> float:
     ----------
     n : contigs.
     n_libraries : whose depths the second genome adds, besides its share.
-    dim : axes of composition on which it adds a centre, each counted `TEMPER` times as often as its likelihood is, and
-        sqrt(n_libraries) times more: the more libraries, the more it says that depths are the same. With any, the gain
-        is to be 1 for every contig, too: large genomes have parts of other composition.
+    dim : axes of composition on which it adds a centre too. Each counts `TEMPER` times, as its likelihood does, and
+        sqrt(n_libraries) times: the more libraries, the more it says that depths are the same. Where there are any, the
+        gain has to be 1 for every contig as well: large genomes have parts of other composition.
 
     Notes
     -----
@@ -41,7 +41,8 @@ def gain_of_two_depths(log_depth: np.ndarray, variance: np.ndarray, second: np.n
 
     Parameters
     ----------
-    log_depth, variance : float64 (n, L) of the contigs, and of the noise.
+    log_depth : float64 (n, L) natural logarithm of the depth of the contigs.
+    variance : float64 (n, L) of its noise.
     second : bool (n,) which contigs are the second part.
     """
     return _gain(*_no_composition(len(second)), log_depth, variance, second.astype(np.float64), 1)[0]
@@ -59,12 +60,12 @@ def fit_two_depths(log_depth: np.ndarray, variance: np.ndarray) -> tuple[float, 
 
     Parameters
     ----------
-    log_depth, variance : float64 (n, L) of the contigs, and of the noise.
+    log_depth, variance : as in `gain_of_two_depths`.
 
     Returns
     -------
-    gain of log-likelihood over one depth, distance of the two in standard deviations of the noise, and which contigs
-    are of the second, bool (n,).
+    gain of log-likelihood over one depth, -inf where no start leaves two parts; distance of the two in standard
+    deviations of the noise; and which contigs are of the second, bool (n,).
     """
     position = _along_principal_axis((log_depth - np.median(log_depth, axis=0)) / np.sqrt(variance))
     return _fit(*_no_composition(len(log_depth)), log_depth, variance, position)
@@ -79,11 +80,12 @@ def fit_two_genomes(
     ----------
     composition : float64 (n, d) on axes on which its variance within a genome is the same in all directions.
     noise : float64 (n,) that variance, of a contig.
-    log_depth, variance : as in `fit_two_depths`.
+    log_depth, variance : as in `gain_of_two_depths`.
 
     Returns
     -------
-    gain of log-likelihood over one genome, and which contigs are of the second, bool (n,).
+    gain of log-likelihood over one genome, -inf where no start leaves two parts; and which contigs are of the second,
+    bool (n,).
     """
     position = _along_principal_axis((composition - np.median(composition, axis=0)) / np.sqrt(noise)[:, None])
     gain, _, second = _fit(composition, noise, log_depth, variance, position)
@@ -175,9 +177,10 @@ def _log_density(composition, noise, centre, uncertainty, log_depth, variance, d
 
 @numba.njit(cache=True, nogil=True)
 def _gain(composition, noise, log_depth, variance, share, steps):
-    """Gain of log-likelihood of two genomes over one, distance of their depths, and the contigs of the first (n,).
+    """Gain of log-likelihood of two genomes over one, distance of their depths, and the contigs of one part (n,).
 
-    Expectation and maximisation from the shares (n,) of the first; with one step the shares are kept.
+    Expectation and maximisation from the shares (n,) of the contigs in that part; with one step the shares are kept.
+    The gain is -inf where a part is left with less than one contig.
     """
     n, n_libraries = log_depth.shape
     everything = np.ones(n)
