@@ -18,6 +18,7 @@ _METHODS = {
 HIGH_QUALITY = (0.9, 0.05)  # completeness above, contamination below: the field's high-quality bin
 MEDIUM_QUALITY = (0.5, 0.1)
 _RECALL_TOLERANCE = 0.01  # as the binning warns
+_LEAST_FOLD = 1.05  # of depth by GC content, below which it would be told as 1.0
 
 
 def count(n: int, noun: str) -> str:
@@ -119,11 +120,9 @@ def _depth(libraries: list[dict], threshold: dict) -> str:
         parts = (
             f" It makes up {share(threshold['depth_share'], 1)} of the similarity of two contigs, composition the rest."
         )
-    if folds := threshold["gc_folds"]:
-        library = max(folds, key=folds.get)
-        parts += (
-            f" GC content changes it up to {folds[library]:.1f}-fold ({library}); that was taken off before binning."
-        )
+    library, fold = max(threshold["gc_folds"].items(), key=lambda item: item[1], default=("", 1.0))
+    if fold >= _LEAST_FOLD:
+        parts += f" GC content changes it up to {fold:.1f}-fold ({library}); that was taken off before binning."
     return f"Depth comes from {count(len(libraries), 'library')}: {', '.join(shown)}{rest}.{parts}"
 
 

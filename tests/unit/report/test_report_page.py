@@ -166,6 +166,8 @@ def test_story_of_a_whole_run(maker):
     assert f"{summary['novelty']['counts']['bins']['novel']} bin" in story
     assert "false discovery rate of 10%" in story
     assert warnings == ""
+    summary["threshold"]["gc_folds"] = {"lib1": 1, "lib2": 1.04}
+    assert "GC content" not in " ".join(tell_story(summary))
 
 
 def test_what_is_off_is_said(maker):
