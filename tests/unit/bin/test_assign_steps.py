@@ -74,6 +74,9 @@ def test_gc_bias_is_taken_off_depth_where_gc_is_given(sample):
     freed = assign_bins(vectors, lengths, pieces, OPTIONS, depth=biased, gc=gc)
     assert adjusted_rand_score(truth, freed.labels) > 0.98
     assert adjusted_rand_score(truth, as_it_is.labels) < adjusted_rand_score(truth, freed.labels) - 0.05
+    assert as_it_is.gc_folds == {}
+    assert list(freed.gc_folds) == depth.libraries
+    assert min(freed.gc_folds.values()) > 1.5
     assert max(freed.depth_noise) < 0.8 * max(as_it_is.depth_noise)
     no_bias = assign_bins(vectors, lengths, pieces, OPTIONS, depth=depth, gc=np.full(len(truth), 0.5))
     assert np.array_equal(no_bias.labels, bin_sample(sample).labels)

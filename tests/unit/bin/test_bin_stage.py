@@ -1,13 +1,14 @@
 """The bin stage from files to files, and how bins are kept, named and described."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from workflow_lib.bin.assign import BinningOptions, assign_bins
 from workflow_lib.bin.fasta_files import write_bin_fasta
-from workflow_lib.bin.inputs import read_depth, read_status
+from workflow_lib.bin.inputs import gc_content, read_depth, read_status
 from workflow_lib.bin.metric import Pieces
 from workflow_lib.bin.outputs import n50
 from workflow_lib.bin.stage import BinInputs, BinOutputs, ThresholdOptions, bin_sample, find_threshold
@@ -197,6 +198,18 @@ def test_composition_alone(tmp_path):
     assert summary["depth"] == {"libraries": [], "share": 0, "noise": [], "gc_folds": {}}
     assert summary["n_bins"] >= 3
     assert not any(column.startswith("depth_") for column in table(sample.outputs.bins)[0])
+
+
+def test_gc_folds_of_depth_are_told_where_the_space_is_adapted(binned, tmp_path):
+    assert binned[1]["depth"]["gc_folds"] == {}
+    adapted = Sample(tmp_path / "s", community()).bin(replace(OPTIONS, adapt_from=2, mixture_rounds=0))
+    assert adapted["learned"] == "adaptation"
+    assert adapted["depth"]["gc_folds"] == {"a": 1, "b": 1}  # too few contigs to find a bias
+
+
+def test_gc_content_is_unknown_without_bases():
+    np.testing.assert_array_equal(gc_content(np.array([[3, 4], [0, 7], [0, 0]])), [0.75, 0, np.nan])
+    assert gc_content(np.zeros((0, 2), dtype=np.int64)).shape == (0,)
 
 
 def test_same_bytes_again(binned, tmp_path):

@@ -42,6 +42,9 @@ def test_float64_decides_near_the_threshold(points):
             product = np.full((1, 1), squares[i] + error, dtype=np.float32)
             add_kept(product, bounds(1.0), (point, point), points, (one, one), (kept[i : i + 1], np.zeros(1)))
         assert np.array_equal(kept > 0, squares >= 1)
+    zero, one = np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64)
+    near = [find_near(points[[i]], points[i], zero, one, bounds(1.0), points[[i]], zero, points[i]) for i in rows]
+    assert np.array_equal([len(found) == 1 for found in near], squares >= 1)
 
 
 @pytest.mark.parametrize("threshold", [-0.2, 0.3, 0.8, 1.0])

@@ -1,5 +1,7 @@
 """Which bins are split and which are merged, one step at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,14 @@ def test_the_smaller_part_has_five_contigs_and_a_tenth(apart, sizes, found):
 )
 def test_bins_of_one_composition_are_merged_where_their_depth_is_one(apart, found):
     assert n_merged((60, 60), **apart) == found
+
+
+def test_composition_counts_on_the_axes_of_the_bins():
+    (contigs, noise, bins, variance), second = step((30, 30), apart=40.0)
+    one_bin = np.zeros_like(second)
+    assert split_bins(contigs, noise, bins, variance, one_bin)[1] == 1
+    blind = replace(bins, axes=np.diag(np.arange(DIM) > 0).astype(np.float64))
+    assert split_bins(contigs, noise, blind, variance, one_bin)[1] == 0
 
 
 @pytest.mark.parametrize("n", [0, 1, 9])
