@@ -19,7 +19,7 @@ _RANGE = (0.01, 0.99)  # quantiles of the GC of binned contigs; beyond them the 
 _PASSES = 5
 _FAR = 2.0  # standard deviations at which a contig counts a quarter
 _MIN_CONTIGS = 100
-_MOST = math.log(100)  # of the bias between two contigs: a fit finds more where the GC of bins differs too little
+_MOST = math.log(1000)  # of the bias between two contigs: a fit finds more where the GC of bins differs too little
 _ROUNDING = 1e-12  # of GC content about the mean of a bin
 
 
@@ -39,7 +39,7 @@ def without_gc_bias(depth: Depth, gc: np.ndarray, lengths: np.ndarray, labels: n
     Returns
     -------
     Mean and variance of depth as at the GC of the median binned contig; `depth` itself where fewer than 100 contigs of
-    known depth and GC are in bins of more than one, or where the fit says that GC changes depth 100-fold or more.
+    known depth and GC are in bins of more than one, or where the fit says that GC changes depth more than 1,000-fold.
 
     Notes
     -----
