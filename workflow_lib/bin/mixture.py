@@ -259,11 +259,8 @@ def assign(
     """
     n_bins, dim = bins.centres.shape
     norm, numbers = (bins.centres**2).sum(axis=1), np.arange(n_bins)
-    constant = (
-        math.lgamma((COMPOSITION_FREEDOM + dim) / 2)
-        - math.lgamma(COMPOSITION_FREEDOM / 2)
-        - dim / 2 * math.log(COMPOSITION_FREEDOM / 2)
-    )
+    freedom = COMPOSITION_FREEDOM
+    constant = math.lgamma((freedom + dim) / 2) - math.lgamma(freedom / 2) - dim / 2 * math.log(freedom / 2)
     unbinned = np.count_nonzero(labels == UNBINNED) / max(len(labels), 1)
     unknown_share = min(max(unbinned, _UNKNOWN_RANGE[0]), _UNKNOWN_RANGE[1])
     unknown_weight = math.log(unknown_share / (1 - unknown_share) * n_bins)
