@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import fdtrc
 from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import LOG_OFFSET, Depth
@@ -20,6 +21,7 @@ _PASSES = 5
 _FAR = 2.0  # standard deviations at which a contig counts a quarter
 _MIN_CONTIGS = 100
 _MOST = math.log(1000)  # of the bias between two contigs: a fit finds more where the GC of bins differs too little
+_CHANCE = 0.001  # that GC seems to change depth as much where it does not; from it on nothing is taken off
 _ROUNDING = 1e-12  # of GC content about the mean of a bin
 
 
@@ -39,7 +41,8 @@ def without_gc_bias(depth: Depth, gc: np.ndarray, lengths: np.ndarray, labels: n
     Returns
     -------
     Mean and variance of depth as at the GC of the median binned contig; `depth` itself where fewer than 100 contigs of
-    known depth and GC are in bins of more than one, or where the fit says that GC changes depth more than 1,000-fold.
+    known depth and GC are in bins of more than one, where chance may be all of it (p of 0.001 or more), or
+    where it says that GC changes depth more than 1,000-fold.
 
     Notes
     -----
@@ -88,14 +91,15 @@ def gc_folds(depth: Depth, unbiased: Depth) -> dict[str, float]:
 
 
 def _parabola(terms: np.ndarray, log_depth: np.ndarray, weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Coefficients (2,) of terms (n, 2) in log depth (n,), each bin with a level of its own."""
+    """Coefficients (2,) of terms (n, 2) in log depth (n,), each bin with a level of its own; 0 if by chance."""
     _, of = np.unique(labels, return_inverse=True)
     medians = np.array([np.median(log_depth[rows]) for rows in rows_of_bins(of)])
     residual = log_depth - medians[of]
     values = np.column_stack([terms, log_depth])
     for _ in range(_PASSES):
         scale = _FAR * max(np.median(np.abs(residual)) / 0.6745, 1e-6)
-        counting = weights / (1 + (residual / scale) ** 2) ** 2
+        far = (residual / scale) ** 2
+        counting = weights / (1 + far) ** 2
         sums, total = weighted_sums(values, of, counting)
         about_bins = values - (sums / total[:, None])[of]
         x, y = np.where(np.abs(about_bins) < _ROUNDING, 0, about_bins)[:, :-1], about_bins[:, -1]
@@ -103,4 +107,26 @@ def _parabola(terms: np.ndarray, log_depth: np.ndarray, weights: np.ndarray, lab
         with threadpool_limits(1, "blas"):  # the same bytes at any number of threads
             coefficients = np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0]
         residual = y - (x * coefficients).sum(axis=1)
-    return coefficients
+    slopes = weights * (1 - 3 * far) / (1 + far) ** 3  # of the counting residuals, where these change
+    return (
+        coefficients
+        if _is_beyond_chance(coefficients, x, counting * residual, slopes, len(total))
+        else 0 * coefficients
+    )
+
+
+def _is_beyond_chance(
+    coefficients: np.ndarray, x: np.ndarray, residual: np.ndarray, slopes: np.ndarray, n_bins: int
+) -> bool:
+    """Wald's test that not all coefficients (d,) of the terms x (n, d) are 0, whatever the variance of each contig.
+
+    The covariance of the coefficients is that of Huber 1967, for the levels of the bins corrected; residuals (n,) are
+    those that count, slopes (n,) their derivatives.
+    """
+    n, dim = x.shape
+    free = n - n_bins - dim
+    with threadpool_limits(1, "blas"):
+        inner = (x * slopes[:, None]).T @ x
+        scatter = (x * residual[:, None] ** 2).T @ x * n / max(free, 1)
+    wald = coefficients @ inner @ np.linalg.pinv(scatter) @ inner @ coefficients
+    return bool(free > 0 and fdtrc(dim, free, wald / dim) < _CHANCE)

@@ -128,6 +128,19 @@ def test_one_very_long_contig_does_not_decide(biased):
     assert np.abs(np.log(again.mean[1:] / found.mean[1:])).max() < 0.15
 
 
+@pytest.mark.parametrize(("n_bins", "size", "spread"), [(6, 20, 0.01), (10, 30, 0.02), (100, 40, 0.015)])
+def test_where_there_is_no_bias_none_is_taken_off(n_bins, size, spread):
+    rng, changed = np.random.default_rng(5), 0
+    for _ in range(100):
+        labels = np.repeat(np.arange(n_bins), size)
+        gc = rng.uniform(0.3, 0.65, n_bins)[labels] + spread * rng.standard_normal(len(labels))
+        mean = np.exp(rng.normal(3, 1, n_bins)[labels] + 0.25 * rng.standard_normal(len(labels)))[:, None]
+        lengths = rng.lognormal(np.log(6000), 0.8, len(labels)).astype(np.int64).clip(1500)
+        found = without_gc_bias(Depth(["a"], mean, mean), gc, lengths, labels)
+        changed += gc_folds(Depth(["a"], mean, mean), found)["a"] > 1
+    assert changed <= 3
+
+
 def test_bins_of_one_contig_tell_nothing(biased):
     depth, gc, lengths, labels, _ = biased
     alone = np.arange(len(labels)) % 2 == 0
