@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.adapt import adapt
 from workflow_lib.bin.depth_share import depth_share
-from workflow_lib.bin.fuse import Depth, depth_profile, fuse, fuse_pieces
+from workflow_lib.bin.fuse import Depth, depth_profile, fuse, fuse_pieces, no_libraries
 from workflow_lib.bin.gc_bias import gc_folds, without_gc_bias
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
 from workflow_lib.bin.marker_split import split_by_markers
@@ -54,7 +54,7 @@ class BinningOptions:
     neighbours_recall : share of a contig's neighbours within the threshold that it is to find then.
     device : "cpu", "cuda" or "cuda:N": of K-medoid.
     mixture_rounds : rounds of splitting and merging bins by likelihood (`refine_by_likelihood`), where the space was
-        adapted and there is depth; 0: none.
+        adapted; 0: none.
     seed : of everything random.
     """
 
@@ -195,8 +195,8 @@ def binnings(
             found.clear()  # no binning in full; its vectors go before others are made
         adapted = _bin_in(*adapt(vectors, pieces), lengths, unbiased, options, None, learned="adaptation")
         found.append(replace(adapted, gc_folds=folds))
-        if adapted.depth_share and adapted.n_bins and options.mixture_rounds:
-            unbiased, folds = _without_gc_bias(depth, gc, lengths, adapted)
+        if adapted.n_bins and options.mixture_rounds:
+            unbiased, folds = _without_gc_bias(depth if adapted.depth_share else None, gc, lengths, adapted)
             settled = _refine_by_likelihood(adapted, vectors, pieces, lengths, unbiased, options, markers)
             found.append(replace(settled, gc_folds=folds))
     return found
@@ -305,17 +305,17 @@ def _refine_by_likelihood(
     vectors: np.ndarray,
     pieces: Pieces,
     lengths: np.ndarray,
-    depth: Depth,
+    depth: Depth | None,
     options: BinningOptions,
     markers: MarkerCounts | None,
 ) -> Binning:
     """The binning after `refine_by_likelihood`; `vectors` and `pieces` are the embeddings as they are."""
     with threadpool_limits(1, "blas"):
         whitened = vectors @ whitening(pieces.vectors)
-    profile = depth_profile(depth, unit_rows(whitened), lengths)
+    profile = depth_profile(depth, unit_rows(whitened), lengths) if depth is not None else None
     find = partial(
-        refine_by_likelihood, whitened, profile, lengths, rounds=options.mixture_rounds, markers=markers,
-        near_only=options.is_large(len(vectors)),
+        refine_by_likelihood, whitened, profile or no_libraries(len(lengths)), lengths, rounds=options.mixture_rounds,
+        markers=markers, near_only=options.is_large(len(vectors)),
     )  # fmt: skip
     found = find(binning.labels)
     if markers is not None:

@@ -70,6 +70,11 @@ class DepthProfile:
         return float(np.clip(_BANDWIDTH_NOISE * np.median(self.noise), *_BANDWIDTH_RANGE))
 
 
+def no_libraries(n: int) -> DepthProfile:
+    """The profile of n contigs of which no depth is known."""
+    return DepthProfile([], np.zeros((n, 0)), np.zeros((n, 0)), np.zeros(0))
+
+
 def depth_profile(depth: Depth, vectors: np.ndarray, lengths: np.ndarray) -> DepthProfile | None:
     """Take logarithms, fill what is not available, drop libraries that tell nothing, and estimate the noise.
 

@@ -33,6 +33,8 @@ MIN_CONTIGS = 3  # of a bin; smaller ones are dissolved
 _LENGTH_GROUPS = 12
 _MEDIAN_OF_SQUARE = 0.4549  # median of the square of a standard normal variable
 _MIN_DEPTH_VARIANCE, _MIN_SPREAD = 0.003, 1e-3
+_TORN = 0.75  # of the noise of depth that is not from bins, below which bins are torn by depth; half a normal has 0.6
+_LONG = 0.125  # quantile of the variance: that of the median contig of the longest quarter
 _LEAST_NOISE = 1e-6  # mean variance within bins, as a share of the mean square of composition
 _SETTLED = 1e-3  # share of contigs that move, below which it ends
 _BLOCK, _BLOCK_SIZE = 2048, 1 << 22  # contigs at a time, at most, and contigs x bins
@@ -48,12 +50,14 @@ class Contigs:
     known : bool (n,), whether there is a composition.
     log_depth : float64 (n, L).
     lengths : float64 (n,) bp.
+    depth_noise : float64 (L,) standard deviation of log depth between long contigs of a genome, not from bins.
     """
 
     composition: np.ndarray
     known: np.ndarray
     log_depth: np.ndarray
     lengths: np.ndarray
+    depth_noise: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def prepare(whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray) ->
             composition = composition @ directions[:, ::-1][:, :DIM]
     lengths = lengths.astype(np.float64)
     depth = profile.noise**2 + profile.sampling / np.maximum(lengths, 1)[:, None]
-    return Contigs(composition, known, profile.log, lengths), Noise(np.ones(len(lengths)), depth)
+    return Contigs(composition, known, profile.log, lengths, profile.noise), Noise(np.ones(len(lengths)), depth)
 
 
 def settle(
@@ -180,7 +184,7 @@ def estimate(contigs: Contigs, noise: Noise, labels: np.ndarray) -> tuple[Bins, 
     depths, depth_precision = _mean_depths(contigs.log_depth[member], of, 1 / noise.depth[member])
     square = (contigs.log_depth[member] - depths[of]) ** 2 * correction[:, None]
     bins = Bins(axes, centres, left.mean(axis=1), centre, spread, depths, 1 / depth_precision)
-    return bins, Noise(variance, depth_variance(square, lengths, contigs.lengths))
+    return bins, Noise(variance, depth_variance(contigs, member, square))
 
 
 def _variance(contigs: Contigs, axes: np.ndarray) -> np.ndarray:
@@ -201,8 +205,11 @@ def weighted_means(values: np.ndarray, of: np.ndarray, weights: np.ndarray) -> t
 
 def _mean_depths(log_depth: np.ndarray, of: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean log depth and sum of weights, (K, L) each, a library with weights of its own."""
-    columns = [weighted_means(log_depth[:, [i]], of, weights[:, i]) for i in range(log_depth.shape[1])]
-    return np.concatenate([mean for mean, _ in columns], axis=1), np.stack([total for _, total in columns], axis=1)
+    shape = int(of.max()) + 1, log_depth.shape[1]
+    means, totals = np.empty(shape), np.empty(shape)
+    for i in range(shape[1]):
+        means[:, [i]], totals[:, i] = weighted_means(log_depth[:, [i]], of, weights[:, i])
+    return means, totals
 
 
 def _axes_within(residual: np.ndarray, variance: np.ndarray, least: float) -> np.ndarray:
@@ -220,10 +227,17 @@ def _axes_within(residual: np.ndarray, variance: np.ndarray, least: float) -> np
     return directions / np.sqrt(values)
 
 
-def depth_variance(square: np.ndarray, lengths: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Variance of log depth of contigs of the lengths wanted, (n, L), from squares (m, L) at other lengths (m,)."""
-    columns = [_by_length(column / _MEDIAN_OF_SQUARE, lengths, wanted) for column in square.T]
-    return np.stack(columns, axis=1).clip(_MIN_DEPTH_VARIANCE)
+def depth_variance(contigs: Contigs, member: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """Variance of log depth of all contigs as their lengths have it, (n, L), from squares (m, L) of these members.
+
+    Bins that are genomes torn by depth have too little of it, and with that they would never be merged: where long
+    contigs have less than three quarters of `depth_noise`, this is the least that a contig has.
+    """
+    variance = np.empty_like(contigs.log_depth)
+    for i, column in enumerate(square.T):
+        variance[:, i] = _by_length(column / _MEDIAN_OF_SQUARE, contigs.lengths[member], contigs.lengths)
+    is_torn = np.quantile(variance, _LONG, axis=0) < (_TORN * contigs.depth_noise) ** 2
+    return np.maximum(variance, np.where(is_torn, contigs.depth_noise**2, _MIN_DEPTH_VARIANCE))
 
 
 def _by_length(square: np.ndarray, lengths: np.ndarray, wanted: np.ndarray) -> np.ndarray:

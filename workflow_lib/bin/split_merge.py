@@ -160,9 +160,10 @@ def _second_genome(
     n, n_libraries = log_depth.shape
     if n < 2 * _MIN_PART:
         return None
-    gain, separation, second = fit_two_depths(log_depth, variance)
-    if gain > needed_gain(n, n_libraries) and separation > _MIN_SEPARATION and _are_two_parts(second):
-        return second
+    if n_libraries:
+        gain, separation, second = fit_two_depths(log_depth, variance)
+        if gain > needed_gain(n, n_libraries) and separation > _MIN_SEPARATION and _are_two_parts(second):
+            return second
     gain, second = fit_two_genomes(composition, noise, log_depth, variance)
     return second if gain > needed_gain(n, n_libraries, composition.shape[1]) and _are_two_parts(second) else None
 
@@ -264,7 +265,7 @@ def _close_pairs(
     means, precision = weighted_means(composition, of, weights)
     rows = rows_of_bins(of)
     families = np.stack([counts[member[one]].any(axis=0) for one in rows])
-    unit = math.sqrt(contigs.log_depth.shape[1] * np.median(noise.composition))
+    unit = math.sqrt(max(contigs.log_depth.shape[1], 1) * np.median(noise.composition))
     limit = unit * max(_CLOSE, _CLOSE_WITH_MARKERS if counts.size else 0, _CLOSE_WITHOUT_GAP if without_gap else 0)
     found = []
     for i in range(len(means) - 1):
@@ -303,6 +304,4 @@ def _noise_about_medians(contigs: Contigs, labels: np.ndarray) -> np.ndarray:
             for rows in rows_of_bins(labels)
         ]
     )
-    return depth_variance(
-        (contigs.log_depth[member] - medians[labels[member]]) ** 2, contigs.lengths[member], contigs.lengths
-    )
+    return depth_variance(contigs, member, (contigs.log_depth[member] - medians[labels[member]]) ** 2)

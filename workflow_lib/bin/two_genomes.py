@@ -25,14 +25,14 @@ def needed_gain(n: int, n_libraries: int, dim: int = 0) -> float:
     n : contigs.
     n_libraries : whose depths the second genome adds, besides its share.
     dim : axes of composition on which it adds a centre too. Each counts `TEMPER` times, as its likelihood does, and
-        sqrt(n_libraries) times: the more libraries, the more it says that depths are the same. Where there are any, the
-        gain has to be 1 for every contig as well: large genomes have parts of other composition.
+        sqrt(n_libraries) times (once without any): the more libraries, the more it says that depths are the same. Where
+        there are axes, the gain has to be 1 for every contig as well: large genomes have parts of other composition.
 
     Notes
     -----
     1.5 times what the Bayesian information criterion asks for (Schwarz 1978).
     """
-    numbers = n_libraries + 1 + TEMPER * dim * math.sqrt(n_libraries)
+    numbers = n_libraries + 1 + TEMPER * dim * math.sqrt(max(n_libraries, 1))
     return max(_PENALTY * 0.5 * numbers * math.log(n), _GAIN_A_CONTIG * n if dim else 0)
 
 

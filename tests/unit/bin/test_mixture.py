@@ -60,13 +60,23 @@ def test_genomes_of_one_composition_come_apart_by_depth():
     assert found.max() + 1 == N_GENOMES
 
 
-def test_a_genome_in_two_bins_becomes_one():
-    sample = community()
+@pytest.mark.parametrize("n_libraries", [0, 3])
+def test_a_genome_in_two_bins_becomes_one(n_libraries):
+    sample = community(n_libraries)
     labels = sample[3].copy()
     labels[np.flatnonzero(labels == 4)[::2]] = N_GENOMES
     found = refined(sample, labels)
     assert len(np.unique(found[sample[3] == 4])) == 1
     assert adjusted_rand_score(sample[3], found) > 0.98
+
+
+def test_genomes_that_are_all_torn_by_depth_become_one_each():
+    sample = community(n_libraries=1)
+    log, truth = sample[1].log[:, 0], sample[3]
+    medians = np.array([np.median(log[truth == genome]) for genome in range(N_GENOMES)])
+    found = refined(sample, 2 * truth + (log > medians[truth]))  # bins of half the noise of a genome
+    assert adjusted_rand_score(truth, found) > 0.98
+    assert found.max() + 1 == N_GENOMES
 
 
 def test_parts_of_a_genome_too_far_apart_are_merged_where_their_markers_complete_each_other():

@@ -12,21 +12,22 @@ DIM = 24
 NOISE = 0.25  # of log depth
 
 
-def step(sizes, *, apart=0.0, depth_apart=0.0):
+def step(sizes, *, apart=0.0, depth_apart=0.0, n_libraries=1):
     """What `split_bins` and `merge_bins` take, before the labels; and which contigs are of the second genome.
 
-    Distances are in standard deviations of the noise; the library and the axes of composition are one and 24.
+    Distances are in standard deviations of the noise; there are 24 axes of composition.
     """
     rng = np.random.default_rng(1)
     second = np.repeat([False, True], sizes)
     composition = rng.standard_normal((len(second), DIM))
     composition[second, 0] += apart
-    log_depth = 2 + NOISE * rng.standard_normal((len(second), 1))
+    log_depth = 2 + NOISE * rng.standard_normal((len(second), n_libraries))
     log_depth[second] += NOISE * depth_apart
-    variance = np.full((len(second), 1), NOISE**2)
-    contigs = Contigs(composition, np.ones(len(second), dtype=bool), log_depth, np.full(len(second), 5000.0))
+    variance = np.full(log_depth.shape, NOISE**2)
+    known, lengths = np.ones(len(second), dtype=bool), np.full(len(second), 5000.0)
+    contigs = Contigs(composition, known, log_depth, lengths, np.full(n_libraries, NOISE))
     zeros = np.zeros((1, DIM))
-    bins = Bins(np.eye(DIM), zeros, np.zeros(1), zeros[0], zeros[0], np.zeros((1, 1)), np.zeros((1, 1)))
+    bins = Bins(np.eye(DIM), zeros, np.zeros(1), zeros[0], zeros[0], *np.zeros((2, 1, n_libraries)))
     return (contigs, Noise(np.ones(len(second)), variance), bins, variance), second.astype(np.int64)
 
 
@@ -57,6 +58,12 @@ def test_the_smaller_part_has_five_contigs_and_a_tenth(apart, sizes, found):
 )
 def test_bins_of_one_composition_are_merged_where_their_depth_is_one(apart, found):
     assert n_merged((60, 60), **apart) == found
+
+
+@pytest.mark.parametrize(("apart", "one"), [(0.0, True), (2.0, True), (12.0, False)])
+def test_without_depth_composition_decides(apart, one):
+    assert n_split((60, 60), apart=apart, n_libraries=0) == (not one)
+    assert n_merged((60, 60), apart=apart, n_libraries=0) == one
 
 
 def test_composition_counts_on_the_axes_of_the_bins():
