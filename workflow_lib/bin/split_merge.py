@@ -40,8 +40,8 @@ _CLOSE = 3.0  # standard deviations of a contig's noise between compositions of 
 _CLOSE_WITH_MARKERS = 8.0  # the same, of bins whose marker genes complete each other
 _CLOSE_WITHOUT_GAP = 7.0  # the same, of bins with contigs between them
 _LEAST_BETWEEN = 0.1  # share of the two bins that lies between them, where there is no gap
-_CHANCE = 0.05  # that two genomes have as few marker genes in common, below which their genes complete each other
-_DOUBLED, _DOUBLED_SHARE = 2, 0.1  # markers that parts of a genome have in common at most, or share of the fewer ones
+_TWICE = 0.05  # probability that a marker family of one part of a genome is in the other part too
+_NOT_ONE, _SURELY_ONE = -10.0, 3.0  # `one_against_two` up to which close bins stay two, from which far ones are one
 _COPIES = 0.01  # of the mean square deviation in a typical bin, below which a bin is one of copies
 _PASSES = 4  # of the mixture between two rounds
 
@@ -193,9 +193,9 @@ def merge_bins(
     With `without_gap`, bins up to 7 sqrt(L) apart are merged too where a tenth of their weight (1 / variance) lies in
     the middle third of the line between them: atypical parts of a genome lie so, two genomes do not.
 
-    Marker genes, `counts` (n, m), may forbid it: where the two have more than two families in common, and more than a
-    tenth of those of the poorer one. And they may allow it for bins up to 8 sqrt(L) apart: where two genomes would have
-    as few families in common with a probability below 0.05, if genes were lost at random (hypergeometric).
+    Marker genes, `counts` (n, m), may forbid it: where the families that the two have in common are e^10 times likelier
+    of two genomes than of one (`one_against_two`). And they may allow it for bins up to 8 sqrt(L) apart: where they are
+    e^3 times likelier of one.
 
     Returns
     -------
@@ -240,17 +240,29 @@ def _may_be_one(found: np.ndarray, others: np.ndarray, is_close: np.ndarray) -> 
     """
     n, n_others = int(np.count_nonzero(found)), np.count_nonzero(others, axis=1)
     both = np.count_nonzero(others & found, axis=1)
-    may_be = both <= np.maximum(_DOUBLED, _DOUBLED_SHARE * np.minimum(n, n_others))
-    for k in np.flatnonzero(may_be & ~is_close):
-        may_be[k] = _probability(len(found), n, int(n_others[k]), int(both[k])) < _CHANCE
-    return may_be
+    for_one = [one_against_two(len(found), n, int(n_others[k]), int(both[k])) for k in range(len(others))]
+    return np.array(for_one) > np.where(is_close, _NOT_ONE, _SURELY_ONE)
 
 
 @lru_cache(maxsize=1 << 16)
-def _probability(n_families: int, n: int, n_others: int, both: int) -> float:
-    """That n and n_others of all families, drawn at random, have `both` or fewer in common (hypergeometric)."""
-    ways = [math.comb(n, x) * math.comb(n_families - n, n_others - x) for x in range(min(both, n_others) + 1)]
-    return sum(ways) / math.comb(n_families, n_others)
+def one_against_two(n_families: int, n: int, n_others: int, both: int) -> float:
+    """Log-likelihood ratio of `both` families in common, of parts of one genome against two genomes.
+
+    Parameters
+    ----------
+    n_families : that there are.
+    n, n_others : families found in each of two bins.
+    both : those found in both.
+
+    Notes
+    -----
+    Parts of one genome share a family of the poorer one with a probability of 0.05 (binomial): a few genes are doubled,
+    or false. Two genomes have each lost families at random (hypergeometric).
+    """
+    poorer = min(n, n_others)
+    one = both * math.log(_TWICE) + (poorer - both) * math.log1p(-_TWICE) + math.log(math.comb(poorer, both))
+    ways = math.comb(n, both) * math.comb(n_families - n, n_others - both)
+    return one - math.log(ways / math.comb(n_families, n_others))
 
 
 def _close_pairs(

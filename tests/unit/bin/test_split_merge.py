@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binom, hypergeom
 
 from workflow_lib.bin.mixture import Bins, Contigs, Noise
-from workflow_lib.bin.split_merge import merge_bins, split_bins
+from workflow_lib.bin.split_merge import merge_bins, one_against_two, split_bins
 
 DIM = 24
 NOISE = 0.25  # of log depth
@@ -83,3 +84,15 @@ def test_bins_of_few_contigs_or_none_stay(n):
     unbinned, found = split_bins(*given, np.full(n, -1))
     assert found == 0
     assert (unbinned == -1).all()
+
+
+def test_marker_families_of_parts_of_a_genome_differ_and_those_of_two_genomes_do_not():
+    n, n_others = 30, 40
+    likelier = [one_against_two(70, n, n_others, both) for both in range(n + 1)]
+    assert np.all(np.diff(likelier) < 0)
+    assert likelier[0] > 20
+    assert likelier[17] < -20  # what two genomes would have: 30 x 40 / 70
+    expected = binom.logpmf(3, n, 0.05) - hypergeom.logpmf(3, 70, n, n_others)
+    assert likelier[3] == pytest.approx(expected)
+    assert one_against_two(70, n, n_others, 3) == one_against_two(70, n_others, n, 3)
+    assert one_against_two(70, 0, n, 0) == 0  # nothing found: nothing is told
