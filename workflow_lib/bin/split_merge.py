@@ -41,7 +41,7 @@ _CLOSE_WITH_MARKERS = 8.0  # the same, of bins whose marker genes complete each 
 _CLOSE_WITHOUT_GAP = 7.0  # the same, of bins with contigs between them
 _LEAST_BETWEEN = 0.1  # share of the two bins that lies between them, where there is no gap
 _TWICE = 0.05  # probability that a marker family of one part of a genome is in the other part too
-_NOT_ONE, _SURELY_ONE = -10.0, 3.0  # `one_against_two` up to which close bins stay two, from which far ones are one
+_DECIDES = 3.0  # log-likelihood ratio of marker families, of one genome or of two
 _COPIES = 0.01  # of the mean square deviation in a typical bin, below which a bin is one of copies
 _PASSES = 4  # of the mixture between two rounds
 
@@ -193,7 +193,7 @@ def merge_bins(
     With `without_gap`, bins up to 7 sqrt(L) apart are merged too where a tenth of their weight (1 / variance) lies in
     the middle third of the line between them: atypical parts of a genome lie so, two genomes do not.
 
-    Marker genes, `counts` (n, m), may forbid it: where the families that the two have in common are e^10 times likelier
+    Marker genes, `counts` (n, m), may forbid it: where the families that the two have in common are e^3 times likelier
     of two genomes than of one (`one_against_two`). And they may allow it for bins up to 8 sqrt(L) apart: where they are
     e^3 times likelier of one.
 
@@ -241,7 +241,7 @@ def _may_be_one(found: np.ndarray, others: np.ndarray, is_close: np.ndarray) -> 
     n, n_others = int(np.count_nonzero(found)), np.count_nonzero(others, axis=1)
     both = np.count_nonzero(others & found, axis=1)
     for_one = [one_against_two(len(found), n, int(n_others[k]), int(both[k])) for k in range(len(others))]
-    return np.array(for_one) > np.where(is_close, _NOT_ONE, _SURELY_ONE)
+    return np.array(for_one) > np.where(is_close, -_DECIDES, _DECIDES)
 
 
 @lru_cache(maxsize=1 << 16)
