@@ -205,8 +205,8 @@ def binnings(
 def _without_gc_bias(
     depth: Depth | None, gc: np.ndarray | None, lengths: np.ndarray, binning: Binning
 ) -> tuple[Depth | None, dict[str, float]]:
-    """Depth for the next binning, and what GC changed of it; as it is where there is none, or no GC is known."""
-    if depth is None or gc is None:
+    """Depth for the next binning, and what GC changed of it; as it is where none is used, or no GC is known."""
+    if depth is None or gc is None or not binning.depth_share:
         return depth, {}
     unbiased = without_gc_bias(depth, gc, lengths, binning.labels)
     return unbiased, gc_folds(depth, unbiased)

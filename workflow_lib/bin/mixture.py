@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from workflow_lib.bin.fuse import DepthProfile
+from workflow_lib.bin.fuse import MIN_NOISE_CONTIGS, DepthProfile
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.near_bins import Block, all_pairs, check_near, near_pairs, nearest_bins, sample_rows
 from workflow_lib.blocks import block_pool
@@ -33,7 +33,9 @@ MIN_CONTIGS = 3  # of a bin; smaller ones are dissolved
 _LENGTH_GROUPS = 12
 _MEDIAN_OF_SQUARE = 0.4549  # median of the square of a standard normal variable
 _MIN_DEPTH_VARIANCE, _MIN_SPREAD = 0.003, 1e-3
-_TORN = 0.75  # of the noise of depth that is not from bins, below which bins are torn by depth; half a normal has 0.6
+# Of the noise of depth that is not from bins: bins with so much are torn by depth. Half of a normal distribution has
+# 0.6; where strains of one composition and other depth abound it is less: noise that is not from bins is too much then.
+_TORN = (0.5, 0.75)
 _LONG = 0.125  # quantile of the variance: that of the median contig of the longest quarter
 _LEAST_NOISE = 1e-6  # mean variance within bins, as a share of the mean square of composition
 _SETTLED = 1e-3  # share of contigs that move, below which it ends
@@ -230,14 +232,18 @@ def _axes_within(residual: np.ndarray, variance: np.ndarray, least: float) -> np
 def depth_variance(contigs: Contigs, member: np.ndarray, square: np.ndarray) -> np.ndarray:
     """Variance of log depth of all contigs as their lengths have it, (n, L), from squares (m, L) of these members.
 
-    Bins that are genomes torn by depth have too little of it, and with that they would never be merged: where long
-    contigs have less than three quarters of `depth_noise`, this is the least that a contig has.
+    Bins that are genomes torn by depth have too little of it, and with that they would never be merged: where that of
+    long contigs is between half and three quarters of `depth_noise`, a contig has `depth_noise` at least.
     """
     variance = np.empty_like(contigs.log_depth)
     for i, column in enumerate(square.T):
         variance[:, i] = _by_length(column / _MEDIAN_OF_SQUARE, contigs.lengths[member], contigs.lengths)
-    is_torn = np.quantile(variance, _LONG, axis=0) < (_TORN * contigs.depth_noise) ** 2
-    return np.maximum(variance, np.where(is_torn, contigs.depth_noise**2, _MIN_DEPTH_VARIANCE))
+    least = np.full(square.shape[1], _MIN_DEPTH_VARIANCE)
+    if len(variance) >= MIN_NOISE_CONTIGS:
+        of_noise = np.sqrt(np.quantile(variance, _LONG, axis=0)) / contigs.depth_noise
+        is_torn = (of_noise > _TORN[0]) & (of_noise < _TORN[1])
+        least[is_torn] = np.maximum(least, contigs.depth_noise**2)[is_torn]
+    return np.maximum(variance, least)
 
 
 def _by_length(square: np.ndarray, lengths: np.ndarray, wanted: np.ndarray) -> np.ndarray:

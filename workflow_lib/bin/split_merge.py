@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 _MIN_SEPARATION = 2.5  # of two depths in a bin, in standard deviations of the noise
 _MIN_PART, _MIN_SHARE = 5, 0.1  # contigs, and share of them, in the smaller part of a bin
-_CLOSE = 3.0  # standard deviations of a contig's noise between compositions of bins that may be one; times sqrt(L)
+# Standard deviations of a contig's noise between compositions of bins that may be one; times sqrt(L), 1 without depth.
+_CLOSE = 3.0
 _CLOSE_WITH_MARKERS = 8.0  # the same, of bins whose marker genes complete each other
 _CLOSE_WITHOUT_GAP = 7.0  # the same, of bins with contigs between them
 _LEAST_BETWEEN = 0.1  # share of the two bins that lies between them, where there is no gap
@@ -61,7 +62,7 @@ def refine_by_likelihood(
     Parameters
     ----------
     whitened : float32 (n, d), the embeddings times `metric.whitening`, not scaled to unit rows.
-    profile : depth of the n contigs.
+    profile : depth of the n contigs; of no libraries (`fuse.no_libraries`) composition decides alone.
     lengths : int64 (n,) bp.
     labels : int64 (n,) bins from K-medoid, -1 unbinned.
     rounds : of splitting and merging, at most, and as many again of merging bins without a gap; each ends when nothing
@@ -127,9 +128,10 @@ def split_bins(
 ) -> tuple[np.ndarray, int]:
     """Split the bins that are rather two genomes than one.
 
-    Two depths are fitted to a bin, each with the noise of depth. They are taken if they gain more log-likelihood than
-    `needed_gain`, lie 2.5 standard deviations of the noise apart, and the smaller part has 5 contigs and a tenth of the
-    bin. If not, two compositions and depths together are taken on the same terms but for that distance.
+    With libraries, two depths are fitted to a bin, each with the noise of depth. They are taken if they gain more
+    log-likelihood than `needed_gain`, lie 2.5 standard deviations of the noise apart, and the smaller part has 5
+    contigs and a tenth of the bin. If not, two compositions and depths together are taken on the same terms but for
+    that distance.
 
     Parameters
     ----------
@@ -221,7 +223,7 @@ def merge_bins(
 def _are_two_genomes(
     composition: np.ndarray, noise: np.ndarray, log_depth: np.ndarray, variance: np.ndarray, second: np.ndarray
 ) -> bool:
-    """Whether two parts of some contigs gain what `split_bins` asks for."""
+    """Whether two parts of some contigs gain what `split_bins` asks for; without libraries depths gain nothing."""
     n, n_libraries = log_depth.shape
     if gain_of_two_depths(log_depth, variance, second) > needed_gain(n, n_libraries):
         return True
@@ -262,7 +264,7 @@ def one_against_two(n_families: int, n: int, n_others: int, both: int) -> float:
     poorer = min(n, n_others)
     one = both * math.log(_TWICE) + (poorer - both) * math.log1p(-_TWICE) + math.log(math.comb(poorer, both))
     ways = math.comb(n, both) * math.comb(n_families - n, n_others - both)
-    return one - math.log(ways / math.comb(n_families, n_others))
+    return one - (math.log(ways) - math.log(math.comb(n_families, n_others)))  # of integers too large for a float
 
 
 def _close_pairs(

@@ -57,7 +57,6 @@ def test_with_depth_bins_are_a_mixture_that_parts_like_genomes(sample):
 def test_without_depth_bins_are_a_mixture_of_compositions(sample, depth, changes):
     binning = bin_sample(sample, depth, **changes)
     assert binning.has_mixture
-    assert binning.gc_folds == {}
     alike = np.where(sample[-1] == 1, 0, sample[-1])  # nothing but depth tells the first two genomes apart
     assert binning.n_bins == N_GENOMES - 1
     assert adjusted_rand_score(alike, binning.labels) > 0.98
@@ -81,6 +80,8 @@ def test_gc_bias_is_taken_off_depth_where_gc_is_given(sample):
     assert list(freed.gc_folds) == depth.libraries
     assert min(freed.gc_folds.values()) > 1.5
     assert max(freed.depth_noise) < 0.8 * max(as_it_is.depth_noise)
+    unused = assign_bins(vectors, lengths, pieces, replace(OPTIONS, depth_weight=0.0), depth=biased, gc=gc)
+    assert unused.gc_folds == {}
     no_bias = assign_bins(vectors, lengths, pieces, OPTIONS, depth=depth, gc=np.full(len(truth), 0.5))
     assert np.array_equal(no_bias.labels, bin_sample(sample).labels)
 

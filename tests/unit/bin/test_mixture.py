@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 from scipy.stats import t as student
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import DepthProfile
-from workflow_lib.bin.mixture import _likeliest, assign, estimate, prepare, settle
+from workflow_lib.bin.mixture import Contigs, _likeliest, assign, depth_variance, estimate, prepare, settle
 from workflow_lib.bin.split_merge import merge_bins, refine_by_likelihood, split_bins
 from workflow_lib.markers import MarkerCounts
 
@@ -77,6 +78,31 @@ def test_genomes_that_are_all_torn_by_depth_become_one_each():
     found = refined(sample, 2 * truth + (log > medians[truth]))  # bins of half the noise of a genome
     assert adjusted_rand_score(truth, found) > 0.98
     assert found.max() + 1 == N_GENOMES
+
+
+@pytest.mark.parametrize(("n", "torn"), [(400, True), (39, False)])  # of few contigs the noise is not known
+def test_noise_of_depth_is_no_less_than_known_where_bins_are_torn(n, torn):
+    """Libraries: torn, right, right with strains about, torn with hardly any noise."""
+    lengths = np.where(np.arange(n) % 4 == 0, 20_000.0, 4000.0)  # the longest quarter, and the rest
+    known = np.array([0.25, 0.25, 0.25, 0.05])
+    found = np.array([0.15, 0.2, 0.11, 0.03])  # of the long ones; the variance of the others is twice that
+    median_of_square = chi2.ppf(0.5, 1)
+    square = median_of_square * found**2 * np.where(lengths < 20_000, 2, 1)[:, None]
+    contigs = Contigs(np.zeros((n, 1)), np.ones(n, dtype=bool), np.zeros((n, 4)), lengths, known)
+    variance = depth_variance(contigs, np.arange(n), square)
+    short, long = variance[1], variance[0]
+    least = 0.003
+    expected = np.maximum(found**2, [0.25**2 if torn else 0, 0, 0, least])
+    assert long == pytest.approx(np.maximum(expected, least), rel=1e-3)
+    assert short == pytest.approx(np.maximum(2 * found**2, [0.25**2 if torn else 0, 0, 0, least]), rel=1e-3)
+
+
+def test_strains_of_one_composition_are_not_taken_for_torn_genomes():
+    sample = community(n_libraries=1, genomes=40, close=20)
+    truth = sample[3]
+    inflated = replace(sample[1], noise=np.full(1, 2.4 * NOISE))  # as neighbours in composition have it
+    found = refined((sample[0], inflated, *sample[2:]), truth)
+    assert adjusted_rand_score(truth, found) > 0.9
 
 
 def test_parts_of_a_genome_too_far_apart_are_merged_where_their_markers_complete_each_other():

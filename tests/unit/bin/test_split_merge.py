@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, hypergeom
 
 from workflow_lib.bin.mixture import Bins, Contigs, Noise
-from workflow_lib.bin.split_merge import merge_bins, one_against_two, split_bins
+from workflow_lib.bin.split_merge import _may_be_one, merge_bins, one_against_two, split_bins
 
 DIM = 24
 NOISE = 0.25  # of log depth
@@ -96,3 +96,19 @@ def test_marker_families_of_parts_of_a_genome_differ_and_those_of_two_genomes_do
     assert likelier[3] == pytest.approx(expected)
     assert one_against_two(70, n, n_others, 3) == one_against_two(70, n_others, n, 3)
     assert one_against_two(70, 0, n, 0) == 0  # nothing found: nothing is told
+    for n_families in (1100, 2000):  # probabilities too small for a float
+        half = n_families // 2
+        assert one_against_two(n_families, half, half, 0) == pytest.approx(
+            half * np.log(0.95) - hypergeom.logpmf(0, n_families, half, half)
+        )
+
+
+@pytest.mark.parametrize(
+    ("both", "may_be"), [(0, (True, True)), (1, (True, True)), (2, (True, False)), (3, (False, False))]
+)
+def test_close_bins_may_be_one_where_markers_do_not_tell_and_far_ones_where_they_do(both, may_be):
+    """60 and 5 of 70 families: two genomes would have 4 in common, parts of one none; ratios 10.5, 5.3, 0.2, -4.7."""
+    found = np.arange(70) < 60
+    other = (np.arange(70) >= 60 - both) & (np.arange(70) < 65 - both)
+    others = np.stack([other, other])
+    assert tuple(_may_be_one(found, others, np.array([True, False]))) == may_be

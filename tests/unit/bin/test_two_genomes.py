@@ -6,6 +6,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from scipy.stats import t as student
 
+from workflow_lib.bin.mixture import TEMPER
 from workflow_lib.bin.two_genomes import (
     fit_two_depths,
     fit_two_genomes,
@@ -125,3 +126,9 @@ def test_contigs_all_alike_are_one_genome():
     contigs = np.ones((n, DIM)), np.full(n, 1e-6), np.full((n, 1), 2.0), np.full((n, 1), 0.003)
     assert fit_two_genomes(*contigs)[0] <= 0
     assert fit_two_depths(*contigs[2:])[0] <= 0
+
+
+def test_without_libraries_composition_counts_once():
+    numbers = 1 + TEMPER * DIM
+    assert needed_gain(20, 0, DIM) == pytest.approx(1.5 * 0.5 * numbers * np.log(20))
+    assert needed_gain(20, 0, DIM) > 20
