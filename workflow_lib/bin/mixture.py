@@ -233,16 +233,17 @@ def depth_variance(contigs: Contigs, member: np.ndarray, square: np.ndarray) -> 
     """Variance of log depth of all contigs as their lengths have it, (n, L), from squares (m, L) of these members.
 
     Bins that are genomes torn by depth have too little of it, and with that they would never be merged: where that of
-    long contigs is between half and three quarters of `depth_noise`, a contig has `depth_noise` at least.
+    long contigs is between half and three quarters of `depth_noise`, a contig has `depth_noise` at least. With several
+    libraries genomes are not torn, as halves by the depth of one library have one depth in the others.
     """
     variance = np.empty_like(contigs.log_depth)
     for i, column in enumerate(square.T):
         variance[:, i] = _by_length(column / _MEDIAN_OF_SQUARE, contigs.lengths[member], contigs.lengths)
-    least = np.full(square.shape[1], _MIN_DEPTH_VARIANCE)
-    if len(variance) >= MIN_NOISE_CONTIGS:
-        of_noise = np.sqrt(np.quantile(variance, _LONG, axis=0)) / contigs.depth_noise
-        is_torn = (of_noise > _TORN[0]) & (of_noise < _TORN[1])
-        least[is_torn] = np.maximum(least, contigs.depth_noise**2)[is_torn]
+    least = _MIN_DEPTH_VARIANCE
+    if variance.shape[1] == 1 and len(variance) >= MIN_NOISE_CONTIGS:
+        known = contigs.depth_noise[0]
+        if _TORN[0] * known < np.sqrt(np.quantile(variance, _LONG)) < _TORN[1] * known:
+            least = max(least, known**2)
     return np.maximum(variance, least)
 
 

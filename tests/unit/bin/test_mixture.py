@@ -80,21 +80,25 @@ def test_genomes_that_are_all_torn_by_depth_become_one_each():
     assert found.max() + 1 == N_GENOMES
 
 
-@pytest.mark.parametrize(("n", "torn"), [(400, True), (39, False)])  # of few contigs the noise is not known
-def test_noise_of_depth_is_no_less_than_known_where_bins_are_torn(n, torn):
-    """Libraries: torn, right, right with strains about, torn with hardly any noise."""
+@pytest.mark.parametrize(
+    ("known", "found", "n", "least"),
+    [
+        ([0.25], [0.15], 400, 0.25**2),  # torn
+        ([0.25], [0.2], 400, 0),  # as it is in a genome
+        ([0.25], [0.11], 400, 0),  # strains make what is known too much
+        ([0.05], [0.03], 400, 0.003),
+        ([0.25], [0.15], 39, 0),  # of few contigs nothing is known
+        ([0.25, 0.25], [0.15, 0.15], 400, 0),  # two libraries
+    ],
+)
+def test_noise_of_depth_is_no_less_than_known_where_bins_are_torn(known, found, n, least):
     lengths = np.where(np.arange(n) % 4 == 0, 20_000.0, 4000.0)  # the longest quarter, and the rest
-    known = np.array([0.25, 0.25, 0.25, 0.05])
-    found = np.array([0.15, 0.2, 0.11, 0.03])  # of the long ones; the variance of the others is twice that
-    median_of_square = chi2.ppf(0.5, 1)
-    square = median_of_square * found**2 * np.where(lengths < 20_000, 2, 1)[:, None]
-    contigs = Contigs(np.zeros((n, 1)), np.ones(n, dtype=bool), np.zeros((n, 4)), lengths, known)
+    of_long = np.square(found)  # the variance of the others is twice that
+    square = chi2.ppf(0.5, 1) * of_long * np.where(lengths < 20_000, 2, 1)[:, None]
+    contigs = Contigs(np.zeros((n, 1)), np.ones(n, dtype=bool), np.zeros(square.shape), lengths, np.array(known))
     variance = depth_variance(contigs, np.arange(n), square)
-    short, long = variance[1], variance[0]
-    least = 0.003
-    expected = np.maximum(found**2, [0.25**2 if torn else 0, 0, 0, least])
-    assert long == pytest.approx(np.maximum(expected, least), rel=1e-3)
-    assert short == pytest.approx(np.maximum(2 * found**2, [0.25**2 if torn else 0, 0, 0, least]), rel=1e-3)
+    assert variance[0] == pytest.approx(np.maximum(of_long, max(least, 0.003)), rel=1e-3)
+    assert variance[1] == pytest.approx(np.maximum(2 * of_long, max(least, 0.003)), rel=1e-3)
 
 
 def test_strains_of_one_composition_are_not_taken_for_torn_genomes():
