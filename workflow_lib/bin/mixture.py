@@ -233,8 +233,9 @@ def depth_variance(contigs: Contigs, member: np.ndarray, square: np.ndarray) -> 
     """Variance of log depth of all contigs as their lengths have it, (n, L), from squares (m, L) of these members.
 
     Bins that are genomes torn by depth have too little of it, and with that they would never be merged: where that of
-    long contigs is between half and three quarters of `depth_noise`, a contig has `depth_noise` at least. With several
-    libraries genomes are not torn, as halves by the depth of one library have one depth in the others.
+    long contigs is between half and three quarters of `depth_noise`, a contig has `depth_noise` at least. With one
+    library only: where a fifth of the genomes have close strains `depth_noise` is twice too much, and depths that
+    several libraries tell apart would be taken for one.
     """
     variance = np.empty_like(contigs.log_depth)
     for i, column in enumerate(square.T):
