@@ -61,7 +61,8 @@ def split_reference(
 ) -> tuple[list[dict], list[dict]]:
     """Hold out clades of every rank: (what stays, queries with held_out_at).
 
-    A genome without a lineage might be of any clade: where it stays, what is held out is novel by name only.
+    A genome without a lineage might be of any clade: where it stays, what is held out is novel by name only, above
+    species. Whatever is of a held-out species goes, whatever its names.
     """
     nameless = [row for row in rows if keep_nameless and not (row["phylum"] and row["genus"])]
     rows = [row for row in rows if row["phylum"] and row["genus"]]
@@ -69,14 +70,16 @@ def split_reference(
     queries = []
 
     def hold_out(kind: str, column: str, above: str | None, n: int) -> None:
-        nonlocal rows
+        nonlocal rows, nameless
         taken = 0
         for name in rng.permutation(sorted({row[column] for row in rows if row[column]})):
             own = [row for row in rows if row[column] == name]
-            stay = [row for row in rows if row[column] != name]
+            species = {row["ani95_cluster"] for row in own}
+            stay = [row for row in rows if row[column] != name and row["ani95_cluster"] not in species]
             left = above is None or (own[0][above] and any(row[above] == own[0][above] for row in stay))
             if left and taken < n:
                 rows, taken = stay, taken + 1
+                nameless = [row for row in nameless if row["ani95_cluster"] not in species]
                 queries.append(dict(own[0], held_out_at=kind))
 
     hold_out("phylum", "phylum", None, 2)
@@ -89,6 +92,16 @@ def split_reference(
         is_query &= clusters.count(row["ani95_cluster"]) > 1
         (queries if is_query else kept).append(dict(row, held_out_at="strain"))
     return kept + nameless, queries
+
+
+def thin_reference(rows: list[dict], full: Path | None, n_twice: int) -> list[dict]:
+    """One genome of each species, a whole one where there is any; of the first `n_twice` species that have two, two."""
+    whole = {row["genome_id"] for row in read_table(full)} if full else set()
+    species: dict[str, list[dict]] = {}
+    for row in sorted(rows, key=lambda row: row["genome_id"] not in whole):
+        species.setdefault(row["ani95_cluster"], []).append(row)
+    twice = [name for name, own in species.items() if len(own) > 1][:n_twice]
+    return [row for name, own in species.items() for row in own[: 2 if name in twice else 1]]
 
 
 def build(rows: list[dict], embedder, folder: Path):
@@ -240,6 +253,7 @@ def main() -> None:
     parser.add_argument(
         "--keep-nameless", action="store_true", help="with --split: index genomes without a lineage too"
     )
+    parser.add_argument("--two-genomes", type=int, metavar="N", help="keep one genome a species, two of N species")
     parser.add_argument("--embedder", default="compact", help="name or folder")
     parser.add_argument("--fdr", default="adaptive", help="or benjamini_hochberg")
     parser.add_argument(
@@ -253,6 +267,8 @@ def main() -> None:
         queries = read_table(arguments.queries)
     else:
         reference, queries = split_reference(reference, arguments.full, rng, keep_nameless=arguments.keep_nameless)
+    if arguments.two_genomes is not None:
+        reference = thin_reference(reference, arguments.full, arguments.two_genomes)
     kinds, settings = np.array([row["held_out_at"] for row in queries]), replace(SETTINGS, fdr=arguments.fdr)
     print(
         "#", arguments.embedder, len(reference), "reference;", {name: int((kinds == name).sum()) for name in NOVEL_AT}

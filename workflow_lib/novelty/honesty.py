@@ -8,6 +8,7 @@ of a sample are, but for strata of taxa.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,11 +67,9 @@ def measure_calibration(
     kinds = list(_queries(calibration))
     generator = np.random.default_rng(seed)
     folder = Path(folder)
-    _write(
-        folder / "strata.tsv",
-        ("level", "stratum", "test", "units", "smallest_q"),
-        _strata_rows(index.table.lineages, kinds, settings),
-    )
+    strata = _strata_rows(index.table.lineages, kinds, settings)
+    _write(folder / "strata.tsv", ("level", "stratum", "test", "units", "smallest_q", "tested"), strata)
+    _warn_of_untested(strata, settings)
     columns = ("level", "stratum", "rank", "alpha", "units", "queries", "realised", "standard_error", "p_null", "power")
     halved = replace(settings, alpha=max(LEVELS), min_calibration=max(settings.min_calibration // 2, 1))
     rates = [row for kind in kinds for row in _rate_rows(calibration, kind, halved, generator)]
@@ -99,19 +98,37 @@ def _queries(calibration: CalibrationSet) -> Iterator[_Queries]:
 
 
 def _strata_rows(lineages: list[dict[str, str]], kinds: list[_Queries], settings: Settings) -> list[tuple]:
-    """Units of every test, pooled, and of the taxa that are strata of their own."""
+    """Units of every test at the ranks that any lineage names, pooled, and of the taxa that are strata of their own."""
+    unnamed = {rank for rank in TEST_RANKS if not any(lineage.get(rank) for lineage in lineages)}
     rows = []
     for kind in kinds:
         for test in TESTS:
+            if test in unnamed:
+                continue
             one = kind.calibrate(test, None)
-            rows.append((kind.level, kind.stratum, test, one.n_units, one.smallest_p if one.n_units else np.nan))
+            smallest, tested = (one.smallest_p if one.n_units else np.nan), is_sufficient(one, settings)
+            rows.append((kind.level, kind.stratum, test, one.n_units, smallest, "yes" if tested else "no"))
         for rank, least in STRATUM_UNITS.items():
             taxa = np.array([lineage.get(rank, "") for lineage in lineages])
             for taxon, test in product(sorted(set(taxa) - {""}), TEST_RANKS):
                 one = kind.calibrate(test, taxa == taxon)
                 if one.n_units >= least and is_sufficient(one, settings):
-                    rows.append((kind.level, f"{kind.stratum}|{taxon}", test, one.n_units, one.smallest_p))
+                    rows.append((kind.level, f"{kind.stratum}|{taxon}", test, one.n_units, one.smallest_p, "yes"))
     return rows
+
+
+def _warn_of_untested(strata: list[tuple], settings: Settings) -> None:
+    """Say at which named ranks nothing can be called, and for the species, where that is easily mended, how."""
+    tested = {row[2] for row in strata if row[5] == "yes"}
+    units = {row[2]: row[3] for row in strata if row[2] in TEST_RANKS and row[2] not in tested}
+    if units:
+        logger.warning(
+            "nothing can be called novel at these ranks: %s: the reference gives their tests fewer than %d units (in "
+            "brackets), which are species with two genomes, genera with two species, and so on up%s",
+            ", ".join(f"{rank} ({n})" for rank, n in units.items()),
+            max(settings.min_calibration, math.ceil(1 / settings.alpha) - 1),
+            "; for the rank of species, add second genomes to the reference" if TEST_RANKS[0] in units else "",
+        )
 
 
 def _in_use(calibration: CalibrationSet) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from workflow_lib.novelty.design import TEST_RANKS
 from workflow_lib.report.inputs import number, read_table
 
 _RATES = ("alpha", "units", "queries", "realised", "standard_error", "p_null", "power")
@@ -15,17 +16,21 @@ def calibration_summary(folder: str | Path) -> dict:
     Returns
     -------
     dict with "strata" (level, stratum, test, units, smallest q), "rates" (level, stratum, rank and `_RATES`), rows as
-    lists; "distances": stratum -> what was left out -> {"edges", "density"}; "identities": lists of distance, ANI (%)
+    lists; "untested": ranks that the reference names and no query is tested at, from species up; "distances":
+    stratum -> what was left out -> {"edges", "density"}; "identities": lists of distance, ANI (%)
     and aligned fraction of pairs of nearest genomes, ANI null where skani finds none.
     """
     folder = Path(folder)
-    strata = read_table(folder / "strata.tsv", required=("level", "stratum", "test"), numeric=("units", "smallest_q"))
+    columns = ("level", "stratum", "test", "tested")
+    strata = read_table(folder / "strata.tsv", required=columns, numeric=("units", "smallest_q"))
+    tested = set(strata["test"][strata["tested"] == "yes"])
     rates = read_table(folder / "rates.tsv", required=("level", "stratum", "rank"), numeric=_RATES)
     pairs = read_table(folder / "identities.tsv", required=("genome",), numeric=("distance", "ani", "aligned_fraction"))
     return {
         "strata": [
             [row.level, row.stratum, row.test, int(row.units), number(row.smallest_q)] for row in strata.itertuples()
         ],
+        "untested": [rank for rank in TEST_RANKS if rank in set(strata["test"]) - tested],
         "rates": [
             [row.level, row.stratum, row.rank, *(number(getattr(row, name)) for name in _RATES)]
             for row in rates.itertuples()

@@ -78,6 +78,7 @@ def write_report(
             configuration=_yaml(configuration),
             has_genomes=run["genomes"] is not None,
             has_calibration=run["calibration"] is not None,
+            untested=run["calibration"]["untested"] if calibration else [],
             **_sections(rows),
         )
     )

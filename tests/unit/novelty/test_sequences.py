@@ -164,6 +164,29 @@ def test_trial_of_the_calibration(world, tmp_path):
         assert (tmp_path / f"{name}.tsv").read_bytes() == (tmp_path / "again" / f"{name}.tsv").read_bytes()
 
 
+def test_ranks_without_units_are_named(world, tmp_path, caplog):
+    strict = replace(SETTINGS, min_calibration=N_SPECIES + 1)
+    with caplog.at_level("WARNING"):
+        measure_calibration(world.index, world.genomes, tmp_path, settings=strict, seed=1)
+    rows = read_rows(tmp_path / "strata.tsv")
+    assert {row["tested"] for row in rows if row["test"] == "species"} == {"no"}
+    assert {row["tested"] for row in rows if row["test"] == "reference"} == {"yes"}
+    assert f"at these ranks: species ({N_SPECIES}), genus (" in caplog.text
+    assert f"fewer than {N_SPECIES + 1} units" in caplog.text
+    assert "add second genomes to the reference" in caplog.text
+    assert calibration_summary(tmp_path)["untested"][0] == "species"
+    caplog.clear()
+    measure_calibration(world.index, world.genomes, tmp_path, settings=SETTINGS, seed=1)
+    assert not caplog.records
+    assert {row["test"] for row in read_rows(tmp_path / "strata.tsv")} == {
+        "reference",
+        "species",
+        "genus",
+        "phylum",
+        "known",
+    }
+
+
 def test_novel_bins_of_samples_become_taxa(world, samples, tmp_path):
     propose_taxa(samples, world.index, archives={}, table=tmp_path / "taxa.tsv", archive_folder=tmp_path / "archive")
     rows = {f"{row['sample']}/{row['bin']}": row for row in read_rows(tmp_path / "taxa.tsv")}

@@ -74,7 +74,8 @@ def test_page_holds_every_sample_and_fetches_nothing(make_page):
 
 
 CALIBRATION = {
-    "strata": "level\tstratum\ttest\tunits\tsmallest_q\ncontig\t2500-4999\tspecies\t39\t0.025\nbin\tx\tgenus\t0\t\n",
+    "strata": "level\tstratum\ttest\tunits\tsmallest_q\ttested\n"
+    "contig\t2500-4999\tspecies\t39\t0.025\tyes\nbin\tx\tgenus\t0\t\tno\n",
     "rates": "level\tstratum\trank\talpha\tunits\tqueries\trealised\tstandard_error\tp_null\tpower\n"
     "contig\t2500-4999\tspecies\t0.1\t19\t49\t0.02\t0.01\t0.09\t\n",
     "distances": "stratum\tleft_out\tlow\thigh\tdensity\n2500-4999\tgenome\t0\t0.5\t2\n2500-4999\tgenome\t0.5\t1\t0\n",
@@ -95,6 +96,9 @@ def test_calibration_has_its_section(make_page, tmp_path):
     assert found["strata"] == [["contig", "2500-4999", "species", 39, 0.025], ["bin", "x", "genus", 0, None]]
     assert found["rates"] == [["contig", "2500-4999", "species", 0.1, 19, 49, 0.02, 0.01, 0.09, None]]
     assert found["distances"] == {"2500-4999": {"genome": {"edges": [0, 0.5, 1], "density": [2, 0]}}}
+    assert found["untested"] == ["genus"]
+    assert "Nothing can be called novel at this rank: genus." in html
+    assert "second genomes of some dozens" not in html
     assert found["identities"] == {"genomes": ["a, b"], "distance": [0.3], "ani": [None], "aligned_fraction": [None]}
 
 
