@@ -21,7 +21,7 @@ _BANDWIDTH_RANGE = (0.5, 1.5)  # in natural logarithms of depth
 _NOISE_RANGE = (0.05, 0.6)
 DEFAULT_NOISE = 0.25  # standard deviation of log depth within a genome, where the sample cannot tell
 _NOISE_CONTIGS = 2000  # the longest contigs that the noise is estimated from, at most
-MIN_NOISE_CONTIGS = 40  # below it there is no estimate
+_MIN_NOISE_CONTIGS = 40  # below it there is no estimate
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _depth_noise(log: np.ndarray, vectors: np.ndarray, lengths: np.ndarray) -> n
     n_long = min(max(len(log) // 4, 200), _NOISE_CONTIGS, len(log))
     longest = np.argsort(-lengths, kind="stable")[:n_long]
     longest = longest[vectors[longest].any(axis=1)]
-    if len(longest) < MIN_NOISE_CONTIGS:
+    if len(longest) < _MIN_NOISE_CONTIGS:
         return np.full(log.shape[1], DEFAULT_NOISE)
     with threadpool_limits(1, "blas"):
         similarity = vectors[longest] @ vectors[longest].T.copy()

@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from workflow_lib.bin.fuse import MIN_NOISE_CONTIGS, DepthProfile
+from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.near_bins import Block, all_pairs, check_near, near_pairs, nearest_bins, sample_rows
 from workflow_lib.blocks import block_pool
@@ -33,10 +33,6 @@ MIN_CONTIGS = 3  # of a bin; smaller ones are dissolved
 _LENGTH_GROUPS = 12
 _MEDIAN_OF_SQUARE = 0.4549  # median of the square of a standard normal variable
 _MIN_DEPTH_VARIANCE, _MIN_SPREAD = 0.003, 1e-3
-# Of the noise of depth that is not from bins: bins with so much are torn by depth. Half of a normal distribution has
-# 0.6; where strains of one composition and other depth abound it is less: noise that is not from bins is too much then.
-_TORN = (0.5, 0.75)
-_LONG = 0.125  # quantile of the variance: that of the median contig of the longest quarter
 _LEAST_NOISE = 1e-6  # mean variance within bins, as a share of the mean square of composition
 _SETTLED = 1e-3  # share of contigs that move, below which it ends
 _BLOCK, _BLOCK_SIZE = 2048, 1 << 22  # contigs at a time, at most, and contigs x bins
@@ -52,14 +48,12 @@ class Contigs:
     known : bool (n,), whether there is a composition.
     log_depth : float64 (n, L).
     lengths : float64 (n,) bp.
-    depth_noise : float64 (L,) standard deviation of log depth between long contigs of a genome, not from bins.
     """
 
     composition: np.ndarray
     known: np.ndarray
     log_depth: np.ndarray
     lengths: np.ndarray
-    depth_noise: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -117,7 +111,7 @@ def prepare(whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray) ->
             composition = composition @ directions[:, ::-1][:, :DIM]
     lengths = lengths.astype(np.float64)
     depth = profile.noise**2 + profile.sampling / np.maximum(lengths, 1)[:, None]
-    return Contigs(composition, known, profile.log, lengths, profile.noise), Noise(np.ones(len(lengths)), depth)
+    return Contigs(composition, known, profile.log, lengths), Noise(np.ones(len(lengths)), depth)
 
 
 def settle(
@@ -230,22 +224,11 @@ def _axes_within(residual: np.ndarray, variance: np.ndarray, least: float) -> np
 
 
 def depth_variance(contigs: Contigs, member: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """Variance of log depth of all contigs as their lengths have it, (n, L), from squares (m, L) of these members.
-
-    Bins that are genomes torn by depth have too little of it, and with that they would never be merged: where that of
-    long contigs is between half and three quarters of `depth_noise`, a contig has `depth_noise` at least. With one
-    library only: where a fifth of the genomes have close strains `depth_noise` is twice too much, and depths that
-    several libraries tell apart would be taken for one.
-    """
+    """Variance of log depth of all contigs as their lengths have it, (n, L), from squares (m, L) of these members."""
     variance = np.empty_like(contigs.log_depth)
     for i, column in enumerate(square.T):
         variance[:, i] = _by_length(column / _MEDIAN_OF_SQUARE, contigs.lengths[member], contigs.lengths)
-    least = _MIN_DEPTH_VARIANCE
-    if variance.shape[1] == 1 and len(variance) >= MIN_NOISE_CONTIGS:
-        known = contigs.depth_noise[0]
-        if _TORN[0] * known < np.sqrt(np.quantile(variance, _LONG)) < _TORN[1] * known:
-            least = max(least, known**2)
-    return np.maximum(variance, least)
+    return np.maximum(variance, _MIN_DEPTH_VARIANCE)
 
 
 def _by_length(square: np.ndarray, lengths: np.ndarray, wanted: np.ndarray) -> np.ndarray:

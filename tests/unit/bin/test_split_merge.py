@@ -26,7 +26,7 @@ def step(sizes, *, apart=0.0, depth_apart=0.0, n_libraries=1):
     log_depth[second] += NOISE * depth_apart
     variance = np.full(log_depth.shape, NOISE**2)
     known, lengths = np.ones(len(second), dtype=bool), np.full(len(second), 5000.0)
-    contigs = Contigs(composition, known, log_depth, lengths, np.full(n_libraries, NOISE))
+    contigs = Contigs(composition, known, log_depth, lengths)
     zeros = np.zeros((1, DIM))
     bins = Bins(np.eye(DIM), zeros, np.zeros(1), zeros[0], zeros[0], *np.zeros((2, 1, n_libraries)))
     return (contigs, Noise(np.ones(len(second)), variance), bins, variance), second.astype(np.int64)
@@ -55,7 +55,8 @@ def test_the_smaller_part_has_five_contigs_and_a_tenth(apart, sizes, found):
 
 
 @pytest.mark.parametrize(
-    ("apart", "found"), [({}, 1), ({"depth_apart": 2.5}, 0), ({"apart": 2.5, "depth_apart": 5}, 0)]
+    ("apart", "found"),
+    [({}, 1), ({"depth_apart": 2.0}, 1), ({"depth_apart": 4}, 0), ({"apart": 2.5, "depth_apart": 5}, 0)],
 )
 def test_bins_of_one_composition_are_merged_where_their_depth_is_one(apart, found):
     assert n_merged((60, 60), **apart) == found
