@@ -196,7 +196,7 @@ class SearchIndex(ABC):
             self.write_file(folder / self.file_name)
         else:
             written.replace(folder / self.file_name)
-        write_ids(folder / IDS_NAME, self.table)
+        ids_sha256 = write_ids(folder / IDS_NAME, self.table)
         self.manifest.update(
             factory=self.factory,
             parameters=self.plan.parameters,
@@ -205,7 +205,7 @@ class SearchIndex(ABC):
             true_distances=self.plan.true_distances,
             n=len(self.table),
             n_genomes=len(self.table.genomes),
-            ids_sha256=self.table.digest(),
+            ids_sha256=ids_sha256,
             versions=_versions(),
         )
         self.manifest["probes"] = self._make_probes()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -19,6 +18,10 @@ MIN_REMAINDER = 0.5  # share of a window from which the rest of a contig is a wi
 MIN_CONTIG = 0.25  # share of a window below which a whole contig is left out: its vector would be mostly noise
 MAX_N_FRACTION = 0.5  # share of N above which a window is left out
 _COLUMNS = ("row", "genome", "contig", "start", "end", "lineage")
+_HEADER = "\t".join(_COLUMNS)
+_BLOCK_BYTES = 1 << 24  # of text that is read at a time
+_BLOCK_ROWS = 1 << 16  # that are written at a time
+_CHECKED_ROWS = 1 << 24
 
 
 def cut_windows(length: int, window: int) -> list[tuple[int, int]]:
@@ -62,23 +65,51 @@ def name_genome(name: str) -> str:
     return name.split("|", 1)[0]
 
 
+class RepeatedNames(Sequence[str]):
+    """A column of names that change seldom, held as bytes: 4 bytes a row, and each run of equal names once.
+
+    Attributes
+    ----------
+    text : uint8, the names one after the other. bounds : int64 (u + 1,), where each begins.
+    codes : int32 (n,), row -> name.
+    """
+
+    def __init__(self, text: np.ndarray, bounds: np.ndarray, codes: np.ndarray) -> None:
+        self.text, self.bounds, self.codes = text, bounds, codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, row: int) -> str:
+        code = self.codes[row]
+        return self.text[self.bounds[code] : self.bounds[code + 1]].tobytes().decode()
+
+    def take(self, rows: np.ndarray) -> RepeatedNames:
+        """The names of bool (n,) `rows`."""
+        used = np.zeros(len(self.bounds) - 1, dtype=bool)
+        used[self.codes[rows]] = True
+        lengths = np.diff(self.bounds)
+        numbers = (np.cumsum(used) - 1).astype(np.int32)
+        return RepeatedNames(self.text[np.repeat(used, lengths)], _bounds(lengths[used]), numbers[self.codes[rows]])
+
+
 @dataclass(frozen=True)
 class WindowTable:
-    """What the rows of an index are.
+    """What the rows of an index are. Memory: 16 bytes a row, where no contig is longer than 2 Gbp.
 
     Attributes
     ----------
     genomes : G distinct genome names, in order of their first row.
     lineages : taxonomy of each genome, rank -> name.
-    codes : int64 (n,), row -> position in `genomes`; ascending, so that the rows of a genome lie together.
+    codes : int32 (n,), row -> position in `genomes`; ascending, so that the rows of a genome lie together.
     contigs : n contig names.
-    starts, ends : int64 (n,), bp, 0-based, half-open.
+    starts, ends : int32 or int64 (n,), bp, 0-based, half-open.
     """
 
     genomes: list[str]
     lineages: list[dict[str, str]]
     codes: np.ndarray
-    contigs: list[str]
+    contigs: RepeatedNames
     starts: np.ndarray
     ends: np.ndarray
 
@@ -88,11 +119,18 @@ class WindowTable:
             raise InputError(f"{n} rows but {len(self.contigs)} contigs, {len(self.starts)} starts")
         if len(self.lineages) != len(self.genomes) or len(set(self.genomes)) != len(self.genomes):
             raise InputError(f"{len(self.genomes)} genomes, expected distinct names with a lineage each")
-        if n and ((np.diff(self.codes) < 0).any() or np.unique(self.codes).size != len(self.genomes)):
+        if n and not self._is_in_order():
             raise InputError("the rows of a genome do not lie together, or a genome has no row")
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def _is_in_order(self) -> bool:
+        """Whether the codes are all of 0 ... G - 1, ascending."""
+        if self.codes[0] != 0 or self.codes[-1] != len(self.genomes) - 1:
+            return False
+        blocks = (self.codes[first : first + _CHECKED_ROWS + 1] for first in range(0, len(self), _CHECKED_ROWS))
+        return all(np.isin(np.diff(block), (0, 1)).all() for block in blocks)
 
     @property
     def genome_starts(self) -> np.ndarray:
@@ -101,77 +139,134 @@ class WindowTable:
 
     def lines(self) -> Iterator[str]:
         """The table's rows as tab-separated text, without the header."""
-        lineages = [format_taxonomy(lineage) for lineage in self.lineages]
-        for row, (code, contig, start, end) in enumerate(
-            zip(self.codes, self.contigs, self.starts, self.ends, strict=True)
-        ):
-            yield f"{row}\t{self.genomes[code]}\t{contig}\t{start}\t{end}\t{lineages[code]}"
+        for block in self._text_blocks():
+            yield from block.decode().split("\n")[:-1]
 
     def digest(self) -> str:
-        """Hex SHA-256 of the rows; the identity of what the index finds."""
-        digest = hashlib.sha256()
-        for row, line in enumerate(self.lines()):
-            digest.update(f"{chr(10) if row else ''}{line}".encode())
-        return digest.hexdigest()
+        """Hex SHA-256 of the rows, without the last line's end; the identity of what the index finds."""
+        digest = _RowDigest()
+        for block in self._text_blocks():
+            digest.add(block)
+        return digest.hex()
+
+    def _text_blocks(self) -> Iterator[bytes]:
+        from workflow_lib.index.row_text import format_rows  # compiles; the Snakefile does without
+
+        genomes, lineages = _join_text(self.genomes), _join_text(map(format_taxonomy, self.lineages))
+        contigs = self.contigs.text, self.contigs.bounds
+        for first in range(0, len(self), _BLOCK_ROWS):
+            rows = slice(first, first + _BLOCK_ROWS)
+            columns = self.codes[rows], self.contigs.codes[rows], self.starts[rows], self.ends[rows]
+            yield format_rows(first, *columns, genomes, contigs, lineages).tobytes()
+
+
+class _RowDigest:
+    """SHA-256 of rows of text without the end of the last one; blocks end with a line's end."""
+
+    def __init__(self) -> None:
+        self._digest, self._end = hashlib.sha256(), b""
+
+    def add(self, block: bytes) -> None:
+        self._digest.update(self._end)
+        self._digest.update(memoryview(block)[:-1])
+        self._end = block[-1:]
+
+    def hex(self) -> str:
+        return self._digest.hexdigest()
 
 
 def tabulate_windows(names: Iterable[str], taxonomy: dict[str, dict[str, str]]) -> WindowTable:
     """Make the table from window names, grouped by genome, and the taxonomy (genome -> rank -> name)."""
-    return _tabulate(map(parse_window, names), taxonomy)
+    return tabulate_text(["".join(f"{name}\n" for name in names).encode()], taxonomy)
 
 
-def _tabulate(rows: Iterable[tuple[str, str, int, int]], taxonomy: dict[str, dict[str, str]]) -> WindowTable:
-    """The table of (genome, contig, start, end) rows; a contig's name is held once."""
-    position: dict[str, int] = {}
-    held: dict[str, str] = {}
-    contigs: list[str] = []
-    codes, starts, ends = array("q"), array("q"), array("q")
-    for genome, contig, start, end in rows:
-        codes.append(position.setdefault(genome, len(position)))
-        contigs.append(held.setdefault(contig, contig))
-        starts.append(start)
-        ends.append(end)
-    return WindowTable(
-        genomes=list(position),
-        lineages=[dict(taxonomy.get(genome, {})) for genome in position],
-        codes=np.frombuffer(codes, dtype=np.int64),
-        contigs=contigs,
-        starts=np.frombuffer(starts, dtype=np.int64),
-        ends=np.frombuffer(ends, dtype=np.int64),
-    )
+def tabulate_text(blocks: Iterable[bytes], taxonomy: dict[str, dict[str, str]]) -> WindowTable:
+    """As `tabulate_windows`, of names with a line's end behind each, in blocks of whole lines."""
+    builder = _TableBuilder()
+    for block in blocks:
+        bad = builder.add(block, is_table=False)
+        if bad is not None:
+            raise InputError(f"window {bad!r}, expected a name 'genome|contig|start|end'")
+    return builder.build([dict(taxonomy.get(genome, {})) for genome in builder.genomes])
+
+
+class _TableBuilder:
+    """Collects the columns of a table from blocks of text, and counts the runs of equal names through."""
+
+    def __init__(self) -> None:
+        self.n, self.genomes, self.lineages, self._last_contig = 0, [], [], None
+        self._codes, self._starts, self._ends, self._contigs = [], [], [], []
+
+    def add(self, block: bytes, *, is_table: bool) -> str | None:
+        """Take in the lines of a block, which ends with a line's end; returns the first one that is none of a table."""
+        from workflow_lib.index.row_text import gather, scan_rows
+
+        text = np.frombuffer(block, dtype=np.uint8)
+        n, genome_runs, contig_runs, starts, ends, genomes, contigs, lineages = scan_rows(text, is_table, self.n)
+        if len(genome_runs):
+            names = [block[begin:end].decode() for begin, end in genomes]
+            goes_on = bool(self.genomes) and names[0] == self.genomes[-1]
+            self._codes.append(genome_runs + np.int32(len(self.genomes) - goes_on))
+            self.genomes += names[goes_on:]
+            self.lineages += [block[begin:end].decode() for begin, end in lineages[goes_on:]]
+            self._contigs.append(RepeatedNames(*gather(text, contigs), contig_runs))
+            self._starts.append(_narrow(starts))
+            self._ends.append(_narrow(ends))
+            self.n += n
+        lines = block.split(b"\n", n + 1) if n < block.count(b"\n") else []
+        return lines[n].decode(errors="replace") if lines else None
+
+    def build(self, lineages: list[dict[str, str]]) -> WindowTable:
+        """The table; the builder is used up."""
+        if len(set(self.genomes)) < len(self.genomes):
+            raise InputError("the rows of a genome do not lie together, or a genome has no row")
+        columns = (_concatenate(column, np.int32) for column in (self._codes, self._starts, self._ends))
+        codes, starts, ends = columns
+        return WindowTable(self.genomes, lineages, codes, _join_names(self._contigs), starts, ends)
 
 
 def select_rows(table: WindowTable, rows: np.ndarray) -> WindowTable:
     """The rows of bool (n,) `rows`; genomes that are left with none drop out."""
+    if rows.all():
+        return table
     kept, codes = np.unique(table.codes[rows], return_inverse=True)
     return WindowTable(
         genomes=[table.genomes[code] for code in kept],
         lineages=[table.lineages[code] for code in kept],
-        codes=codes.astype(np.int64),
-        contigs=[table.contigs[row] for row in np.flatnonzero(rows)],
+        codes=codes.astype(np.int32),
+        contigs=table.contigs.take(rows),
         starts=table.starts[rows],
         ends=table.ends[rows],
     )
 
 
-def join_tables(tables: list[WindowTable]) -> WindowTable:
-    """The rows of several tables, one after the other; they share no genome."""
-    firsts = np.cumsum([0, *(len(table.genomes) for table in tables)])
-    return WindowTable(
-        genomes=[genome for table in tables for genome in table.genomes],
-        lineages=[lineage for table in tables for lineage in table.lineages],
-        codes=np.concatenate([table.codes + first for table, first in zip(tables, firsts, strict=False)]),
-        contigs=[contig for table in tables for contig in table.contigs],
-        starts=np.concatenate([table.starts for table in tables]),
-        ends=np.concatenate([table.ends for table in tables]),
-    )
+def join_tables(tables: Iterable[WindowTable]) -> WindowTable:
+    """The rows of several tables, one after the other; they share no genome.
+
+    Memory: the result and a column of it, where the tables come from an iterator.
+    """
+    genomes, lineages, codes, contigs, starts, ends = [], [], [], [], [], []
+    for table in tables:
+        codes.append(table.codes + np.int32(len(genomes)))
+        genomes += table.genomes
+        lineages += table.lineages
+        contigs.append(table.contigs)
+        starts.append(table.starts)
+        ends.append(table.ends)
+    table = None
+    columns = [_concatenate(column, np.int32) for column in (codes, starts, ends)]
+    return WindowTable(genomes, lineages, columns[0], _join_names(contigs), *columns[1:])
 
 
-def write_ids(path: str | Path, table: WindowTable) -> None:
-    """Write ids.tsv: row, genome, contig, start, end (bp, 0-based, half-open), lineage."""
-    with atomic_open(path) as handle:
-        handle.write("\t".join(_COLUMNS) + "\n")
-        handle.writelines(f"{line}\n" for line in table.lines())
+def write_ids(path: str | Path, table: WindowTable) -> str:
+    """Write ids.tsv: row, genome, contig, start, end (bp, 0-based, half-open), lineage; returns the table's digest."""
+    digest = _RowDigest()
+    with atomic_open(path, "wb") as handle:
+        handle.write(f"{_HEADER}\n".encode())
+        for block in table._text_blocks():
+            handle.write(block)
+            digest.add(block)
+    return digest.hex()
 
 
 def read_ids(path: str | Path) -> WindowTable:
@@ -182,22 +277,68 @@ def read_ids(path: str | Path) -> WindowTable:
     InputError
         with file and line, when the columns or row numbers are not those of an index.
     """
-    taxonomy: dict[str, dict[str, str]] = {}
+    return read_ids_and_digest(path)[0]
 
-    def rows(handle: TextIO) -> Iterator[tuple[str, str, int, int]]:
-        for row, line in enumerate(handle):
-            fields = line[:-1].split("\t")
-            if len(fields) != len(_COLUMNS) or fields[0] != str(row):
-                message = f"found {line[:-1]!r}, expected row {row} with {len(_COLUMNS)} fields"
-                raise InputError(message, path=path, line=row + 2)
-            _, genome, contig, start, end, lineage = fields
-            if genome not in taxonomy:
-                taxonomy[genome] = parse_taxonomy(lineage)
-            yield genome, contig, int(start), int(end)
 
-    # Not the universal newlines: a carriage return may stand in a name.
-    with open(path, encoding="utf-8", newline="\n") as handle:
-        header = handle.readline()[:-1]
-        if header != "\t".join(_COLUMNS):
+def read_ids_and_digest(path: str | Path) -> tuple[WindowTable, str]:
+    """Read ids.tsv as `read_ids`, and what `WindowTable.digest` gives of its rows as they are written there."""
+    builder, digest = _TableBuilder(), _RowDigest()
+    with open(path, "rb") as handle:
+        header = handle.readline()[:-1].decode(errors="replace")
+        if header != _HEADER:
             raise InputError(f"header {header!r}, expected {_COLUMNS}", path=path, line=1)
-        return _tabulate(rows(handle), taxonomy)
+        for block in read_line_blocks(handle):
+            bad = builder.add(block, is_table=True)
+            if bad is not None:
+                message = f"found {bad!r}, expected row {builder.n} with {len(_COLUMNS)} fields"
+                raise InputError(message, path=path, line=builder.n + 2)
+            digest.add(block)
+    return builder.build([parse_taxonomy(lineage) for lineage in builder.lineages]), digest.hex()
+
+
+def read_line_blocks(handle: BinaryIO) -> Iterator[bytes]:
+    """Blocks of whole lines; a last line without its end gets one."""
+    rest = b""
+    while block := handle.read(_BLOCK_BYTES):
+        whole, end, last = block.rpartition(b"\n")
+        if end:
+            yield b"".join((rest, whole, end))
+            rest = last
+        else:
+            rest += block
+    if rest:
+        yield rest + b"\n"
+
+
+def _join_names(columns: list[RepeatedNames]) -> RepeatedNames:
+    """Columns one after the other; the list is emptied."""
+    firsts = np.cumsum([0, *(len(column.bounds) - 1 for column in columns)])
+    if firsts[-1] > np.iinfo(np.int32).max:
+        raise InputError(f"{firsts[-1]} contigs, expected fewer than 2^31")
+    text = _concatenate([column.text for column in columns], np.uint8)
+    bounds = _bounds(_concatenate([np.diff(column.bounds) for column in columns], np.int64))
+    codes = [column.codes + np.int32(first) for column, first in zip(columns, firsts, strict=False)]
+    columns.clear()
+    return RepeatedNames(text, bounds, _concatenate(codes, np.int32))
+
+
+def _join_text(names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 text and int64 bounds of names."""
+    encoded = [name.encode() for name in names]
+    return np.frombuffer(b"".join(encoded), dtype=np.uint8), _bounds(np.array([len(name) for name in encoded]))
+
+
+def _bounds(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """int64 as int32 where all fit."""
+    return values.astype(np.int32) if values.max(initial=0) <= np.iinfo(np.int32).max else values
+
+
+def _concatenate(columns: list[np.ndarray], dtype: type) -> np.ndarray:
+    """Arrays one after the other; the list is emptied. `dtype`: of nothing."""
+    joined = np.concatenate(columns) if columns else np.empty(0, dtype=dtype)
+    columns.clear()
+    return joined
