@@ -18,6 +18,7 @@ from workflow_lib.embed.registry import check_model, is_language_model, name_mod
 from workflow_lib.errors import NovabinError
 from workflow_lib.files import check_writable
 from workflow_lib.index.factories import can_fill_in_parts, check_factory, index_file
+from workflow_lib.index.memory import building_mb, training_mb
 from workflow_lib.markers.find import NO_MARKERS, check_markers
 from workflow_lib.tables import load_libraries, load_reference, load_samples, load_sets
 from workflow_lib.train.sources import check_source
@@ -196,7 +197,8 @@ def get_filled_parts(wildcards):
     """Empty index, plan and filled parts, where there are several that can be filled apart. Else nothing."""
     if len(PARTS) < 2 or not can_fill_in_parts(config["index"]["factory"]):
         return []
-    names = ["trained.faiss", "growth.json", *(f"{part}.faiss" for part in PARTS)]
+    kinds = ("faiss", "json")  # a part, and what its rows are
+    names = ["trained.faiss", "growth.json", *(f"{part}.{kind}" for kind in kinds for part in PARTS)]
     return [f"<results>/index/{{reference}}/parts/{name}" for name in names]
 
 

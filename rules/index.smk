@@ -82,7 +82,8 @@ rule train_index:
         "../envs/novabin.yaml"
     threads: 4
     resources:
-        mem_mb=get_memory(2000, 1),
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * training_mb(input.windows, config["index"]["factory"]),
         runtime=get_runtime(30, 10),
     params:
         version=stage_version("index"),
@@ -100,6 +101,7 @@ rule fill_part:
         manifest="<results>/index/{reference}/windows/{part}/manifest.json",
     output:
         part=temp("<results>/index/{reference}/parts/{part}.faiss"),
+        rows=temp("<results>/index/{reference}/parts/{part}.json"),
     log:
         "<logs>/fill_part/{reference}.{part}.log",
     benchmark:
@@ -134,10 +136,8 @@ rule build_index:
         "../envs/novabin.yaml"
     threads: 2
     resources:
-        # Parts are merged on disk.
-        mem_mb=lambda wildcards, input, attempt: get_memory(1500, 0.5 if input.parts else 4)(
-            wildcards, input, attempt
-        ),
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * building_mb(input.size_mb, bool(input.parts), config["index"]["factory"]),
         runtime=get_runtime(20, 30),
     params:
         version=stage_version("index"),

@@ -7,20 +7,19 @@ from workflow_lib.log import run_script
 
 def main(snakemake) -> None:
     from workflow_lib.index.growth import IndexOptions, grow_index
-    from workflow_lib.store import read_store
+    from workflow_lib.index.shards import open_shards
     from workflow_lib.tables import load_reference
 
     genomes = load_reference(snakemake.input.table, check_files=False)
-    folders = [Path(path).parent for path in snakemake.input.windows if Path(path).name == "manifest.json"]
     trained, growth, *parts = snakemake.input.parts or [None, None]
     grow_index(
         Path(snakemake.output.manifest).parent,
-        [read_store(folder, mmap=True) for folder in folders],
+        open_shards(snakemake.input.windows),
         {genome.name: genome.taxonomy for genome in genomes.values()},
         IndexOptions(**snakemake.params.options, version=snakemake.params.version),
         trained=trained,
         growth=growth,
-        parts=parts,
+        parts=[part for part in parts if part.endswith(".faiss")],
     )
 
 

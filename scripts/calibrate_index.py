@@ -7,18 +7,16 @@ from workflow_lib.log import run_script
 
 def main(snakemake) -> None:
     from workflow_lib.index.reference import join_stores
+    from workflow_lib.index.shards import open_shards
     from workflow_lib.novelty.build import calibrate_index, read_pieces
     from workflow_lib.novelty.sketch import read_sketch
     from workflow_lib.tables import load_reference
 
     params = snakemake.params
-    windows, pieces = (
-        join_stores(Path(path).parent for path in paths if Path(path).name == "manifest.json")
-        for paths in (snakemake.input.windows, snakemake.input.pieces)
-    )
+    pieces = join_stores(Path(path).parent for path in snakemake.input.pieces if Path(path).name == "manifest.json")
     calibrate_index(
         Path(snakemake.output.manifest).parent,
-        windows,
+        open_shards(snakemake.input.windows),
         pieces,
         neighbours=params.neighbours,
         n_pieces=params.pieces,

@@ -7,10 +7,10 @@ from workflow_lib.log import run_script
 
 def main(snakemake) -> None:
     from workflow_lib.index.growth import fill_part
-    from workflow_lib.store import read_store
+    from workflow_lib.index.shards import WindowShard
 
     fill_part(
-        read_store(Path(snakemake.input.manifest).parent, mmap=True),
+        WindowShard(Path(snakemake.input.manifest).parent),
         int(snakemake.wildcards.part) - 1,
         trained=snakemake.input.trained,
         growth=snakemake.input.growth,

@@ -7,11 +7,10 @@ from workflow_lib.log import run_script
 
 def main(snakemake) -> None:
     from workflow_lib.index.growth import IndexOptions, train_parts
-    from workflow_lib.store import read_store
+    from workflow_lib.index.shards import open_shards
 
-    folders = [Path(path).parent for path in snakemake.input.windows if Path(path).name == "manifest.json"]
     train_parts(
-        [read_store(folder, mmap=True) for folder in folders],
+        open_shards(snakemake.input.windows),
         Path(snakemake.output.trained).parents[1],
         IndexOptions(**snakemake.params.options, version=snakemake.params.version),
         trained=snakemake.output.trained,

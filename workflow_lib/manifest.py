@@ -57,6 +57,17 @@ def read_manifest(folder: str | Path, *, verify: bool = True, name: str = MANIFE
     return content
 
 
+def check_alike(manifest: dict, first: dict, folder: str | Path) -> None:
+    """Refuse the store in `folder` unless the embedder and window of its manifest are those of the first shard's."""
+    for key in ("fingerprint", "window"):
+        if manifest.get(key) != first.get(key):
+            raise InputError(
+                f"{key} {manifest.get(key)}, the first shard has {first.get(key)}",
+                path=folder,
+                remedy="delete it and run again",
+            )
+
+
 def _verify_checksum(path: Path, expected: str, remedy: str) -> None:
     if not path.is_file():
         raise InputError("missing, though the manifest beside it names it", path=path, remedy=remedy)

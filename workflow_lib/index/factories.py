@@ -16,6 +16,8 @@ SCANN = "ScaNN"
 PARAMETERS = {"nprobe": "nprobe", "ef_search": "efSearch", "k_factor": "k_factor_rf"}
 
 _TRAINING_ROWS = 39  # a centroid: FAISS warns below (Clustering.min_points_per_centroid)
+_MOST_TRAINING_ROWS = 256  # a centroid: FAISS' k-means uses no more
+_TRANSFORMATION_ROWS = 100_000  # that train what has no centroids
 _AUTO_FLAT_BYTES = 4 << 30  # of vectors, up to which `auto` searches exactly
 _AUTO_LISTS_BYTES = 64 << 30  # and up to which it keeps whole vectors
 _COLUMNS_A_CODE = 4  # columns that one 4-bit code stands for: a bit a column
@@ -52,6 +54,12 @@ class Plan:
     def is_exact(self) -> bool:
         """Whether the nearest windows are found for certain."""
         return self.factory in EXACT
+
+    @property
+    def training_rows(self) -> int:
+        """Windows, at most, that an index is trained on: 256 a centroid, or 100,000; an exact one learns nothing."""
+        rows = self.good_rows // _TRAINING_ROWS * _MOST_TRAINING_ROWS
+        return 1 if self.is_exact else max(rows, _TRANSFORMATION_ROWS)
 
 
 @dataclass

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,17 @@ from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
 from workflow_lib.index.base import UNCALIBRATED_NAME, SearchIndex
 from workflow_lib.index.factories import EXACT, SCANN, plan_index
+from workflow_lib.index.shards import (
+    Shard,
+    choose_windows,
+    count_windows,
+    genome_rows,
+    sample_vectors,
+    tabulate_shard,
+)
 from workflow_lib.index.storage import (
     build_index,
+    digest_vectors,
     extend_index,
     index_class,
     load_index,
@@ -24,9 +34,8 @@ from workflow_lib.index.storage import (
     record_growth,
     usable_rows,
 )
-from workflow_lib.index.windows import WindowTable, join_tables, name_genome, select_rows, tabulate_windows
+from workflow_lib.index.windows import WindowTable, join_tables, select_rows
 from workflow_lib.manifest import MANIFEST_NAME, read_manifest
-from workflow_lib.store import EmbeddingStore
 
 if TYPE_CHECKING:
     import faiss
@@ -34,8 +43,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _OUTGROWN = 4  # times as many windows as an index was trained on: its sizes and centroids no longer fit
-_TRAINING_ROWS = 256  # a centroid, as FAISS' k-means uses at most
-_LEAST_TRAINING_ROWS = 100_000  # for transformations
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Growth:
     n_windows: int
 
 
-def plan_growth(shards: list[EmbeddingStore], previous: SearchIndex | None, options: IndexOptions) -> Growth:
+def plan_growth(shards: list[Shard], previous: SearchIndex | None, options: IndexOptions) -> Growth:
     """Compare the windows that are wanted with the index that is there.
 
     The index is extended when all of its genomes are still wanted, with the same sequences, embedder, window, options
@@ -96,8 +103,7 @@ def plan_growth(shards: list[EmbeddingStore], previous: SearchIndex | None, opti
                 continue
             seen[digest] = genome
             new.append(genome)
-        chosen = set(new)
-        n_windows += sum(name_genome(name) in chosen for name in shard.names)
+        n_windows += _count_kept(shard, new)
         kept.append(new)
     return Growth(not reason, kept, duplicates, n_windows)
 
@@ -114,7 +120,7 @@ def read_growth(path: str | Path) -> Growth:
 
 
 def train_parts(
-    shards: list[EmbeddingStore], folder: str | Path, options: IndexOptions, *, trained: str | Path, growth: str | Path
+    shards: list[Shard], folder: str | Path, options: IndexOptions, *, trained: str | Path, growth: str | Path
 ) -> None:
     """Write an empty index that is trained, and the growth: what the jobs that fill parts of an index begin with.
 
@@ -134,24 +140,36 @@ def train_parts(
     write_growth(growth, planned)
 
 
-def fill_part(shard: EmbeddingStore, number: int, *, trained: str | Path, growth: str | Path, part: str | Path) -> None:
+def fill_part(shard: Shard, number: int, *, trained: str | Path, growth: str | Path, part: str | Path) -> None:
     """Fill a copy of the trained index with the new genomes of a shard, and write it to `part`.
 
-    Of a kind that cannot be merged the copy stays empty: `grow_index` then adds the rows itself.
+    Beside it comes `rows_file`: the rows' number and SHA-256, and which have no direction; `grow_index` then needs no
+    vectors. Of a kind that cannot be merged the copy stays empty: `grow_index` then adds the rows itself.
+    Memory: the copy, and twice its codes while it is written; the vectors are read from the disk as they are added.
     """
     from workflow_lib.index.approximate import add_rows, read_faiss, write_faiss
     from workflow_lib.index.disk_merge import can_merge
 
-    index = read_faiss(Path(trained), mmap=False)
+    index, content = read_faiss(Path(trained), mmap=False), {}
     if can_merge(index):
-        table, rows = _choose(shard, read_growth(growth).kept[number], {})
-        add_rows(index, usable_rows(table, rows, shard.vectors.shape[1])[1])
+        table, chosen = choose_windows(shard, read_growth(growth).kept[number], {})
+        rows = usable_rows(table, chosen, shard.vectors.shape[1])[1]
+        add_rows(index, rows)
+        left_out = np.flatnonzero(~chosen.any(axis=1)).tolist() if len(rows) < len(chosen) else []
+        content = {"n": len(rows), "vectors_sha256": digest_vectors(rows), "left_out": left_out}
+    with atomic_open(rows_file(part)) as handle:
+        json.dump(content, handle)
     write_faiss(Path(part), index)
+
+
+def rows_file(part: str | Path) -> Path:
+    """The file that says what the rows of a part are."""
+    return Path(part).with_suffix(".json")
 
 
 def grow_index(
     folder: str | Path,
-    shards: list[EmbeddingStore],
+    shards: list[Shard],
     taxonomy: dict[str, dict[str, str]],
     options: IndexOptions,
     *,
@@ -167,8 +185,8 @@ def grow_index(
     taxonomy : genome -> rank -> name; lineages of genomes that are there already are brought up to date.
     trained, growth, parts : files of `train_parts` and `fill_part`; none: all is done here.
 
-    Memory: about 150 bytes a window for names, and the vectors of a shard. Without parts, and for kinds whose parts
-    cannot be merged, the index too; of `Torch` and `ScaNN` all vectors.
+    Memory: about 40 bytes a window for the table of windows, and the names of a shard. Without parts, and for kinds
+    whose parts cannot be merged, the index and the vectors of a shard too; of `Torch` and `ScaNN` all vectors.
     """
     folder = Path(folder)
     previous = _load_previous(folder)
@@ -183,7 +201,7 @@ def grow_index(
     elif planned.extends:
         index = _load_previous(folder, mmap=False)
         for shard, kept in zip(shards, planned.kept, strict=True):
-            table, rows = _choose(shard, kept, taxonomy)
+            table, rows = choose_windows(shard, kept, taxonomy)
             extend_index(index, rows, table)
     else:
         index = _build(shards, planned, taxonomy, options)
@@ -212,7 +230,7 @@ def _can_merge(trained: str | Path) -> bool:
 
 
 def _merge_parts(
-    folder: Path, previous: SearchIndex, shards: list[EmbeddingStore], planned: Growth, taxonomy: dict,
+    folder: Path, previous: SearchIndex, shards: list[Shard], planned: Growth, taxonomy: dict,
     options: IndexOptions, trained: str | Path, parts: list[str | Path], written: Path,
 ) -> SearchIndex:  # fmt: skip
     """Merge the index that is extended, if one is, and the parts into the file `written`."""
@@ -221,16 +239,31 @@ def _merge_parts(
 
     held = [folder / previous.file_name] if planned.extends else []
     merge_files(written, read_faiss(Path(trained), mmap=False), [*held, *parts])
+    contents = [json.loads(rows_file(part).read_text(encoding="utf-8")) for part in parts]
+    added = _tables_of_parts(shards, planned, contents, taxonomy)
+    digests = [content["vectors_sha256"] for content in contents if content["n"]]
     if not planned.extends:
-        return _describe(read_faiss(written), shards, planned, taxonomy, options)
-    added = [table for table, _ in _usable(shards, planned, taxonomy)]
-    table = join_tables([previous.table, *added])
+        return _describe(read_faiss(written), join_tables(added), digests, shards, planned, options)
+    table = join_tables(chain([previous.table], added))
     index = index_class(previous.plan)(read_faiss(written), table, previous.manifest, previous.plan)
-    record_growth(index, table, (rows for _, rows in _usable(shards, planned, taxonomy)))
+    record_growth(index, table, digests)
     return index
 
 
-def _build(shards: list[EmbeddingStore], planned: Growth, taxonomy: dict, options: IndexOptions) -> SearchIndex:
+def _tables_of_parts(
+    shards: list[Shard], planned: Growth, contents: list[dict], taxonomy: dict
+) -> Iterator[WindowTable]:
+    """What the rows of each part are, as `fill_part` told."""
+    for shard, kept, content in zip(shards, planned.kept, contents, strict=True):
+        if content["n"]:
+            table = tabulate_shard(shard, taxonomy)
+            table = select_rows(table, genome_rows(table, kept))
+            usable = np.ones(len(table), dtype=bool)
+            usable[content["left_out"]] = False
+            yield select_rows(table, usable)
+
+
+def _build(shards: list[Shard], planned: Growth, taxonomy: dict, options: IndexOptions) -> SearchIndex:
     """Build a new index without parts, in memory."""
     from workflow_lib.index.approximate import add_rows
 
@@ -239,52 +272,50 @@ def _build(shards: list[EmbeddingStore], planned: Growth, taxonomy: dict, option
         table, vectors = join_tables([table for table, _ in chosen]), np.concatenate([rows for _, rows in chosen])
         manifest = _manifest(shards, options)
         return build_index(vectors, table, manifest, factory=options.factory, parameters=options.parameters)
-    filled = _train(shards, planned, options)
-    for _, rows in _usable(shards, planned, taxonomy):
+    filled, tables, digests = _train(shards, planned, options), [], []
+    for table, rows in _usable(shards, planned, taxonomy):
         add_rows(filled, rows)
-    return _describe(filled, shards, planned, taxonomy, options)
+        tables.append(table)
+        digests += [digest_vectors(rows)] if len(rows) else []
+    return _describe(filled, join_tables(tables), digests, shards, planned, options)
 
 
 def _describe(
-    filled: faiss.Index, shards: list[EmbeddingStore], planned: Growth, taxonomy: dict, options: IndexOptions
-) -> SearchIndex:
+    filled: faiss.Index, table: WindowTable, digests: list[str], shards: list[Shard], planned: Growth,
+    options: IndexOptions,
+) -> SearchIndex:  # fmt: skip
     """The new index of a filled one of FAISS."""
-    table = join_tables([table for table, _ in _usable(shards, planned, taxonomy)])
-    plan = plan_index(options.factory, planned.n_windows, shards[0].vectors.shape[1], options.parameters)
+    plan = plan_index(options.factory, planned.n_windows, int(shards[0].manifest["dim"]), options.parameters)
     manifest = dict(_manifest(shards, options), factory_asked=options.factory, trained_on=planned.n_windows)
     index = index_class(plan)(filled, table, manifest | {"vectors_sha256": ""}, plan)
-    record_growth(index, table, (rows for _, rows in _usable(shards, planned, taxonomy)))
-    index.set_probes(next(rows for _, rows in _usable(shards, planned, taxonomy) if len(rows)))
+    record_growth(index, table, digests)
+    index.set_probes(next(rows for _, rows in _usable(shards, planned, {}) if len(rows)))
     return index
 
 
-def _train(shards: list[EmbeddingStore], planned: Growth, options: IndexOptions) -> faiss.Index:
-    """An empty FAISS index, trained on a sample of the windows: at most 256 a centroid, or 100,000."""
+def _train(shards: list[Shard], planned: Growth, options: IndexOptions) -> faiss.Index:
+    """An empty FAISS index, trained on a sample of the windows."""
     from workflow_lib.index.approximate import train_faiss
 
-    plan = plan_index(options.factory, planned.n_windows, shards[0].vectors.shape[1], options.parameters)
-    # An exact index learns nothing.
-    wanted = 1 if plan.is_exact else max(plan.good_rows // 39 * _TRAINING_ROWS, _LEAST_TRAINING_ROWS)
-    step = max(1, planned.n_windows // wanted)
-    # A view would keep the whole shard.
-    sample = np.concatenate([rows[::step].copy() for _, rows in _usable(shards, planned, {})])
+    plan = plan_index(options.factory, planned.n_windows, int(shards[0].manifest["dim"]), options.parameters)
+    sample = sample_vectors(shards, planned.kept, planned.n_windows, plan.training_rows)
     if not len(sample):
         raise nothing_to_index()
     return train_faiss(sample, plan)
 
 
-def _usable(shards: list[EmbeddingStore], planned: Growth, taxonomy: dict) -> Iterator[tuple[WindowTable, np.ndarray]]:
+def _usable(shards: list[Shard], planned: Growth, taxonomy: dict) -> Iterator[tuple[WindowTable, np.ndarray]]:
     """The windows to add, shard by shard, without those of zero vectors."""
     for shard, kept in zip(shards, planned.kept, strict=True):
-        yield usable_rows(*_choose(shard, kept, taxonomy), shard.vectors.shape[1])
+        yield usable_rows(*choose_windows(shard, kept, taxonomy), shard.vectors.shape[1])
 
 
-def _manifest(shards: list[EmbeddingStore], options: IndexOptions) -> dict:
+def _manifest(shards: list[Shard], options: IndexOptions) -> dict:
     kept = {key: shards[0].manifest[key] for key in ("embedder", "fingerprint", "dim", "window")}
     return dict(kept, code_version=options.version, parameters_asked=options.parameters)
 
 
-def _left_out(shards: list[EmbeddingStore], duplicates: list[str]) -> dict[str, list[str]]:
+def _left_out(shards: list[Shard], duplicates: list[str]) -> dict[str, list[str]]:
     """Genomes without a window, and those with the sequences of another one, in their shard or an earlier one."""
     left_out = {"duplicates": [], "empty": []}
     for shard in shards:
@@ -313,7 +344,7 @@ def _calibration_id(folder: Path) -> str | None:
         return None
 
 
-def _why_anew(previous: SearchIndex, shards: list[EmbeddingStore], options: IndexOptions) -> str:
+def _why_anew(previous: SearchIndex, shards: list[Shard], options: IndexOptions) -> str:
     """Why an index cannot be extended; empty where it can."""
     manifest = previous.manifest
     asked = {
@@ -330,7 +361,7 @@ def _why_anew(previous: SearchIndex, shards: list[EmbeddingStore], options: Inde
     gone = [genome for genome, digest in manifest["digests"].items() if wanted.get(genome) != digest]
     if gone:
         return f"{len(gone)} of its genomes are no longer wanted or have other sequences, the first is {gone[0]}"
-    n = sum(len(shard.names) for shard in shards)
+    n = sum(map(count_windows, shards))
     if previous.factory == SCANN:
         return "an index of ScaNN cannot grow"
     if previous.factory not in EXACT and n > _OUTGROWN * manifest["trained_on"]:
@@ -338,8 +369,8 @@ def _why_anew(previous: SearchIndex, shards: list[EmbeddingStore], options: Inde
     return ""
 
 
-def _choose(shard: EmbeddingStore, genomes: list[str], taxonomy: dict) -> tuple[WindowTable, np.ndarray]:
-    """The windows of some genomes of a shard."""
-    table, chosen = tabulate_windows(shard.names, taxonomy), set(genomes)
-    rows = np.array([genome in chosen for genome in table.genomes], dtype=bool)[table.codes]
-    return select_rows(table, rows), np.asarray(shard.vectors[rows])
+def _count_kept(shard: Shard, genomes: list[str]) -> int:
+    """Windows of some genomes of a shard; all that have windows are in the digests."""
+    if len(genomes) == len(shard.manifest["digests"]):
+        return count_windows(shard)
+    return int(genome_rows(tabulate_shard(shard, {}), genomes).sum()) if genomes else 0

@@ -14,10 +14,10 @@ import numpy as np
 from workflow_lib.blocks import read_ahead
 from workflow_lib.embed import Embedder, embed_records
 from workflow_lib.embed.shards import Rows
-from workflow_lib.errors import InputError
 from workflow_lib.index.genome_cache import GenomeCache, GenomeWindows, LoadedGenome, load_genome, name_windows
 from workflow_lib.index.windows import format_window, mostly_n, name_genome, parse_window
 from workflow_lib.log import Progress
+from workflow_lib.manifest import check_alike
 from workflow_lib.store import EmbeddingStore, read_store
 from workflow_lib.tables import Genome
 
@@ -167,13 +167,7 @@ def join_stores(folders: Iterable[str | Path]) -> EmbeddingStore:
     stores = [read_store(folder, mmap=True) for folder in folders]
     manifest = dict(stores[0].manifest)
     for store, folder in zip(stores, folders, strict=True):
-        for key in ("fingerprint", "window"):
-            if store.manifest.get(key) != manifest.get(key):
-                raise InputError(
-                    f"{key} {store.manifest.get(key)}, the first shard has {manifest.get(key)}",
-                    path=folder,
-                    remedy="delete it and run again",
-                )
+        check_alike(store.manifest, manifest, folder)
     if "digests" in manifest:
         manifest["digests"] = {name: digest for store in stores for name, digest in store.manifest["digests"].items()}
     names = [name for store in stores for name in store.names]

@@ -14,7 +14,7 @@ import numpy as np
 from workflow_lib.errors import InputError
 from workflow_lib.index.base import IDS_NAME, METRIC, UNCALIBRATED_NAME, SearchIndex, check_vectors
 from workflow_lib.index.factories import SCANN, Plan, plan_index
-from workflow_lib.index.windows import WindowTable, join_tables, read_ids, select_rows
+from workflow_lib.index.windows import WindowTable, join_tables, read_ids_and_digest, select_rows
 from workflow_lib.manifest import MANIFEST_NAME, read_manifest
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def build_index(
     if not len(table):
         raise nothing_to_index()
     plan = plan_index(factory, len(vectors), vectors.shape[1], parameters)
-    manifest = dict(manifest, factory_asked=factory, trained_on=len(vectors), vectors_sha256=_digest(vectors))
+    manifest = dict(manifest, factory_asked=factory, trained_on=len(vectors), vectors_sha256=digest_vectors(vectors))
     index = index_class(plan, device).from_vectors(vectors, table, manifest, plan, device=device)
     index.set_probes(vectors)
     return index
@@ -80,14 +80,17 @@ def extend_index(index: SearchIndex, vectors: np.ndarray, table: WindowTable) ->
     if len(table):
         joined = join_tables([index.table, table])
         index.add(vectors)
-        record_growth(index, joined, [vectors])
+        record_growth(index, joined, [digest_vectors(vectors)])
 
 
-def record_growth(index: SearchIndex, table: WindowTable, added: Iterable[np.ndarray]) -> None:
-    """Take note of rows that were added to the index proper: its table is now `table`, its calibration is stale."""
+def record_growth(index: SearchIndex, table: WindowTable, added: Iterable[str]) -> None:
+    """Take note of rows that were added to the index proper: its table is now `table`, its calibration is stale.
+
+    `added`: `digest_vectors` of each lot of rows.
+    """
     index.table = table
-    for vectors in filter(len, added):
-        chained = f"{index.manifest['vectors_sha256']}\n{_digest(vectors)}"
+    for digest in added:
+        chained = f"{index.manifest['vectors_sha256']}\n{digest}"
         index.manifest["vectors_sha256"] = hashlib.sha256(chained.encode()).hexdigest()
     if "calibration_id" in index.manifest:
         index.manifest["stale_calibration_id"] = index.manifest.pop("calibration_id")
@@ -120,8 +123,8 @@ def load_index(folder: str | Path, *, device: str = "cpu", name: str = MANIFEST_
         raise InputError(
             f"metric {manifest['metric']!r}, expected {METRIC!r}", path=path, remedy="build the index anew"
         )
-    table = read_ids(folder / IDS_NAME)
-    if table.digest() != manifest["ids_sha256"] or len(table) != manifest["n"]:
+    table, digest = read_ids_and_digest(folder / IDS_NAME)
+    if digest != manifest["ids_sha256"] or len(table) != manifest["n"]:
         raise InputError("the rows do not match the manifest", path=folder / IDS_NAME, remedy=f"delete {folder}")
     plan = _read_plan(manifest, path)
     kind = index_class(plan, device)
@@ -194,5 +197,6 @@ def _read_plan(manifest: dict, path: Path) -> Plan:
     )  # fmt: skip
 
 
-def _digest(vectors: np.ndarray) -> str:
+def digest_vectors(vectors: np.ndarray) -> str:
+    """Hex SHA-256 of C-contiguous rows."""
     return hashlib.sha256(vectors.data).hexdigest()

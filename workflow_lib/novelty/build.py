@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from workflow_lib.fasta import read_fasta
 from workflow_lib.index import SearchIndex, build_index, load_index
 from workflow_lib.index.base import UNCALIBRATED_NAME
+from workflow_lib.index.shards import Shard
 from workflow_lib.index.windows import parse_window, tabulate_windows
 from workflow_lib.manifest import MANIFEST_NAME
 from workflow_lib.novelty.calibrate import calibrate
@@ -75,7 +76,7 @@ def build_calibrated_index(
 
 def calibrate_index(
     folder: str | Path,
-    windows: EmbeddingStore,
+    windows: Shard | Sequence[Shard],
     pieces: EmbeddingStore,
     *,
     neighbours: int,
@@ -90,6 +91,7 @@ def calibrate_index(
     Parameters
     ----------
     windows, pieces : of the index's genomes, as `embed_reference` makes them; of other genomes they are passed over.
+        Windows: one store, or several with genomes of their own.
     neighbours, n_pieces, contamination, sketch, sequences : as of `build_calibrated_index`.
     device : of the search.
     """

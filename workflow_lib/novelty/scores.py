@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from workflow_lib.index import SearchIndex
 from workflow_lib.index.base import to_chord
-from workflow_lib.index.windows import name_genome
+from workflow_lib.index.shards import Shard, tabulate_shard
 from workflow_lib.store import EmbeddingStore
 
 _BLOCK_ROWS = 65_536  # windows that are read at a time
@@ -73,41 +74,50 @@ def nearest_means(distances: np.ndarray, spread: np.ndarray, k: int) -> tuple[np
     return found.mean(axis=1).round(_DECIMALS), relative.mean(axis=1).round(_DECIMALS)
 
 
-def genome_means(windows: EmbeddingStore, genomes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def genome_means(windows: Shard | Sequence[Shard], genomes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Mean direction and spread of each genome's windows, in the order of `genomes`.
 
     The spread is the mean distance of a genome's windows to its mean direction. It is what a distance is measured by: a
     genome that is uneven in itself is far from every query. Fewer than `_MIN_WINDOWS` windows have no spread worth the
     name, and the median of the other genomes' stands for it; a spread below a tenth of the median is raised to that.
-    Memory: a block of windows, and 24 bytes a window.
+    Memory: a block of windows, and the names of a shard.
+
+    Parameters
+    ----------
+    windows : a store of all of them, or several, each of genomes of its own.
 
     Returns
     -------
     means : float32 (G, d), unit rows.
     spread : float64 (G,), positive.
     """
+    shards = [windows] if isinstance(windows, EmbeddingStore) else list(windows)
     position = {genome: code for code, genome in enumerate(genomes)}
-    codes = np.array([position.get(name_genome(name), -1) for name in windows.names], dtype=np.int64)
-    blocks = [slice(start, start + _BLOCK_ROWS) for start in range(0, len(codes), _BLOCK_ROWS)]
-    sums, counts = np.zeros((len(genomes), windows.vectors.shape[1])), np.zeros(len(genomes), dtype=np.int64)
-    for block in blocks:
-        codes[block][~windows.vectors[block].any(axis=1)] = -1
-        used = codes[block] >= 0
-        np.add.at(sums, codes[block][used], windows.vectors[block][used])
-        counts += np.bincount(codes[block][used], minlength=len(genomes))
+    sums, counts = np.zeros((len(genomes), int(shards[0].vectors.shape[1]))), np.zeros(len(genomes), dtype=np.int64)
+    for codes, vectors in _blocks_of_genomes(shards, position):
+        np.add.at(sums, codes, vectors)
+        counts += np.bincount(codes, minlength=len(genomes))
     # Windows that cancel each other out would have no mean; nothing real does, and a row of zeros is far from all.
     means = (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
-    distances = np.zeros(len(codes))
-    for block in blocks:
-        distances[block] = to_chord(
-            np.einsum("ij,ij->i", windows.vectors[block], means[codes[block]]).astype(np.float64)
-        )
-    used = codes >= 0
-    spread = np.bincount(codes[used], distances[used], minlength=len(genomes)) / np.maximum(counts, 1)
+    total = np.zeros(len(genomes))
+    for codes, vectors in _blocks_of_genomes(shards, position):
+        np.add.at(total, codes, to_chord(np.einsum("ij,ij->i", vectors, means[codes]).astype(np.float64)))
+    spread = total / np.maximum(counts, 1)
     enough = counts >= _MIN_WINDOWS
     median = float(np.median(spread[enough])) if enough.any() else 1.0
     floor = 0.1 * median if median > 0 else 1.0
     return means, np.maximum(np.where(enough, spread, median), floor).round(_DECIMALS)
+
+
+def _blocks_of_genomes(shards: Sequence[Shard], position: dict[str, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (genomes of windows, int64; their vectors), of the genomes in `position`, without those of zeros."""
+    for shard in shards:
+        table = tabulate_shard(shard, {})
+        known = np.array([position.get(genome, -1) for genome in table.genomes], dtype=np.int64)
+        for start in range(0, len(table), _BLOCK_ROWS):
+            vectors, codes = shard.vectors[start : start + _BLOCK_ROWS], known[table.codes[start : start + _BLOCK_ROWS]]
+            used = (codes >= 0) & vectors.any(axis=1)
+            yield codes[used], vectors[used]
 
 
 def find_neighbours(

@@ -10,9 +10,10 @@ from workflow_lib.errors import InputError
 from workflow_lib.index import load_index
 from workflow_lib.index.base import UNCALIBRATED_NAME
 from workflow_lib.index.growth import IndexOptions, fill_part, grow_index, plan_growth, train_parts
+from workflow_lib.index.shards import WindowShard, sample_vectors
 from workflow_lib.index.windows import format_window
 from workflow_lib.novelty.build import calibrate_index
-from workflow_lib.store import EmbeddingStore
+from workflow_lib.store import EmbeddingStore, write_store
 
 DIM, WINDOWS = 16, 10
 MANIFEST = {"embedder": "test", "fingerprint": "f" * 64, "dim": DIM, "window": 1000}
@@ -208,3 +209,64 @@ def test_a_stop_at_any_write_of_the_merge_is_mended_by_the_next_run(tmp_path, mo
     assert mended.table.genomes == names(0, 20)
     found = mended.search(np.concatenate([vectors_of(genome, 1) for genome in names(0, 20)]), 1)[1][:, 0]
     assert [mended.table.genomes[code] for code in mended.table.codes[found]] == names(0, 20)
+
+
+def store_shards(folder, shards):
+    for number, one in enumerate(shards):
+        write_store(folder / str(number), one)
+    return [WindowShard(folder / str(number)) for number in range(len(shards))]
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,SQ8"])
+def test_filled_parts_are_merged_without_their_vectors(tmp_path, factory):
+    """As at 10^8 windows, of which the vectors need not be on one disk; some windows have no direction."""
+    shards = [shard(names(0, 15)), shard(names(15, 40)), shard(["g40", "g41"])]
+    for one in shards:
+        one.vectors[3] = 0
+    held = store_shards(tmp_path / "windows", shards)
+    paths = {"trained": tmp_path / "trained.faiss", "growth": tmp_path / "growth.json"}
+    for wanted in (2, 3):
+        parts = [tmp_path / f"{wanted}.{number}.faiss" for number in range(wanted)]
+        train_parts(held[:wanted], tmp_path / "parts", options(factory), **paths)
+        for number, part in enumerate(parts):
+            fill_part(held[number], number, part=part, **paths)
+        for number in range(1, wanted):
+            (tmp_path / f"windows/{number}/vectors.npy").rename(tmp_path / f"{number}.npy")
+        opened = [WindowShard(tmp_path / f"windows/{number}") for number in range(wanted)]
+        in_parts = grow_index(tmp_path / "parts", opened, {}, options(factory), parts=parts, **paths)
+        for number in range(1, wanted):
+            (tmp_path / f"{number}.npy").rename(tmp_path / f"windows/{number}/vectors.npy")
+        at_once = grow(tmp_path / "once", shards[:wanted], factory=factory)
+        if wanted == 2:  # what an extension adds, it chains in lots
+            assert in_parts.manifest["vectors_sha256"] == at_once.manifest["vectors_sha256"]
+        assert in_parts.manifest["n"] == at_once.manifest["n"] == [0, 0, 398, 417][wanted]
+        assert (tmp_path / "parts/ids.tsv").read_bytes() == (tmp_path / "once/ids.tsv").read_bytes()
+        queries = np.concatenate([vectors_of(genome, 3) for genome in names(0, 42)])
+        found = load_index(tmp_path / "parts", name=UNCALIBRATED_NAME).search(queries, 5)
+        for mine, its in zip(found, at_once.search(queries, 5), strict=True):
+            assert np.array_equal(mine, its)
+
+
+@pytest.mark.parametrize(("name", "message"), [("contigs.txt", "names do not match"), ("vectors.npy", "not what the")])
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_damaged_shard_is_refused_where_it_is_used(tmp_path, name, message, is_gone):
+    (one,) = store_shards(tmp_path, [shard(names(0, 3))])
+    content = bytearray((tmp_path / "0" / name).read_bytes())
+    content[-2] ^= 1
+    (tmp_path / "0" / name).write_bytes(content)
+    if is_gone:
+        (tmp_path / "0" / name).unlink()
+    with pytest.raises(InputError, match="missing" if is_gone else message):
+        grow_index(tmp_path / "index", [one], {}, options())
+
+
+def test_the_rows_of_training_are_spread_evenly_over_what_is_kept():
+    shards = [shard(names(0, 15)), shard(names(15, 40)), shard(["g40"])]
+    shards[2].vectors[4] = 0
+    kept = [names(0, 10), [], ["g40"]]
+    rows = np.concatenate([shards[0].vectors[:100], shards[2].vectors])
+    for wanted in (1, 7, 109, 110, 1000):
+        chosen = np.arange(min(wanted, 110)) * 110 // min(wanted, 110)
+        expected = rows[chosen[chosen != 104]]
+        assert np.array_equal(sample_vectors(shards, kept, 110, wanted), expected)
+    assert sample_vectors(shards, [[], [], []], 0, 5).shape == (0, DIM)
