@@ -13,7 +13,7 @@ _MOST_DIGITS = 18  # that an int64 holds for certain
 def scan_rows(
     text: np.ndarray, is_table: bool, first_row: int
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Find the fields of each line of uint8 `text`, which ends with a line's end.
+    """Find the fields of each line of uint8 `text`; what is behind the last line's end is passed over.
 
     Parameters
     ----------

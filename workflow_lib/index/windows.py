@@ -198,7 +198,7 @@ class _TableBuilder:
         self._codes, self._starts, self._ends, self._contigs = [], [], [], []
 
     def add(self, block: bytes, *, is_table: bool) -> str | None:
-        """Take in the lines of a block, which ends with a line's end; returns the first one that is none of a table."""
+        """Take in the lines of a block; returns the first one that is none of a table, or lacks its end."""
         from workflow_lib.index.row_text import gather, scan_rows
 
         text = np.frombuffer(block, dtype=np.uint8)
@@ -213,8 +213,8 @@ class _TableBuilder:
             self._starts.append(_narrow(starts))
             self._ends.append(_narrow(ends))
             self.n += n
-        lines = block.split(b"\n", n + 1) if n < block.count(b"\n") else []
-        return lines[n].decode(errors="replace") if lines else None
+        is_whole = n == block.count(b"\n") and block[-1:] in (b"", b"\n")
+        return None if is_whole else block.split(b"\n", n + 1)[n].decode(errors="replace")
 
     def build(self, lineages: list[dict[str, str]]) -> WindowTable:
         """The table; the builder is used up."""
@@ -297,7 +297,7 @@ def read_ids_and_digest(path: str | Path) -> tuple[WindowTable, str]:
 
 
 def read_line_blocks(handle: BinaryIO) -> Iterator[bytes]:
-    """Blocks of whole lines; a last line without its end gets one."""
+    """Blocks of whole lines; a last line without its end is a block without it."""
     rest = b""
     while block := handle.read(_BLOCK_BYTES):
         whole, end, last = block.rpartition(b"\n")
@@ -307,7 +307,7 @@ def read_line_blocks(handle: BinaryIO) -> Iterator[bytes]:
         else:
             rest += block
     if rest:
-        yield rest + b"\n"
+        yield rest
 
 
 def _join_names(columns: list[RepeatedNames]) -> RepeatedNames:

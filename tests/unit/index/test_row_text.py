@@ -107,6 +107,14 @@ def test_a_bad_line_is_named(tmp_path, line):
         read_ids(tmp_path / "ids.tsv")
 
 
+@pytest.mark.usefixtures("block_size")
+def test_a_last_line_without_its_end_is_refused(tmp_path):
+    write_ids(tmp_path / "ids.tsv", tabulate_windows([format_window("g", "c", 0, 9)], {}))
+    (tmp_path / "ids.tsv").write_bytes((tmp_path / "ids.tsv").read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"ids.tsv, line 2: found '0\\tg"):
+        read_ids(tmp_path / "ids.tsv")
+
+
 @pytest.mark.parametrize("name", ["g", "g|0|9", "g|c|0|x", "g|c||9", ""])
 def test_a_bad_name_is_shown(name):
     with pytest.raises(InputError, match="expected a name 'genome"):
