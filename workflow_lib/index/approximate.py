@@ -17,6 +17,7 @@ from workflow_lib.files import atomic_open
 from workflow_lib.index.base import SearchIndex
 from workflow_lib.index.factories import PARAMETERS, Plan
 from workflow_lib.index.genome_search import nearest_of_genomes
+from workflow_lib.index.read_ahead import expect_scans
 from workflow_lib.index.windows import WindowTable
 
 logger = logging.getLogger(__name__)
@@ -140,9 +141,12 @@ def add_rows(index: faiss.Index, vectors: np.ndarray) -> None:
 def read_faiss(path: Path, *, mmap: bool = True) -> faiss.Index:
     """Read an index file; with `mmap`, what FAISS can leave on disk stays there until it is searched."""
     try:
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mmap else 0)
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mmap else 0)
     except RuntimeError as error:
         raise InputError(f"FAISS cannot read it ({error})", path=path, remedy="build the index anew") from error
+    if mmap:
+        expect_scans(index)
+    return index
 
 
 def write_faiss(path: Path, index: faiss.Index) -> None:

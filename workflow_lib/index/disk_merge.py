@@ -12,6 +12,7 @@ import numpy as np
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
 from workflow_lib.index.approximate import read_faiss
+from workflow_lib.index.read_ahead import expect_scans
 
 _SIZE_BYTES = 8  # of a vector's length, before the vector
 _K_FACTOR_BYTES = 4  # behind the two indexes of a refined one
@@ -34,6 +35,8 @@ def merge_files(path: str | Path, trained: faiss.Index, parts: Sequence[str | Pa
         when a part cannot be read, or this FAISS writes its files in another way.
     """
     indexes = [read_faiss(Path(part)) for part in parts]
+    for index in indexes:
+        expect_scans(index, refined=True)
     with atomic_open(path, "wb") as handle:
         _write_merged(handle, trained, indexes)
 
