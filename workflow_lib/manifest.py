@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from workflow_lib.errors import InputError
@@ -28,10 +29,18 @@ def write_manifest(
         handle.write(_format(content))
 
 
-def read_manifest(folder: str | Path, *, verify: bool = True, name: str = MANIFEST_NAME, sealed: bool = False) -> dict:
+def read_manifest(
+    folder: str | Path,
+    *,
+    verify: bool = True,
+    name: str = MANIFEST_NAME,
+    sealed: bool = False,
+    left_out: Collection[str] = (),
+) -> dict:
     """Read `folder`/manifest.json (or `name`); with `verify`, check the SHA-256 of every file it names.
 
-    `sealed`: it must have been written so, and not a byte of it may have changed.
+    `sealed`: it must have been written so, and not a byte of it may have changed. `left_out`: files that the caller
+    verifies while it reads them.
 
     Raises
     ------
@@ -53,7 +62,8 @@ def read_manifest(folder: str | Path, *, verify: bool = True, name: str = MANIFE
         raise InputError("this manifest was changed after it was written", path=path, remedy=remedy)
     if verify:
         for file, expected in content["checksums"].items():
-            _verify_checksum(path.parent / file, expected, remedy)
+            if file not in left_out:
+                verify_checksum(path.parent / file, expected)
     return content
 
 
@@ -68,7 +78,9 @@ def check_alike(manifest: dict, first: dict, folder: str | Path) -> None:
             )
 
 
-def _verify_checksum(path: Path, expected: str, remedy: str) -> None:
+def verify_checksum(path: Path, expected: str) -> None:
+    """Refuse a file that is not there, or has another SHA-256 than its manifest says."""
+    remedy = f"delete {path.parent} and run again"
     if not path.is_file():
         raise InputError("missing, though the manifest beside it names it", path=path, remedy=remedy)
     found = sha256_file(path)

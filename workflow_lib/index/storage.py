@@ -15,7 +15,7 @@ from workflow_lib.errors import InputError
 from workflow_lib.index.base import IDS_NAME, METRIC, UNCALIBRATED_NAME, SearchIndex, check_vectors
 from workflow_lib.index.factories import SCANN, Plan, plan_index
 from workflow_lib.index.windows import WindowTable, join_tables, read_ids_and_digest, select_rows
-from workflow_lib.manifest import MANIFEST_NAME, read_manifest
+from workflow_lib.manifest import MANIFEST_NAME, read_manifest, verify_checksum
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def load_index(folder: str | Path, *, device: str = "cpu", name: str = MANIFEST_
     path = folder / name
     if name == MANIFEST_NAME:
         _check_freshness(folder)
-    manifest = read_manifest(folder, name=name, sealed=True)
+    manifest = read_manifest(folder, name=name, sealed=True, left_out=(IDS_NAME,))
     for key in _REQUIRED:
         if key not in manifest:
             raise InputError(f"no entry {key!r}: this is no manifest of an index", path=path, remedy=f"delete {folder}")
@@ -123,9 +123,7 @@ def load_index(folder: str | Path, *, device: str = "cpu", name: str = MANIFEST_
         raise InputError(
             f"metric {manifest['metric']!r}, expected {METRIC!r}", path=path, remedy="build the index anew"
         )
-    table, digest = read_ids_and_digest(folder / IDS_NAME)
-    if digest != manifest["ids_sha256"] or len(table) != manifest["n"]:
-        raise InputError("the rows do not match the manifest", path=folder / IDS_NAME, remedy=f"delete {folder}")
+    table = _read_table(folder / IDS_NAME, manifest)
     plan = _read_plan(manifest, path)
     kind = index_class(plan, device)
     index = kind.from_file(folder / kind.file_name, table, manifest, plan, device=device, mmap=mmap)
@@ -163,6 +161,18 @@ def index_class(plan: Plan, device: str = "cpu") -> type[SearchIndex]:
     else:
         module, name = "approximate", "FaissIndex"
     return getattr(import_module(f"workflow_lib.index.{module}"), name)
+
+
+def _read_table(path: Path, manifest: dict) -> WindowTable:
+    """Read ids.tsv once: the digest of its rows proves all of it but the header, which is always the same."""
+    try:
+        table, digest = read_ids_and_digest(path)
+        if digest != manifest["ids_sha256"] or len(table) != manifest["n"]:
+            raise InputError("the rows do not match the manifest", path=path, remedy=f"delete {path.parent}")
+    except (OSError, ValueError):
+        verify_checksum(path, manifest["checksums"].get(IDS_NAME, ""))  # a damaged file is told as one
+        raise
+    return table
 
 
 def _check_freshness(folder: Path) -> None:
