@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ _HEADER = "\t".join(_COLUMNS)
 _BLOCK_BYTES = 1 << 24  # of text that is read at a time
 _BLOCK_ROWS = 1 << 16  # that are written at a time
 _CHECKED_ROWS = 1 << 24
+_INT32 = np.dtype(np.int32)
 
 
 def cut_windows(length: int, window: int) -> list[tuple[int, int]]:
@@ -184,45 +186,80 @@ def tabulate_text(blocks: Iterable[bytes], taxonomy: dict[str, dict[str, str]]) 
     """As `tabulate_windows`, of names with a line's end behind each, in blocks of whole lines."""
     builder = _TableBuilder()
     for block in blocks:
-        bad = builder.add(block, is_table=False)
+        bad = builder.add_text(block, is_table=False)
         if bad is not None:
             raise InputError(f"window {bad!r}, expected a name 'genome|contig|start|end'")
+    builder.check_runs()
     return builder.build([dict(taxonomy.get(genome, {})) for genome in builder.genomes])
 
 
+class _Column:
+    """An integer column that grows in place: what is added is held nowhere else."""
+
+    def __init__(self, dtype: type = np.int32) -> None:
+        self._values = array(np.dtype(dtype).char)
+
+    def add(self, values: np.ndarray) -> None:
+        """Append values; from the first one on that is too large the column is of int64."""
+        if self._values.itemsize == _INT32.itemsize and values.max(initial=0) > np.iinfo(_INT32).max:
+            self._values = array("q", self._values)
+        self._values.frombytes(np.ascontiguousarray(values, dtype=self._values.typecode).data.cast("B"))
+
+    def result(self) -> np.ndarray:
+        return np.frombuffer(self._values, dtype=self._values.typecode)
+
+
 class _TableBuilder:
-    """Collects the columns of a table from blocks of text, and counts the runs of equal names through."""
+    """Collects the columns of a table. Memory: the table, and an eighth more."""
 
     def __init__(self) -> None:
-        self.n, self.genomes, self.lineages, self._last_contig = 0, [], [], None
-        self._codes, self._starts, self._ends, self._contigs = [], [], [], []
+        self.genomes, self.lineages = [], []
+        self._codes, self._starts, self._ends = _Column(), _Column(), _Column()
+        self._text, self._lengths, self._contigs, self._n_contigs = _Column(np.uint8), _Column(), _Column(), 0
 
-    def add(self, block: bytes, *, is_table: bool) -> str | None:
+    def __len__(self) -> int:
+        return len(self._codes.result())
+
+    def add_text(self, block: bytes, *, is_table: bool) -> str | None:
         """Take in the lines of a block; returns the first one that is none of a table, or lacks its end."""
         from workflow_lib.index.row_text import gather, scan_rows
 
         text = np.frombuffer(block, dtype=np.uint8)
-        n, genome_runs, contig_runs, starts, ends, genomes, contigs, lineages = scan_rows(text, is_table, self.n)
-        if len(genome_runs):
+        n, genome_runs, contig_runs, starts, ends, genomes, contigs, lineages = scan_rows(text, is_table, len(self))
+        if n:
             names = [block[begin:end].decode() for begin, end in genomes]
             goes_on = bool(self.genomes) and names[0] == self.genomes[-1]
-            self._codes.append(genome_runs + np.int32(len(self.genomes) - goes_on))
+            first = len(self.genomes) - goes_on
             self.genomes += names[goes_on:]
             self.lineages += [block[begin:end].decode() for begin, end in lineages[goes_on:]]
-            self._contigs.append(RepeatedNames(*gather(text, contigs), contig_runs))
-            self._starts.append(_narrow(starts))
-            self._ends.append(_narrow(ends))
-            self.n += n
+            self._add_columns(genome_runs + first, RepeatedNames(*gather(text, contigs), contig_runs), starts, ends)
         is_whole = n == block.count(b"\n") and block[-1:] in (b"", b"\n")
         return None if is_whole else block.split(b"\n", n + 1)[n].decode(errors="replace")
 
-    def build(self, lineages: list[dict[str, str]]) -> WindowTable:
-        """The table; the builder is used up."""
+    def check_runs(self) -> None:
+        """Refuse lines in which a genome stands in several places."""
         if len(set(self.genomes)) < len(self.genomes):
             raise InputError("the rows of a genome do not lie together, or a genome has no row")
-        columns = (_concatenate(column, np.int32) for column in (self._codes, self._starts, self._ends))
-        codes, starts, ends = columns
-        return WindowTable(self.genomes, lineages, codes, _join_names(self._contigs), starts, ends)
+
+    def add_table(self, table: WindowTable) -> None:
+        """Take in the rows of a table of other genomes."""
+        self._add_columns(table.codes + np.int32(len(self.genomes)), table.contigs, table.starts, table.ends)
+        self.genomes += table.genomes
+        self.lineages += table.lineages
+
+    def _add_columns(self, codes: np.ndarray, contigs: RepeatedNames, starts: np.ndarray, ends: np.ndarray) -> None:
+        for column, values in ((self._codes, codes), (self._starts, starts), (self._ends, ends)):
+            column.add(values)
+        self._text.add(contigs.text)
+        self._lengths.add(np.diff(contigs.bounds))
+        self._contigs.add(contigs.codes.astype(np.int64) + self._n_contigs)
+        self._n_contigs += len(contigs.bounds) - 1
+
+    def build(self, lineages: list[dict[str, str]]) -> WindowTable:
+        """The table; the builder is used up."""
+        contigs = RepeatedNames(self._text.result(), _bounds(self._lengths.result()), self._contigs.result())
+        columns = (column.result() for column in (self._starts, self._ends))
+        return WindowTable(self.genomes, lineages, self._codes.result(), contigs, *columns)
 
 
 def select_rows(table: WindowTable, rows: np.ndarray) -> WindowTable:
@@ -243,19 +280,12 @@ def select_rows(table: WindowTable, rows: np.ndarray) -> WindowTable:
 def join_tables(tables: Iterable[WindowTable]) -> WindowTable:
     """The rows of several tables, one after the other; they share no genome.
 
-    Memory: the result and a column of it, where the tables come from an iterator.
+    Memory: the result, and one table where they come from an iterator.
     """
-    genomes, lineages, codes, contigs, starts, ends = [], [], [], [], [], []
+    builder = _TableBuilder()
     for table in tables:
-        codes.append(table.codes + np.int32(len(genomes)))
-        genomes += table.genomes
-        lineages += table.lineages
-        contigs.append(table.contigs)
-        starts.append(table.starts)
-        ends.append(table.ends)
-    table = None
-    columns = [_concatenate(column, np.int32) for column in (codes, starts, ends)]
-    return WindowTable(genomes, lineages, columns[0], _join_names(contigs), *columns[1:])
+        builder.add_table(table)
+    return builder.build(builder.lineages)
 
 
 def write_ids(path: str | Path, table: WindowTable) -> str:
@@ -288,11 +318,12 @@ def read_ids_and_digest(path: str | Path) -> tuple[WindowTable, str]:
         if header != _HEADER:
             raise InputError(f"header {header!r}, expected {_COLUMNS}", path=path, line=1)
         for block in read_line_blocks(handle):
-            bad = builder.add(block, is_table=True)
+            bad = builder.add_text(block, is_table=True)
             if bad is not None:
-                message = f"found {bad!r}, expected row {builder.n} with {len(_COLUMNS)} fields"
-                raise InputError(message, path=path, line=builder.n + 2)
+                message = f"found {bad!r}, expected row {len(builder)} with {len(_COLUMNS)} fields"
+                raise InputError(message, path=path, line=len(builder) + 2)
             digest.add(block)
+    builder.check_runs()
     return builder.build([parse_taxonomy(lineage) for lineage in builder.lineages]), digest.hex()
 
 
@@ -310,18 +341,6 @@ def read_line_blocks(handle: BinaryIO) -> Iterator[bytes]:
         yield rest
 
 
-def _join_names(columns: list[RepeatedNames]) -> RepeatedNames:
-    """Columns one after the other; the list is emptied."""
-    firsts = np.cumsum([0, *(len(column.bounds) - 1 for column in columns)])
-    if firsts[-1] > np.iinfo(np.int32).max:
-        raise InputError(f"{firsts[-1]} contigs, expected fewer than 2^31")
-    text = _concatenate([column.text for column in columns], np.uint8)
-    bounds = _bounds(_concatenate([np.diff(column.bounds) for column in columns], np.int64))
-    codes = [column.codes + np.int32(first) for column, first in zip(columns, firsts, strict=False)]
-    columns.clear()
-    return RepeatedNames(text, bounds, _concatenate(codes, np.int32))
-
-
 def _join_text(names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     """uint8 text and int64 bounds of names."""
     encoded = [name.encode() for name in names]
@@ -330,15 +349,3 @@ def _join_text(names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def _bounds(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def _narrow(values: np.ndarray) -> np.ndarray:
-    """int64 as int32 where all fit."""
-    return values.astype(np.int32) if values.max(initial=0) <= np.iinfo(np.int32).max else values
-
-
-def _concatenate(columns: list[np.ndarray], dtype: type) -> np.ndarray:
-    """Arrays one after the other; the list is emptied. `dtype`: of nothing."""
-    joined = np.concatenate(columns) if columns else np.empty(0, dtype=dtype)
-    columns.clear()
-    return joined
