@@ -185,7 +185,7 @@ def grow_index(
     taxonomy : genome -> rank -> name; lineages of genomes that are there already are brought up to date.
     trained, growth, parts : files of `train_parts` and `fill_part`; none: all is done here.
 
-    Memory: about 40 bytes a window for the table of windows, and the names of a shard. Without parts, and for kinds
+    Memory: about 20 bytes a window for the table of windows, and the names of a shard. Without parts, and for kinds
     whose parts cannot be merged, the index and the vectors of a shard too; of `Torch` and `ScaNN` all vectors.
     """
     folder = Path(folder)

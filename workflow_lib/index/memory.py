@@ -10,7 +10,7 @@ from workflow_lib.index.factories import plan_index
 
 _TRAINING_MB, _BUILDING_MB = 2000, 1500  # libraries, and the names of a shard
 _COPIES = 3  # of the training rows: the sample, what a transformation makes of it, and residuals
-_TABLE_SHARE = 0.1  # of the input's bytes: 40 bytes a window for the table, of 450 and more that a window's files have
+_TABLE_SHARE = 0.1  # of the input's bytes: 20 bytes a window for the table, of 450 and more that a window's files have
 _CODES_SHARE = 0.5  # codes are doubled when they outgrow their memory, and are at most half of the rest
 _WHOLE_SHARE = 4
 
