@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numba
 import numpy as np
@@ -54,6 +54,13 @@ class Contigs:
     known: np.ndarray
     log_depth: np.ndarray
     lengths: np.ndarray
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Of the compositions that are known, float64 (d, d)."""
+        known = self.composition[self.known]
+        with threadpool_limits(1, "blas"):
+            return np.cov(known.T, bias=True).reshape(known.shape[1], -1)
 
 
 @dataclass(frozen=True)
@@ -167,28 +174,21 @@ def estimate(contigs: Contigs, noise: Noise, labels: np.ndarray) -> tuple[Bins, 
     means, _ = weighted_means(composition, of, 1 / noise.composition[member])
     residual = (composition - means[of]) * np.sqrt(correction)[:, None]
     least = max(_LEAST_NOISE * np.mean(composition**2), 1e-12)
-    axes = _axes_within(residual, noise.composition[member], least)
     with threadpool_limits(1, "blas"):
+        axes = _axes_within(residual, noise.composition[member], least)
         composition, residual = composition @ axes, residual @ axes
+        total = np.einsum("ij,ik,kj->j", axes, contigs.covariance, axes, optimize=False)
     variance = _by_length((residual**2).mean(axis=1), lengths, contigs.lengths)
     means, precision = weighted_means(composition, of, 1 / variance[member])
     centre = np.average(means, axis=0, weights=np.sqrt(size))
     between = np.maximum(means.var(axis=0) - np.mean(1 / precision), _MIN_SPREAD)
     left = between / (1 + precision[:, None] * between)  # variance of a centre, its contigs known
     centres = centre + (means - centre) * precision[:, None] * left
-    spread = np.maximum(_variance(contigs, axes) - np.median(variance), _MIN_SPREAD)
+    spread = np.maximum(total - np.median(variance), _MIN_SPREAD)
     depths, depth_precision = _mean_depths(contigs.log_depth[member], of, 1 / noise.depth[member])
     square = (contigs.log_depth[member] - depths[of]) ** 2 * correction[:, None]
     bins = Bins(axes, centres, left.mean(axis=1), centre, spread, depths, 1 / depth_precision)
     return bins, Noise(variance, depth_variance(contigs, member, square))
-
-
-def _variance(contigs: Contigs, axes: np.ndarray) -> np.ndarray:
-    """Of all contigs that have a composition, on these axes: (d,)."""
-    known = contigs.composition[contigs.known]
-    with threadpool_limits(1, "blas"):
-        covariance = np.cov(known.T, bias=True).reshape(known.shape[1], -1)
-        return np.einsum("ij,ik,kj->j", axes, covariance, axes, optimize=False)
 
 
 def weighted_means(values: np.ndarray, of: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -216,10 +216,9 @@ def _axes_within(residual: np.ndarray, variance: np.ndarray, least: float) -> np
     square = (residual**2).sum(axis=1) / variance
     weight = np.minimum(1, 3 * np.median(square) / np.maximum(square, 1e-12)) / variance
     dim = residual.shape[1]
-    with threadpool_limits(1, "blas"):
-        covariance = (residual * weight[:, None]).T @ residual / len(residual)
-        mean = max(np.trace(covariance) / dim, least)
-        values, directions = np.linalg.eigh((1 - _RIDGE) * covariance + _RIDGE * mean * np.eye(dim))
+    covariance = (residual * weight[:, None]).T @ residual / len(residual)
+    mean = max(np.trace(covariance) / dim, least)
+    values, directions = np.linalg.eigh((1 - _RIDGE) * covariance + _RIDGE * mean * np.eye(dim))
     return directions / np.sqrt(values)
 
 

@@ -19,7 +19,7 @@ _TRAINING_ROWS = 39  # a centroid: FAISS warns below (Clustering.min_points_per_
 _MOST_TRAINING_ROWS = 256  # a centroid: FAISS' k-means uses no more
 _TRANSFORMATION_ROWS = 100_000  # that train what has no centroids
 _AUTO_FLAT_BYTES = 4 << 30  # of vectors, up to which `auto` searches exactly
-_AUTO_LISTS_BYTES = 64 << 30  # and up to which it keeps whole vectors
+_AUTO_LISTS_BYTES = 64 << 30  # and up to which it keeps them whole
 _COLUMNS_A_CODE = 4  # columns that one 4-bit code stands for: a bit a column
 _HNSW_LINKS = 32  # FAISS' own default
 _MAX_IMI_BITS = 10
@@ -168,7 +168,7 @@ def _by_size(n: int, dim: int) -> str:
     n_bytes = 4 * n * dim
     if n_bytes <= _AUTO_FLAT_BYTES:
         return "Flat"
-    return "IVF*,Flat" if n_bytes <= _AUTO_LISTS_BYTES else "OPQ*,IVF*,PQ*x4fsr"
+    return "IVF*,Flat" if n_bytes <= _AUTO_LISTS_BYTES else "IVF*,SQ8"
 
 
 def _chosen(defaults: dict[str, int], given: dict[str, int]) -> dict[str, int]:

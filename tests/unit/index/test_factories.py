@@ -25,7 +25,7 @@ from workflow_lib.index.windows import format_window, tabulate_windows
         ("HNSW*", 1000, 64, "HNSW32"),
         ("auto", 1_000_000, 256, "Flat"),
         ("auto", 10_000_000, 256, "IVF16384,Flat"),
-        ("auto", 100_000_000, 256, "OPQ64_256,IVF32768,PQ64x4fsr"),
+        ("auto", 100_000_000, 256, "IVF32768,SQ8"),
     ],
 )
 def test_sizes_follow_from_the_windows(factory, n, dim, expected):

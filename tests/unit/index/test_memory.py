@@ -31,7 +31,7 @@ def test_training_on_few_windows_takes_all_of_them(tmp_path):
     ("factory", "in_parts", "share"),
     [
         ("Flat", True, 0.1), ("PCA64,Flat", True, 0.1), ("IVF*,SQ8", True, 0.1), ("OPQ*,IVF*,PQ*,RFlat", True, 0.1),
-        ("auto", True, 0.5), ("PQ48x4fs,RFlat", True, 0.5), ("SQ8", True, 0.5), ("Flat", False, 4),
+        ("auto", True, 0.1), ("PQ48x4fs,RFlat", True, 0.5), ("SQ8", True, 0.5), ("Flat", False, 4),
     ],
 )  # fmt: skip
 def test_building_takes_what_is_not_merged_on_disk(factory, in_parts, share):
