@@ -18,7 +18,7 @@ from workflow_lib.embed.registry import check_model, is_language_model, name_mod
 from workflow_lib.errors import NovabinError
 from workflow_lib.files import check_writable
 from workflow_lib.index.factories import can_fill_in_parts, check_factory, index_file
-from workflow_lib.index.memory import building_mb, training_mb
+from workflow_lib.index.memory import building_mb, calibrating_mb, training_mb
 from workflow_lib.markers.find import NO_MARKERS, check_markers
 from workflow_lib.tables import load_libraries, load_reference, load_samples, load_sets
 from workflow_lib.train.sources import check_source

@@ -169,7 +169,17 @@ rule calibrate_index:
         get_device_env(config["index"]["device"])
     threads: 2
     resources:
-        mem_mb=get_memory(1500, 2),
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * calibrating_mb(
+            [
+                input.index,
+                input.ids,
+                *input.pieces,
+                input.sketch_hashes,
+                input.sketch_genomes,
+            ],
+            input.windows,
+        ),
         runtime=get_runtime(10, 30),
         gpu=count_gpus(config["index"]["device"]),
     params:

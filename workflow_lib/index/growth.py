@@ -35,7 +35,7 @@ from workflow_lib.index.storage import (
     usable_rows,
 )
 from workflow_lib.index.windows import WindowTable, join_tables, select_rows
-from workflow_lib.manifest import MANIFEST_NAME, read_manifest
+from workflow_lib.manifest import MANIFEST_NAME, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     import faiss
@@ -157,8 +157,7 @@ def fill_part(shard: Shard, number: int, *, trained: str | Path, growth: str | P
         add_rows(index, rows)
         left_out = np.flatnonzero(~chosen.any(axis=1)).tolist() if len(rows) < len(chosen) else []
         content = {"n": len(rows), "vectors_sha256": digest_vectors(rows), "left_out": left_out}
-    with atomic_open(rows_file(part)) as handle:
-        json.dump(content, handle)
+    write_manifest(rows_file(part).parent, content, name=rows_file(part).name, sealed=True)
     write_faiss(Path(part), index)
 
 
@@ -185,8 +184,9 @@ def grow_index(
     taxonomy : genome -> rank -> name; lineages of genomes that are there already are brought up to date.
     trained, growth, parts : files of `train_parts` and `fill_part`; none: all is done here.
 
-    Memory: about 20 bytes a window for the table of windows, and the names of a shard. Without parts, and for kinds
-    whose parts cannot be merged, the index and the vectors of a shard too; of `Torch` and `ScaNN` all vectors.
+    Memory: the names of a shard and the table of windows, 16 bytes a row, and 12 and its name for every contig; twice
+    while an index is extended. Without parts, and for kinds whose parts cannot be merged, the index and the vectors of
+    a shard too; of `Torch` and `ScaNN` all vectors.
     """
     folder = Path(folder)
     previous = _load_previous(folder)
@@ -237,11 +237,11 @@ def _merge_parts(
     from workflow_lib.index.approximate import read_faiss
     from workflow_lib.index.disk_merge import merge_files
 
+    told = {path: read_manifest(path.parent, name=path.name, sealed=True) for path in map(rows_file, parts)}
     held = [folder / previous.file_name] if planned.extends else []
     merge_files(written, read_faiss(Path(trained), mmap=False), [*held, *parts])
-    contents = [json.loads(rows_file(part).read_text(encoding="utf-8")) for part in parts]
-    added = _tables_of_parts(shards, planned, contents, taxonomy)
-    digests = [content["vectors_sha256"] for content in contents if content["n"]]
+    added = _tables_of_parts(shards, planned, told, taxonomy)
+    digests = [content["vectors_sha256"] for content in told.values() if content.get("n")]
     if not planned.extends:
         return _describe(read_faiss(written), join_tables(added), digests, shards, planned, options)
     table = join_tables(chain([previous.table], added))
@@ -251,15 +251,19 @@ def _merge_parts(
 
 
 def _tables_of_parts(
-    shards: list[Shard], planned: Growth, contents: list[dict], taxonomy: dict
+    shards: list[Shard], planned: Growth, told: dict[Path, dict], taxonomy: dict
 ) -> Iterator[WindowTable]:
-    """What the rows of each part are, as `fill_part` told."""
-    for shard, kept, content in zip(shards, planned.kept, contents, strict=True):
-        if content["n"]:
+    """What the rows of each part are, as `fill_part` told in its `rows_file`."""
+    for shard, kept, (path, content) in zip(shards, planned.kept, told.items(), strict=True):
+        n, left_out = content.get("n"), content.get("left_out", [])
+        if kept or n != 0:
             table = tabulate_shard(shard, taxonomy)
             table = select_rows(table, genome_rows(table, kept))
+            if n is None or n + len(left_out) != len(table):
+                message = f"tells of {n} rows and {len(left_out)} left out, expected {len(table)} in all"
+                raise InputError(message, path=path, remedy=f"delete {path.parent} and run again")
             usable = np.ones(len(table), dtype=bool)
-            usable[content["left_out"]] = False
+            usable[left_out] = False
             yield select_rows(table, usable)
 
 
@@ -299,6 +303,9 @@ def _train(shards: list[Shard], planned: Growth, options: IndexOptions) -> faiss
 
     plan = plan_index(options.factory, planned.n_windows, int(shards[0].manifest["dim"]), options.parameters)
     sample = sample_vectors(shards, planned.kept, planned.n_windows, plan.training_rows)
+    if not len(sample):  # all that was drawn are zeros: of an exact kind it is one row
+        usable = (rows for _, rows in _usable(shards, planned, {}) if len(rows))
+        sample = next((rows[: plan.training_rows] for rows in usable), sample)
     if not len(sample):
         raise nothing_to_index()
     return train_faiss(sample, plan)

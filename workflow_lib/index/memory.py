@@ -10,18 +10,24 @@ from workflow_lib.index.factories import plan_index
 
 _TRAINING_MB, _BUILDING_MB = 2000, 1500  # libraries, and the names of a shard
 _COPIES = 3  # of the training rows: the sample, what a transformation makes of it, and residuals
-_TABLE_SHARE = 0.1  # of the input's bytes: 20 bytes a window for the table, of 450 and more that a window's files have
+# Of the input's bytes: at most 119 bytes a window for the table while an index is extended (measured with one window a
+# contig), of 450 and more that a window's files have.
+_TABLE_SHARE = 0.25
 _CODES_SHARE = 0.5  # codes are doubled when they outgrow their memory, and are at most half of the rest
 _WHOLE_SHARE = 4
+_HELD_SHARE = 2
 
 
 def training_mb(windows: Iterable[str | Path], factory: str) -> int:
     """Memory of training on the stores whose manifests are among the files: few of many windows are learnt from."""
     manifests = [Path(path) for path in windows if Path(path).name == "manifest.json"]
-    stores = [json.loads(path.read_text(encoding="utf-8")) for path in manifests]
-    n, dim = sum(store["n"] for store in stores), stores[0]["dim"]
-    rows = min(n, plan_index(factory, n, dim).training_rows)
-    return int(_TRAINING_MB + _COPIES * rows * dim * 4 / 1e6)
+    try:
+        stores = [json.loads(path.read_text(encoding="utf-8")) for path in manifests]
+        n, dim = sum(store["n"] for store in stores), stores[0]["dim"]
+        rows = min(n, plan_index(factory, n, dim).training_rows)
+        return int(_TRAINING_MB + _COPIES * rows * dim * 4 / 1e6)
+    except (ValueError, LookupError, TypeError):  # a factory that does not fit, a damaged manifest: the job says so
+        return _TRAINING_MB
 
 
 def building_mb(input_mb: float, is_in_parts: bool, factory: str) -> int:
@@ -33,3 +39,14 @@ def building_mb(input_mb: float, is_in_parts: bool, factory: str) -> int:
     on_disk = components[-1] in ("Flat", "auto") or any(part.startswith(("IVF", "IMI")) for part in components)
     share = (_TABLE_SHARE if on_disk else _CODES_SHARE) if is_in_parts else _WHOLE_SHARE
     return int(_BUILDING_MB + share * input_mb)
+
+
+def calibrating_mb(held: Iterable[str | Path], windows: Iterable[str | Path]) -> int:
+    """Memory of calibration. `held`: files of the index, the pieces and the sketch.
+
+    Twice what is held: most of it is memory-mapped, but an index of `Torch` or on a GPU is read, names of pieces are
+    strings, and simulated bins take a genome about what its pieces do. Windows are read a block at a time, their names
+    as a table, a store at a time; of the genomes' sequences one is read at a time.
+    """
+    held_mb, windows_mb = (sum(Path(path).stat().st_size for path in paths) / 1e6 for paths in (held, windows))
+    return int(_BUILDING_MB + _HELD_SHARE * held_mb + _TABLE_SHARE * windows_mb)

@@ -16,11 +16,11 @@ def expect_scans(index: faiss.Index, *, refined: bool = False) -> None:
     """
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexPreTransform):
-        expect_scans(index.index, refined=refined)
-    elif isinstance(index, faiss.IndexRefine):
-        expect_scans(index.base_index, refined=refined)
+        expect_scans(index.index)
+    elif isinstance(index, faiss.IndexRefine):  # never within another one
+        expect_scans(index.base_index)
         if refined:
-            expect_scans(index.refine_index, refined=True)
+            expect_scans(index.refine_index)
     elif isinstance(index, faiss.IndexIVF):
         lists = faiss.downcast_InvertedLists(index.invlists)
         filled = [number for number in range(index.nlist) if lists.list_size(number)]

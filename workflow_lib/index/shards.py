@@ -12,7 +12,7 @@ from workflow_lib.errors import InputError
 from workflow_lib.files import sha256_file
 from workflow_lib.index.base import check_vectors
 from workflow_lib.index.windows import WindowTable, read_line_blocks, select_rows, tabulate_text, tabulate_windows
-from workflow_lib.manifest import check_alike, read_manifest
+from workflow_lib.manifest import MANIFEST_NAME, check_alike, read_manifest
 from workflow_lib.store import NAMES_NAME, VECTORS_NAME, EmbeddingStore
 
 
@@ -28,6 +28,9 @@ class WindowShard:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder, self.manifest, self._vectors = Path(folder), read_manifest(folder, verify=False), None
+        for key in ("n", "dim"):
+            if key not in self.manifest:
+                raise self._damaged(f"no entry {key!r}: this is no manifest of a store", MANIFEST_NAME)
 
     def __len__(self) -> int:
         return int(self.manifest["n"])
@@ -46,6 +49,8 @@ class WindowShard:
             table = tabulate_text(blocks(), taxonomy)
         except FileNotFoundError as error:
             raise self._damaged("missing, though there is a manifest", NAMES_NAME) from error
+        except ValueError as error:  # not the lines of a table, or no text at all
+            raise self._damaged(f"the names do not match the manifest ({error})", NAMES_NAME) from error
         if digest.hexdigest() != self.manifest["checksums"].get(NAMES_NAME) or len(table) != len(self):
             raise self._damaged("the names do not match the manifest", NAMES_NAME)
         return table
@@ -112,7 +117,7 @@ def choose_windows(
 def sample_vectors(shards: list[Shard], kept: list[list[str]], n: int, wanted: int) -> np.ndarray:
     """At most `wanted` of the n windows that are kept, spread evenly over them, without those of zeros: float32.
 
-    Memory: the sample, and a shard's names. Of the shards' vectors only those of the sample are read.
+    Memory: the sample, and a shard's names. Of a shard's vectors, hashed first, only those of the sample are kept.
     """
     wanted = min(wanted, n)
     dim = int(shards[0].manifest["dim"])

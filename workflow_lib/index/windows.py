@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -67,7 +67,7 @@ def name_genome(name: str) -> str:
     return name.split("|", 1)[0]
 
 
-class RepeatedNames(Sequence[str]):
+class RepeatedNames:
     """A column of names that change seldom, held as bytes: 4 bytes a row, and each run of equal names once.
 
     Attributes
@@ -97,7 +97,9 @@ class RepeatedNames(Sequence[str]):
 
 @dataclass(frozen=True)
 class WindowTable:
-    """What the rows of an index are. Memory: 16 bytes a row, where no contig is longer than 2 Gbp.
+    """What the rows of an index are.
+
+    Memory: 16 bytes a row, where no contig is longer than 2 Gbp, and 8 and its name for every contig.
 
     Attributes
     ----------
@@ -137,7 +139,8 @@ class WindowTable:
     @property
     def genome_starts(self) -> np.ndarray:
         """First row of every genome, int64 (G,)."""
-        return np.searchsorted(self.codes, np.arange(len(self.genomes)))
+        # Numbers of another type would have all codes copied to it.
+        return np.searchsorted(self.codes, np.arange(len(self.genomes), dtype=self.codes.dtype))
 
     def lines(self) -> Iterator[str]:
         """The table's rows as tab-separated text, without the header."""
@@ -210,7 +213,7 @@ class _Column:
 
 
 class _TableBuilder:
-    """Collects the columns of a table. Memory: the table, and an eighth more."""
+    """Collects the columns of a table. Memory: the table, 4 bytes for every contig, and an eighth more."""
 
     def __init__(self) -> None:
         self.genomes, self.lineages = [], []
@@ -344,8 +347,13 @@ def read_line_blocks(handle: BinaryIO) -> Iterator[bytes]:
 def _join_text(names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     """uint8 text and int64 bounds of names."""
     encoded = [name.encode() for name in names]
-    return np.frombuffer(b"".join(encoded), dtype=np.uint8), _bounds(np.array([len(name) for name in encoded]))
+    return np.frombuffer(b"".join(encoded), dtype=np.uint8), _bounds(
+        np.array([len(name) for name in encoded], dtype=np.int64)
+    )
 
 
 def _bounds(lengths: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    bounds = np.zeros(len(lengths) + 1, dtype=np.int64)
+    bounds[1:] = lengths  # else they would be copied to int64
+    np.cumsum(bounds[1:], out=bounds[1:])
+    return bounds

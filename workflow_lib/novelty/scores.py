@@ -10,7 +10,6 @@ import numpy as np
 from workflow_lib.index import SearchIndex
 from workflow_lib.index.base import to_chord
 from workflow_lib.index.shards import Shard, tabulate_shard
-from workflow_lib.store import EmbeddingStore
 
 _BLOCK_ROWS = 65_536  # windows that are read at a time
 # Scores are compared between machines and thread counts whose float32 sums differ in the last digits.
@@ -91,7 +90,7 @@ def genome_means(windows: Shard | Sequence[Shard], genomes: list[str]) -> tuple[
     means : float32 (G, d), unit rows.
     spread : float64 (G,), positive.
     """
-    shards = [windows] if isinstance(windows, EmbeddingStore) else list(windows)
+    shards = [windows] if isinstance(windows, Shard) else list(windows)
     position = {genome: code for code, genome in enumerate(genomes)}
     sums, counts = np.zeros((len(genomes), int(shards[0].vectors.shape[1]))), np.zeros(len(genomes), dtype=np.int64)
     for codes, vectors in _blocks_of_genomes(shards, position):

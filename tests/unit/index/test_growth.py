@@ -1,6 +1,7 @@
 """An index that grows: genome by genome, in parts or at once, and when it is built anew."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from workflow_lib.errors import InputError
 from workflow_lib.index import load_index
 from workflow_lib.index.base import UNCALIBRATED_NAME
-from workflow_lib.index.growth import IndexOptions, fill_part, grow_index, plan_growth, train_parts
+from workflow_lib.index.growth import IndexOptions, fill_part, grow_index, plan_growth, rows_file, train_parts
 from workflow_lib.index.shards import WindowShard, sample_vectors
 from workflow_lib.index.windows import format_window
+from workflow_lib.manifest import SEAL, write_manifest
 from workflow_lib.novelty.build import calibrate_index
 from workflow_lib.store import EmbeddingStore, write_store
 
@@ -245,6 +247,50 @@ def test_filled_parts_are_merged_without_their_vectors(tmp_path, factory):
         found = load_index(tmp_path / "parts", name=UNCALIBRATED_NAME).search(queries, 5)
         for mine, its in zip(found, at_once.search(queries, 5), strict=True):
             assert np.array_equal(mine, its)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "PCA8,Flat"])
+def test_an_index_may_begin_with_a_window_without_direction(tmp_path, factory):
+    """What is drawn for training of an exact index is its first row."""
+    shards = [shard(["g0"]), shard(names(1, 4))]
+    shards[0].vectors[:] = 0
+    shards[1].vectors[0] = 0
+    assert grow(tmp_path / "once", shards, factory=factory).manifest["n"] == 29
+    paths = {"trained": tmp_path / "trained.faiss", "growth": tmp_path / "growth.json"}
+    parts = [tmp_path / f"{number}.faiss" for number in range(2)]
+    train_parts(shards, tmp_path / "parts", options(factory), **paths)
+    for number, part in enumerate(parts):
+        fill_part(shards[number], number, part=part, **paths)
+    grow_index(tmp_path / "parts", shards, {}, options(factory), parts=parts, **paths)
+    assert (tmp_path / "parts/ids.tsv").read_bytes() == (tmp_path / "once/ids.tsv").read_bytes()
+    with pytest.raises(InputError, match="none of the reference windows can be indexed"):
+        grow(tmp_path / "none", shards[:1], factory=factory)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_sealed"),
+    [
+        *product(({"n": 28}, {"n": 0}, {"left_out": []}, {"left_out": [3, 300]}, None), (False, True)),
+        ({"left_out": [4]}, False),
+    ],
+)
+def test_what_a_part_says_of_its_rows_must_fit_them(tmp_path, changes, is_sealed):
+    """Changed by hand, or of another part."""
+    one, part = shard(names(0, 3)), tmp_path / "0.faiss"
+    one.vectors[3] = 0
+    paths = {"trained": tmp_path / "trained.faiss", "growth": tmp_path / "growth.json"}
+    train_parts([one], tmp_path / "index", options(), **paths)
+    fill_part(one, 0, part=part, **paths)
+    content = json.loads(rows_file(part).read_text())
+    assert (content["n"], content["left_out"]) == (29, [3])
+    content = {} if changes is None else content | changes
+    if is_sealed:
+        content.pop(SEAL, None)
+        write_manifest(tmp_path, content, name=rows_file(part).name, sealed=True)
+    else:
+        rows_file(part).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"0\.json: [\s\S]*delete {tmp_path} and run again"):
+        grow_index(tmp_path / "index", [one], {}, options(), parts=[part], **paths)
 
 
 @pytest.mark.parametrize(("name", "message"), [("contigs.txt", "names do not match"), ("vectors.npy", "not what the")])

@@ -62,6 +62,22 @@ def test_rows_of_another_index_are_refused(folder):
         load_index(folder)
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "missing"),
+        (lambda path: path.write_text(path.read_text().replace("g1", "g7")), "SHA-256 is"),
+        (lambda path: path.write_text(path.read_text().replace("0\t", "x\t", 1)), "SHA-256 is"),
+        (lambda path: path.write_bytes(path.read_bytes().replace(b"g1", b"\xff1")), "SHA-256 is"),
+    ],
+    ids=["gone", "name", "number", "no text"],
+)
+def test_a_damaged_table_of_windows_is_told_as_such(folder, damage, message):
+    damage(folder / "ids.tsv")
+    with pytest.raises(InputError, match=rf"ids\.tsv: {message}[\s\S]*delete {folder} and run again"):
+        load_index(folder)
+
+
 def test_probes_that_find_something_else_are_refused(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["probes"][0]["distances"][0] += 0.1

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workflow_lib.index.memory import building_mb, training_mb
+from workflow_lib.index.memory import building_mb, calibrating_mb, training_mb
 
 
 def write_manifests(folder, n, parts, dim=96):
@@ -27,11 +27,31 @@ def test_training_on_few_windows_takes_all_of_them(tmp_path):
     assert training_mb(files, "IVF*,Flat") == 2000 + int(50_000 * 1024 * 4 * 3 / 1e6)
 
 
+def test_what_cannot_be_trained_is_told_by_the_job(tmp_path):
+    """Snakemake would stop at an error of the function that gives the memory."""
+    files = write_manifests(tmp_path, 1000, 1)
+    assert [training_mb(files, factory) for factory in ("PCA200,Flat", "NSG32")] == [2000, 2000]
+    for text in ("", "{", "{}", "[]", '{"n": "1", "dim": 96}', '{"n": 1, "dim": null}'):
+        files[0].write_text(text)
+        assert training_mb(files, "Flat") == 2000
+    files[0].write_bytes(b"\xff")
+    assert training_mb(files, "Flat") == training_mb([], "Flat") == 2000
+    files[0].unlink()
+    with pytest.raises(FileNotFoundError):  # not made yet: Snakemake asks again
+        training_mb(files, "Flat")
+
+
+def test_calibrating_does_not_take_the_windows(tmp_path):
+    for name in ("held", "windows"):
+        (tmp_path / name).write_bytes(bytes(4_000_000))
+    assert calibrating_mb([tmp_path / "held"] * 3, [tmp_path / "windows"] * 2) == 1500 + 2 * 12 + 8 // 4
+
+
 @pytest.mark.parametrize(
     ("factory", "in_parts", "share"),
     [
-        ("Flat", True, 0.1), ("PCA64,Flat", True, 0.1), ("IVF*,SQ8", True, 0.1), ("OPQ*,IVF*,PQ*,RFlat", True, 0.1),
-        ("auto", True, 0.1), ("PQ48x4fs,RFlat", True, 0.5), ("SQ8", True, 0.5), ("Flat", False, 4),
+        ("Flat", True, 0.25), ("PCA64,Flat", True, 0.25), ("IVF*,SQ8", True, 0.25), ("OPQ*,IVF*,PQ*,RFlat", True, 0.25),
+        ("auto", True, 0.25), ("PQ48x4fs,RFlat", True, 0.5), ("SQ8", True, 0.5), ("Flat", False, 4),
     ],
 )  # fmt: skip
 def test_building_takes_what_is_not_merged_on_disk(factory, in_parts, share):

@@ -1,11 +1,16 @@
 """Cutting genomes into windows, and the table of the rows."""
 
+import tracemalloc
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from workflow_lib.errors import InputError
 from workflow_lib.index.windows import (
+    RepeatedNames,
+    WindowTable,
+    _bounds,
     cut_windows,
     format_window,
     mostly_n,
@@ -63,6 +68,28 @@ def test_ids_round_trip(tmp_path):
     assert again.lineages == [{}, {"phylum": "P", "species": "S s"}]
     assert again.genome_starts.tolist() == [0, 2]
     assert again.digest() == table.digest()
+
+
+def peak_bytes(call):
+    tracemalloc.start()
+    result = call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak, result
+
+
+def test_columns_are_not_copied_to_be_looked_at():
+    n = 1 << 20
+    codes = np.repeat(np.arange(4, dtype=np.int32), n // 4)
+    contigs = RepeatedNames(np.frombuffer(b"c", dtype=np.uint8), np.array([0, 1]), np.zeros(n, dtype=np.int32))
+    table = WindowTable(list("abcd"), [{}] * 4, codes, contigs, codes, codes)
+    peak, starts = peak_bytes(lambda: table.genome_starts)
+    assert starts.tolist() == [0, n // 4, n // 2, 3 * n // 4]
+    assert peak < codes.nbytes / 4
+    peak, bounds = peak_bytes(lambda: _bounds(codes))
+    assert bounds.dtype == np.int64
+    assert bounds.tolist()[-1] == codes.sum()
+    assert peak < 1.1 * bounds.nbytes
 
 
 def test_rows_of_a_genome_must_lie_together():
