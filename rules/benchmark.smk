@@ -138,7 +138,7 @@ rule run_binner:
         "<benchmarks>/run_binner/{community}.{seed}.{binner}.tsv"
     conda:
         get_binner_env
-    threads: get_benchmark_threads
+    threads: get_all_cores
     resources:
         mem_mb=get_memory(4000, 60),
         runtime=get_runtime(240, 2000),

@@ -56,7 +56,7 @@ def get_binner_env(wildcards):
     return f"../envs/{names.get(wildcards.binner, wildcards.binner)}.yaml"
 
 
-def get_benchmark_threads(wildcards):
+def get_all_cores(wildcards):
     """All cores of a local run, so that jobs that are measured run one at a time; 8 where a scheduler has the machines."""
     try:
         return workflow.cores

@@ -60,7 +60,7 @@ rule measure_index:
         lambda wildcards: (
             "../envs/mmseqs.yaml" if wildcards.configuration == "MMseqs2" else "../envs/novabin.yaml"
         )
-    threads: workflow.cores or 8
+    threads: get_all_cores
     resources:
         mem_mb=get_memory(3000, 8),
         runtime=get_runtime(60, 600),

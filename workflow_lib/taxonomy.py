@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 RANKS = ("domain", "phylum", "class", "order", "family", "genus", "species")
 _PREFIXES = {rank[0]: rank for rank in RANKS}
 
@@ -12,7 +14,7 @@ def parse_taxonomy(text: str) -> dict[str, str]:
     Raises
     ------
     ValueError
-        with what was expected: a field without a known prefix, or a rank given twice.
+        with what was expected: a field without a known prefix, a rank given twice, or ranks parted otherwise.
     """
     lineage: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(";"))):
@@ -21,6 +23,8 @@ def parse_taxonomy(text: str) -> dict[str, str]:
             raise ValueError(f"'d__..;p__..;c__..;o__..;f__..;g__..;s__..'; {part!r} has no such prefix")
         if _PREFIXES[prefix] in lineage:
             raise ValueError(f"each rank once; {prefix}__ stands there twice")
+        if re.search(r"[|,]\s*[dpcofgs]__", name):
+            raise ValueError(f"ranks with `;` between; {part!r} holds several")
         if name.strip():
             lineage[_PREFIXES[prefix]] = name.strip()
     return lineage

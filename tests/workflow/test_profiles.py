@@ -28,9 +28,9 @@ def clone(tmp_path_factory):
     return folder
 
 
-def dry_run(folder, *options):
-    """Run `snakemake -n` with neither Slurm nor conda on PATH."""
-    command = [sys.executable, "-m", "snakemake", "-n", *options]
+def run(folder, *options):
+    """Run `snakemake` with neither Slurm nor conda on PATH; what it says."""
+    command = [sys.executable, "-m", "snakemake", *options]
     environment = dict(os.environ, PATH="/usr/bin:/bin", XDG_CACHE_HOME=str(folder / ".cache"))
     answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     assert answer.returncode == 0, answer.stderr[-3000:] + answer.stdout[-3000:]
@@ -39,9 +39,13 @@ def dry_run(folder, *options):
 
 @pytest.mark.parametrize("options", [("--cores", "8"), ("--profile", "profiles/local"), ("--profile", "cluster")])
 def test_dry_run_from_a_fresh_clone(clone, options):
-    output = dry_run(clone, *options)
+    output = run(clone, "-n", *options)
     assert "bin_contigs" in output
     assert "This was a dry-run" in output
+
+
+def test_a_folder_is_unlocked_as_the_readme_says(clone):
+    assert "Unlocked working directory" in run(clone, "--unlock")
 
 
 def test_cluster_link_points_into_the_repository():

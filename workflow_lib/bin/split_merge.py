@@ -43,7 +43,7 @@ _CLOSE_WITHOUT_GAP = 7.0  # the same, of bins with contigs between them
 _LEAST_BETWEEN = 0.1  # share of the two bins that lies between them, where there is no gap
 # Share of the two bins that lies between their depths, where they are one genome torn by depth. A normal distribution
 # that is cut has 0.19 to 0.21; of two, 2.5 standard deviations apart, 0.16 lie there, 4 apart 0.09.
-_LEAST_BETWEEN_DEPTHS = 0.15
+_LEAST_BETWEEN_DEPTHS = 0.17
 _TWICE = 0.05  # probability that a marker family of one part of a genome is in the other part too
 _DECIDES = 3.0  # log-likelihood ratio of marker families, of one genome or of two
 _COPIES = 0.01  # of the mean square deviation in a typical bin, below which a bin is one of copies
@@ -132,9 +132,9 @@ def split_bins(
     """Split the bins that are rather two genomes than one.
 
     With libraries, two depths are fitted to a bin, each with the noise of depth. They are taken if they gain more
-    log-likelihood than `needed_gain`, lie 2.5 standard deviations of the noise apart, and the smaller part has 5
-    contigs and a tenth of the bin. If not, two compositions and depths together are taken on the same terms but for
-    that distance.
+    log-likelihood than `needed_gain`, lie 2.5 standard deviations of the noise apart, the smaller part has 5 contigs
+    and a tenth of the bin, and `merge_bins` would not take them for one genome. If not, two compositions and depths
+    together are taken on the same terms but for that distance.
 
     Parameters
     ----------
@@ -167,7 +167,8 @@ def _second_genome(
         return None
     if n_libraries:
         gain, separation, second = fit_two_depths(log_depth, variance)
-        if gain > needed_gain(n, n_libraries) and separation > _MIN_SEPARATION and _are_two_parts(second):
+        is_apart = gain > needed_gain(n, n_libraries) and separation > _MIN_SEPARATION and _are_two_parts(second)
+        if is_apart and _are_two_genomes(composition, noise, log_depth, variance, second):
             return second
     gain, second = fit_two_genomes(composition, noise, log_depth, variance)
     return second if gain > needed_gain(n, n_libraries, composition.shape[1]) and _are_two_parts(second) else None

@@ -112,9 +112,11 @@ def _log_summary(summary: FilterSummary, fasta: str | Path, seconds: float) -> N
         logger.warning("%s: no contig passes the filter; every later table of this sample will be empty", fasta)
     if summary.duplicates:
         logger.warning(
-            "%s: %s records repeat the name of an earlier one and are not used, among them: %s",
+            "%s: %s records (%s bp) repeat the name of an earlier one and are not used, among them: %s. A name ends at "
+            "the first blank: where names differ only behind it, replace the blanks",
             fasta,
             f"{summary.contigs[DUPLICATE_NAME]:,}",
+            f"{summary.bp[DUPLICATE_NAME]:,}",
             ", ".join(summary.duplicates),
         )
 

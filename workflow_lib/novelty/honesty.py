@@ -120,8 +120,11 @@ def _strata_rows(lineages: list[dict[str, str]], kinds: list[_Queries], settings
 def _warn_of_untested(strata: list[tuple], settings: Settings) -> None:
     """Say at which named ranks nothing can be called, and for the species, where that is easily mended, how."""
     tested = {row[2] for row in strata if row[5] == "yes"}
-    units = {row[2]: row[3] for row in strata if row[2] in TEST_RANKS and row[2] not in tested}
-    if units:
+    ranks = [rank for rank in TEST_RANKS if any(row[2] == rank for row in strata)]
+    units = {rank: max(row[3] for row in strata if row[2] == rank) for rank in ranks if rank not in tested}
+    if not ranks:
+        logger.warning("the reference names no taxa below the domain: nothing can be called novel at a rank, nor known")
+    elif units:
         logger.warning(
             "nothing can be called novel at these ranks: %s: the reference gives their tests fewer than %d units (in "
             "brackets), which are species with two genomes, genera with two species, and so on up%s",

@@ -16,21 +16,23 @@ def calibration_summary(folder: str | Path) -> dict:
     Returns
     -------
     dict with "strata" (level, stratum, test, units, smallest q), "rates" (level, stratum, rank and `_RATES`), rows as
-    lists; "untested": ranks that the reference names and no query is tested at, from species up; "distances":
-    stratum -> what was left out -> {"edges", "density"}; "identities": lists of distance, ANI (%)
-    and aligned fraction of pairs of nearest genomes, ANI null where skani finds none.
+    lists; "named": ranks that the reference names, from species up; "untested": those that no query is tested at;
+    "distances": stratum -> what was left out -> {"edges", "density"}; "identities": lists of distance, ANI (%) and
+    aligned fraction of pairs of nearest genomes, ANI null where skani finds none.
     """
     folder = Path(folder)
     columns = ("level", "stratum", "test", "tested")
     strata = read_table(folder / "strata.tsv", required=columns, numeric=("units", "smallest_q"))
     tested = set(strata["test"][strata["tested"] == "yes"])
+    named = [rank for rank in TEST_RANKS if rank in set(strata["test"])]
     rates = read_table(folder / "rates.tsv", required=("level", "stratum", "rank"), numeric=_RATES)
     pairs = read_table(folder / "identities.tsv", required=("genome",), numeric=("distance", "ani", "aligned_fraction"))
     return {
         "strata": [
             [row.level, row.stratum, row.test, int(row.units), number(row.smallest_q)] for row in strata.itertuples()
         ],
-        "untested": [rank for rank in TEST_RANKS if rank in set(strata["test"]) - tested],
+        "named": named,
+        "untested": [rank for rank in named if rank not in tested],
         "rates": [
             [row.level, row.stratum, row.rank, *(number(getattr(row, name)) for name in _RATES)]
             for row in rates.itertuples()

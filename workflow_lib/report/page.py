@@ -77,8 +77,7 @@ def write_report(
             versions=_versions(rows),
             configuration=_yaml(configuration),
             has_genomes=run["genomes"] is not None,
-            has_calibration=run["calibration"] is not None,
-            untested=run["calibration"]["untested"] if calibration else [],
+            calibration=run["calibration"],
             **_sections(rows),
         )
     )

@@ -157,7 +157,7 @@ def _novelty(novelty: dict | None) -> str:
 
 def find_warnings(summary: dict) -> list[str]:
     """What is off or limits the result, most serious first; each says what it means and what to do."""
-    counts, threshold, warnings = summary["counts"], summary["threshold"], []
+    counts, threshold, warnings = summary["counts"], summary["threshold"], _duplicate_warnings(summary)
     if not counts["contigs"]:
         warnings.append("The contigs file is empty: there is nothing to bin. Check the assembly.")
     elif not counts["kept"]:
@@ -193,6 +193,16 @@ def find_warnings(summary: dict) -> list[str]:
             "threshold was made for embeddings alone."
         )
     return warnings + _novelty_warnings(summary) + _read_warnings(summary)
+
+
+def _duplicate_warnings(summary: dict) -> list[str]:
+    found = next((row for row in summary["statuses"] if row["status"] == "duplicate_name"), None)
+    if not found or not found["contigs"]:
+        return []
+    return [
+        f"{count(found['contigs'], 'contig')} of {base_pairs(found['bp'])} have the name of an earlier one and were "
+        "left out. A name ends at the first blank: where names differ only behind it, replace the blanks."
+    ]
 
 
 def _novelty_warnings(summary: dict) -> list[str]:

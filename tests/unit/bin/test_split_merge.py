@@ -56,7 +56,7 @@ def test_the_smaller_part_has_five_contigs_and_a_tenth(apart, sizes, found):
 
 @pytest.mark.parametrize(
     ("apart", "found"),
-    [({}, 1), ({"depth_apart": 2.0}, 1), ({"depth_apart": 4}, 0), ({"apart": 2.5, "depth_apart": 5}, 0)],
+    [({}, 1), ({"depth_apart": 2.5}, 0), ({"apart": 2.5, "depth_apart": 5}, 0)],
 )
 def test_bins_of_one_composition_are_merged_where_their_depth_is_one(apart, found):
     assert n_merged((60, 60), **apart) == found

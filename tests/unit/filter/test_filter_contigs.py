@@ -70,7 +70,8 @@ def test_a_short_first_record_still_owns_its_name(run):
 def test_duplicates_are_named_in_a_warning(run, caplog):
     with caplog.at_level(logging.WARNING):
         run(">k1 flag=1\nACGTACGTAC\n>k1 flag=2\nACGTACGTAC\n>k1\nA\n")
-    assert "2 records repeat the name of an earlier one" in caplog.text
+    assert "2 records (11 bp) repeat the name of an earlier one" in caplog.text
+    assert "ends at the first blank" in caplog.text
     assert "k1" in caplog.text
 
 

@@ -176,6 +176,10 @@ def test_ranks_without_units_are_named(world, tmp_path, caplog):
     assert "add second genomes to the reference" in caplog.text
     assert calibration_summary(tmp_path)["untested"][0] == "species"
     caplog.clear()
+    few = replace(SETTINGS, alpha=1 / (2 * N_SPECIES))  # 24 units cannot give q <= 1/48
+    measure_calibration(world.index, world.genomes, tmp_path, settings=few, seed=1)
+    assert f"fewer than {2 * N_SPECIES - 1} units" in caplog.text
+    caplog.clear()
     measure_calibration(world.index, world.genomes, tmp_path, settings=SETTINGS, seed=1)
     assert not caplog.records
     assert {row["test"] for row in read_rows(tmp_path / "strata.tsv")} == {

@@ -96,9 +96,13 @@ def test_calibration_has_its_section(make_page, tmp_path):
     assert found["strata"] == [["contig", "2500-4999", "species", 39, 0.025], ["bin", "x", "genus", 0, None]]
     assert found["rates"] == [["contig", "2500-4999", "species", 0.1, 19, 49, 0.02, 0.01, 0.09, None]]
     assert found["distances"] == {"2500-4999": {"genome": {"edges": [0, 0.5, 1], "density": [2, 0]}}}
-    assert found["untested"] == ["genus"]
+    assert (found["named"], found["untested"]) == (["species", "genus"], ["genus"])
     assert "Nothing can be called novel at this rank: genus." in html
     assert "second genomes of some dozens" not in html
+    header = CALIBRATION["strata"].split("\n")[0]
+    (tmp_path / "strata.tsv").write_text(f"{header}\ncontig\t2500-4999\treference\t39\t0.025\tyes\n")
+    write_report(tmp_path / "nameless.html", paths, title="t", configuration={}, calibration=tmp_path)
+    assert "names no taxa below the domain" in (tmp_path / "nameless.html").read_text()
     assert found["identities"] == {"genomes": ["a, b"], "distance": [0.3], "ani": [None], "aligned_fraction": [None]}
 
 
@@ -191,6 +195,16 @@ def test_nothing_to_bin(maker, n_filtered, words):
     assert words in warnings
     assert "Zero bins" not in warnings
     assert "similarity" not in story
+
+
+def test_contigs_lost_to_their_names_are_said_first(maker):
+    summary = summarise_sample("s1", maker.make(), libraries={"lib1": "paired"})
+    assert not any("earlier one" in warning for warning in find_warnings(summary))
+    row = next(row for row in summary["statuses"] if row["status"] == "duplicate_name")
+    row.update(contigs=76, bp=1_234_000)
+    warning = find_warnings(summary)[0]
+    assert warning.startswith("76 contigs of 1.23 Mbp have the name of an earlier one")
+    assert "replace the blanks" in warning
 
 
 def test_reads_lost_are_said(maker):

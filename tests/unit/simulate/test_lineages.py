@@ -60,6 +60,20 @@ def test_taxon_names_are_unique_and_names_fit_files():
     assert parse_taxonomy(format_taxonomy(taxonomy)) == taxonomy
 
 
+@pytest.mark.parametrize("text", ["d__Bacteria|p__X", "d__Bacteria, p__X;g__Y", "Bacteria;X", "d__A;d__B"])
+def test_lineages_in_another_form_are_refused(text):
+    with pytest.raises(ValueError, match=r"__|rank"):
+        parse_taxonomy(text)
+
+
+def test_names_with_commas_and_bars_are_names():
+    assert parse_taxonomy("d__Bacteria;g__X, a|b; s__X y ;") == {
+        "domain": "Bacteria",
+        "genus": "X, a|b",
+        "species": "X y",
+    }
+
+
 def full(*names):
     return dict(zip(RANKS, names, strict=True))
 

@@ -76,7 +76,7 @@ function drawNovelty(sample) {
     (novelty.index_id ? ` Index ${novelty.index_id}.` : "");
   const select = document.getElementById("p-column");
   const names = novelty.p_values.map((column) => column.name);
-  if (!names.includes(view.pColumn)) view.pColumn = ["species", "reference"].find((name) => names.includes(name)) || names[0];
+  if (!names.includes(view.pColumn)) view.pColumn = names.find((name) => !["reference", "known"].includes(name)) || names[0]; // the lowest rank
   select.replaceChildren(...names.map((name) => element("option", { value: name }, hypothesis(name)[0])));
   select.value = view.pColumn;
   drawTable(place("calls"), {
