@@ -66,6 +66,7 @@ def review_table(bins: str | Path, merges: str | Path) -> dict:
     rows.sort(key=lambda row: not (row["misplaced"] or row["verdict"] == "two genomes" or row["merge_with"]))
     counts = {
         "bins": len(rows),
+        "judged": int((table["verdict"] != "not_judged").sum()),
         "misplaced": int(table["misplaced"].sum()),
         "split": int((table["verdict"] == "split").sum()),
         "merges": len(pairs),

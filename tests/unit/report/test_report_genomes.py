@@ -25,7 +25,7 @@ BINS = (
 good\t40\t3000000\t40\t0\t0\t1\t5000\tone_genome\t0.4\t0.07\t\t
 two\t60\t5000000\t60\t3\t20000\t0\t0\tsplit\t1e-9\t0.6\t22\t1900000
 half\t20\t900000\t20\t0\t0\t0\t0\tone_genome\t0.5\t0.06\t\t
-rest\t18\t800000\t18\t0\t0\t0\t0\tone_genome\t0.5\t0.06\t\t
+rest\t18\t800000\t18\t0\t0\t0\t0\tnot_judged\t\t\t\t
 """
 )
 MERGES = "bin_1\tbin_2\tlength_1\tlength_2\tdistance\tlimit\nhalf\trest\t900000\t800000\t0.02\t0.05\n"
@@ -58,7 +58,7 @@ def write_review(folder):
 def test_what_is_to_mend_comes_first(tmp_path):
     table = review_table(*write_review(tmp_path))
     assert [row[0] for row in table["rows"]] == ["two", "half", "rest", "good"]
-    assert table["counts"] == {"bins": 4, "misplaced": 3, "split": 1, "merges": 1}
+    assert table["counts"] == {"bins": 4, "judged": 3, "misplaced": 3, "split": 1, "merges": 1}
     merged = columns(table).index("merge_with")
     assert [row[merged] for row in table["rows"]] == [None, "rest", "half", None]
 
