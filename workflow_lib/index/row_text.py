@@ -40,27 +40,12 @@ def scan_rows(
         while text[end] != _NEWLINE:
             end += 1
         if is_table:
-            found = 0
-            for place in range(begin, end):
-                if text[place] == _TAB:
-                    if found < 5:
-                        bounds[found] = place
-                    found += 1
-            if found != 5 or _parse_number(text, begin, bounds[0]) != first_row + row:
+            if not _find_tabs(text, begin, end, bounds) or _parse_number(text, begin, bounds[0]) != first_row + row:
                 break
-            genome = bounds[0] + 1, bounds[1]
-            lineage = bounds[4] + 1, end
+            genome, lineage = (bounds[0] + 1, bounds[1]), (bounds[4] + 1, end)
             first, second, third, last = bounds[1], bounds[2], bounds[3], bounds[4]
         else:
-            first = begin
-            while first < end and text[first] != _BAR:
-                first += 1
-            third = end - 1
-            while third > first and text[third] != _BAR:
-                third -= 1
-            second = third - 1
-            while second > first and text[second] != _BAR:
-                second -= 1
+            first, second, third = _find_bars(text, begin, end)
             if second <= first:
                 break
             genome, lineage, last = (begin, first), (end, end), end
@@ -80,6 +65,32 @@ def scan_rows(
         row, genome_runs[:row], contig_runs[:row], starts[:row], ends[:row],
         genomes[:n_genomes], contigs[:n_contigs], lineages[:n_genomes],
     )  # fmt: skip
+
+
+@numba.njit(nogil=True, cache=True)
+def _find_tabs(text: np.ndarray, begin: int, end: int, bounds: np.ndarray) -> bool:
+    """Put the places of a line's tabs into int64 (5,) `bounds`; whether there are five."""
+    found = 0
+    for place in range(begin, end):
+        if text[place] == _TAB:
+            if found < len(bounds):
+                bounds[found] = place
+            found += 1
+    return found == len(bounds)
+
+
+@numba.njit(nogil=True, cache=True)
+def _find_bars(text: np.ndarray, begin: int, end: int) -> tuple[int, int, int]:
+    """The first bar of a name, the last but one, and the last; of fewer than three the second is not after the first."""
+    first, third = begin, end - 1
+    while first < end and text[first] != _BAR:
+        first += 1
+    while third > first and text[third] != _BAR:
+        third -= 1
+    second = third - 1
+    while second > first and text[second] != _BAR:
+        second -= 1
+    return first, second, third
 
 
 @numba.njit(nogil=True, cache=True)
