@@ -81,7 +81,7 @@ def _find_tabs(text: np.ndarray, begin: int, end: int, bounds: np.ndarray) -> bo
 
 @numba.njit(nogil=True, cache=True)
 def _find_bars(text: np.ndarray, begin: int, end: int) -> tuple[int, int, int]:
-    """The first bar of a name, the last but one, and the last; of fewer than three the second is not after the first."""
+    """First, last but one, and last bar of a name; of fewer than three the second is not behind the first."""
     first, third = begin, end - 1
     while first < end and text[first] != _BAR:
         first += 1

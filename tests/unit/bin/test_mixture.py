@@ -12,6 +12,7 @@ from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.mixture import _likeliest, assign, estimate, prepare, settle
 from workflow_lib.bin.split_merge import (
     _are_two_genomes,
+    _second_genome,
     _share_between_depths,
     merge_bins,
     refine_by_likelihood,
@@ -105,6 +106,16 @@ def test_contigs_fill_the_gap_where_depth_was_cut_and_not_between_genomes():
     second = rng.random(3000) > 0.4
     two = one + second[:, None] * 3 * sd  # more than four standard deviations in both together
     assert _share_between_depths(two, variance, second) < 0.09
+
+
+def test_a_bin_is_not_split_into_what_would_be_merged_again():
+    rng = np.random.default_rng(7)
+    composition, variance = rng.standard_normal((400, DIM)), np.full((400, 1), 0.05**2)  # bins say so; it is 0.1
+    log = 0.1 * rng.standard_normal((400, 1))
+    assert _second_genome(composition, np.ones(400), log, variance) is None
+    log[::2] += 0.8
+    second = _second_genome(composition, np.ones(400), log, variance)
+    assert adjusted_rand_score(np.arange(400) % 2, second) > 0.98
 
 
 def test_bins_with_contigs_between_their_depths_are_two_genomes_by_composition():
