@@ -7,9 +7,9 @@ a table of whole genomes that stand in for those of the reference with the same 
 from the reference itself: a share of its clades is held out at every rank, for choosing what may not be chosen on
 --queries.
 
-Printed: realised false discovery rate and power a rank, length and level, of bins also with a tenth of foreign contigs;
-AUROC and true positive rate at a false discovery rate of 10% of new strains against new species, genera and phyla, by
-score.
+Printed: realised false discovery rate and power a rank, length and level, of bins also with a tenth of foreign contigs and
+of few long ones; AUROC and true positive rate at a false discovery rate of 10% of new strains against new species,
+genera and phyla, by score.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from workflow_lib.embed import embed_records, load_embedder
+from workflow_lib.embed.cuts import CUT_LENGTH, Cuts, place_cuts
 from workflow_lib.fasta import read_fasta
 from workflow_lib.index import load_index
 from workflow_lib.index.reference import embed_reference, length_strata
@@ -35,12 +36,13 @@ from workflow_lib.tables import Genome
 
 RANKS = ("species", "genus", "phylum")
 NOVEL_AT = {"strain": (), "species": RANKS[:1], "genus": RANKS[:2], "phylum": RANKS}
-LENGTHS = (2000, 3000, 5000, 10_000, 20_000)
+LENGTHS, LONG_LENGTH = (2000, 3000, 5000, 10_000, 20_000), 100_000
 LEVELS = (0.05, 0.1, 0.2)
 REPEATS = 20
 MMSEQS_REPEATS = 3
-BIN_CONTIGS = 30
 CONTAMINATED, FOREIGN = "contaminated", 3  # bins of which so many contigs are of the next genome's bin
+LONG = "long bin"
+BINS = {"bin": 30, CONTAMINATED: 30, LONG: 6}  # kind -> contigs of a bin
 SETTINGS = Settings(alpha=0.1, min_length=2000, min_calibration=20)
 
 
@@ -143,24 +145,24 @@ def cut(sequences: list[bytes], length: int, rng: np.random.Generator) -> bytes:
 
 
 def cut_queries(rows: list[dict], rng: np.random.Generator) -> dict:
-    """Kind (length or "bin") -> sequences, `REPEATS` a genome, and `REPEATS` bins of `BIN_CONTIGS` for "bin"."""
-    found = {kind: [] for kind in (*LENGTHS, "bin")}
-    for row in rows:
-        sequences = [record.sequence for record in read_fasta(row["fasta"])]
-        for length in LENGTHS:
-            found[length] += [cut(sequences, length, rng) for _ in range(REPEATS)]
-        # Contigs of 2 to 20 kbp, log-uniform.
-        lengths = np.exp(rng.uniform(np.log(2000), np.log(20_000), REPEATS * BIN_CONTIGS)).astype(int)
-        found["bin"] += [cut(sequences, length, rng) for length in lengths]
+    """Kind -> sequences: `REPEATS` contigs a genome of each length, and as many bins of "bin" and `LONG`."""
+    found = {}
+    for lengths, kind, low, high in ((LENGTHS, "bin", 2000, 20_000), ((LONG_LENGTH,), LONG, 20_000, 400_000)):
+        for row in rows:
+            sequences = [record.sequence for record in read_fasta(row["fasta"])]
+            for length in lengths:
+                found.setdefault(length, []).extend(cut(sequences, length, rng) for _ in range(REPEATS))
+            drawn = np.exp(rng.uniform(np.log(low), np.log(high), REPEATS * BINS[kind])).astype(int)  # log-uniform
+            found.setdefault(kind, []).extend(cut(sequences, length, rng) for length in drawn)
     return found
 
 
 def call(kind, sequences: list[bytes], n: int, embedder, built, folder: Path, settings: Settings):
     """Results of each repeat: every genome gives one contig or one bin to it."""
     index, calibration, sketch = built
-    is_bin = kind in ("bin", CONTAMINATED)
-    named = [(f"{'bin' if is_bin else kind}.{i}", sequence) for i, sequence in enumerate(sequences)]
-    names, vectors = embed_records(embedder, named, shard_folder=folder / "shards", shard_mbp=8)
+    shards, n_contigs = {"shard_folder": folder / "shards", "shard_mbp": 8}, BINS.get(kind)
+    named = [(f"{'bin' if n_contigs else kind}.{i}", sequence) for i, sequence in enumerate(sequences)]
+    names, vectors = embed_records(embedder, named, **shards)
     lengths = np.array([len(sequence) for sequence in sequences])
     per_genome = np.arange(len(sequences)).reshape(n, REPEATS, -1)
     if kind == CONTAMINATED:
@@ -169,13 +171,17 @@ def call(kind, sequences: list[bytes], n: int, embedder, built, folder: Path, se
         )
     for repeat in range(REPEATS):
         rows = per_genome[:, repeat].ravel()
-        own = [names[i] for i in rows], lengths[rows], settings
-        matches = sketch.match((sequences[i] for i in rows), index.table.genomes)
-        if is_bin:
-            bins = {str(g): np.arange(g * BIN_CONTIGS, (g + 1) * BIN_CONTIGS) for g in range(n)}
-            yield call_bins(index, calibration, bins, vectors[rows], *own, matches=matches)
+        own, contigs = ([names[i] for i in rows], lengths[rows], settings), [sequences[i] for i in rows]
+        places = [(row, start) for row, contig in enumerate(contigs) for start in place_cuts(len(contig))]
+        pieces = [contigs[row][start : start + CUT_LENGTH] for row, start in places]
+        _, cut_vectors = embed_records(embedder, ((str(i), piece) for i, piece in enumerate(pieces)), **shards)
+        cuts = Cuts(*np.array(places, dtype=np.int64).reshape(-1, 2).T, cut_vectors)
+        parts = {"matches": sketch.match([*contigs, *pieces], index.table.genomes), "cuts": cuts}
+        if n_contigs:
+            bins = {str(g): np.arange(g * n_contigs, (g + 1) * n_contigs) for g in range(n)}
+            yield call_bins(index, calibration, bins, vectors[rows], *own, **parts)
         else:
-            yield call_contigs(index, calibration, vectors[rows], *own, matches=matches)
+            yield call_contigs(index, calibration, vectors[rows], *own, **parts)
 
 
 def report(kind, kinds: np.ndarray, results: list) -> None:
@@ -195,7 +201,7 @@ def report(kind, kinds: np.ndarray, results: list) -> None:
     known = q[:, :, TESTS.index("known")] <= 0.1
     wrong = (known & (kinds != "strain")).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     print(f"{kind}\tknown\t0.1\t{wrong.mean():.3f}\t\t\t{known[:, kinds == 'strain'].mean():.2f}")
-    if kind in ("bin", CONTAMINATED):
+    if kind in BINS:
         reasons = [reason for result in results for reason in result.reasons]
         print(f"# bins abstained from: { {reason: reasons.count(reason) for reason in set(reasons)} }")
 

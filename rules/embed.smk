@@ -52,6 +52,7 @@ rule embed_contigs:
         vectors="<results>/embeddings/{sample}/vectors.npy",
         contigs="<results>/embeddings/{sample}/contigs.txt",
         pieces="<results>/embeddings/{sample}/pieces.npz",
+        cuts="<results>/embeddings/{sample}/cuts.npz",
         manifest="<results>/embeddings/{sample}/manifest.json",
     log:
         "<logs>/embed_contigs/{sample}.log",

@@ -30,6 +30,7 @@ rule call_novelty:
     input:
         store="<results>/embeddings/{sample}/manifest.json",
         vectors="<results>/embeddings/{sample}/vectors.npy",
+        cuts="<results>/embeddings/{sample}/cuts.npz",
         status="<results>/contigs/{sample}/status.tsv",
         contig2bin="<results>/bins/{sample}/contig2bin.tsv",
         index=f"<results>/index/{config['index']['name']}/manifest.json",

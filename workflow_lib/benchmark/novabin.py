@@ -32,6 +32,7 @@ def bin_task(settings: str | Path) -> None:
         shard_mbp=options["shard_mbp"],
         n_pieces=options["pieces"],
         min_piece=task["min_length"],
+        cut_long=False,
     )
     markers = {}
     if options["markers"]["method"] != NO_MARKERS:

@@ -1,4 +1,5 @@
-"""The embedding of a sample: the store of its contigs, and the halves that calibrate the binning threshold."""
+"""The embedding of a sample: the store of its contigs, the halves that calibrate the binning threshold, and the cuts of
+long contigs that novelty calls need."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow_lib.embed.base import Embedder
+from workflow_lib.embed.cuts import CUT_LENGTH, CUTS_NAME, Cuts, cut_contigs, place_cuts, write_cuts
 from workflow_lib.embed.shards import embed_records
 from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_path
@@ -29,11 +31,13 @@ def embed_fasta(
     shard_mbp: float,
     n_pieces: int,
     min_piece: int,
+    cut_long: bool = True,
 ) -> EmbeddingStore:
     """Embed the contigs of a FASTA file and write their store; the manifest comes last.
 
     Beside vectors.npy and contigs.txt, pieces.npz holds the first and second half of up to `n_pieces` contigs, spread
-    over the lengths: rows int64 (p,) into the store, lengths int64 (p,) bp of one half, vectors float32 (p, 2, dim).
+    over the lengths: rows int64 (p,) into the store, lengths int64 (p,) bp of one half, vectors float32 (p, 2, dim);
+    and cuts.npz the `Cuts` of long contigs.
 
     Parameters
     ----------
@@ -42,6 +46,7 @@ def embed_fasta(
     folder : of the store; made anew.
     n_pieces : contigs whose halves are embedded at most.
     min_piece : bp that a half must have.
+    cut_long : whether long contigs are embedded in cuts too; novelty calls need them, binning does not.
 
     Raises
     ------
@@ -64,6 +69,12 @@ def embed_fasta(
         embedder, _halves(fasta, rows), shard_folder=shard_folder, shard_mbp=shard_mbp, total_bp=n_bp, kind="half"
     )
     _write_pieces(folder / PIECES_NAME, rows, np.array(lengths, dtype=np.int64), halves)
+    extra_files = [PIECES_NAME]
+    if cut_long:
+        n_bp = sum(len(place_cuts(length)) for length in lengths) * CUT_LENGTH
+        cuts = _embed_cuts(embedder, fasta, shard_folder=shard_folder, shard_mbp=shard_mbp, total_bp=n_bp)
+        write_cuts(folder / CUTS_NAME, cuts)
+        extra_files.append(CUTS_NAME)
     manifest = {
         "embedder": embedder.name,
         "fingerprint": embedder.fingerprint,
@@ -72,7 +83,7 @@ def embed_fasta(
         "source": getattr(embedder, "source", {}),  # of a hub model: repository and commit
     }
     store = EmbeddingStore(vectors, names, manifest)
-    write_store(folder, store, extra_files=[PIECES_NAME])
+    write_store(folder, store, extra_files=extra_files)
     return store
 
 
@@ -115,3 +126,16 @@ def _write_pieces(path: Path, rows: np.ndarray, lengths: np.ndarray, halves: np.
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
         np.savez(handle, rows=rows[whole], lengths=lengths[rows[whole]] // 2, vectors=pairs[whole])
     logger.info("%d contigs embedded in halves too, to calibrate the threshold", int(whole.sum()))
+
+
+def _embed_cuts(embedder: Embedder, fasta: str | Path, **shards: object) -> Cuts:
+    places: list[tuple[int, int]] = []
+
+    def records() -> Iterator[tuple[str, bytes]]:
+        for row, start, sequence in cut_contigs(fasta):
+            places.append((row, start))
+            yield f"{row}|{start}", sequence
+
+    _, vectors = embed_records(embedder, records(), kind="cut", **shards)
+    rows, starts = np.array(places, dtype=np.int64).reshape(-1, 2).T.copy()
+    return Cuts(rows, starts, vectors)

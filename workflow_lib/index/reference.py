@@ -13,6 +13,7 @@ import numpy as np
 
 from workflow_lib.blocks import read_ahead
 from workflow_lib.embed import Embedder, embed_records
+from workflow_lib.embed.cuts import LONG
 from workflow_lib.embed.shards import Rows
 from workflow_lib.index.genome_cache import GenomeCache, GenomeWindows, LoadedGenome, load_genome, name_windows
 from workflow_lib.index.windows import format_window, mostly_n, name_genome, parse_window
@@ -23,13 +24,13 @@ from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)
 
-# Upper bounds of length strata in bp: within one, a vector's noise differs by a factor of about sqrt(2).
-_STANDARD_BOUNDS = (1_000, 2_500, 5_000, 10_000, 20_000, 50_000, 100_000)
+# Bounds of length strata in bp: within one, a vector's noise differs by a factor of about sqrt(2).
+_STANDARD_BOUNDS = (1_000, 2_500, 5_000, 10_000, 20_000, LONG)
 _N_TRIES = 5  # places tried for a piece before it is given up as N-rich
 
 
 def length_strata(min_length: int) -> tuple[int, ...]:
-    """Bounds in bp of the length strata from the shortest query on, e.g. (2500, 5000, 10000, 20000, 50000, 100000)."""
+    """Bounds in bp of the length strata from the shortest query on, e.g. (2500, 5000, 10000, 20000, 50000)."""
     longer = tuple(bound for bound in _STANDARD_BOUNDS if bound > min_length)
     return (min_length, *(longer or (2 * min_length,)))
 

@@ -7,29 +7,28 @@ from functools import partial
 
 import numpy as np
 
+from workflow_lib.embed.cuts import Cuts
 from workflow_lib.errors import InputError
 from workflow_lib.index import SearchIndex
-from workflow_lib.index.base import to_chord
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls
-from workflow_lib.novelty.identity import (
-    MIN_PLACED,
-    Matches,
-    Pairs,
-    best_identities,
-    find_identities,
-    keep_placed,
-    pair_identities,
+from workflow_lib.novelty.groups import (
+    Groups,
+    find_group_neighbours,
+    find_group_vectors,
+    find_mixed,
+    format_groups,
+    hold_groups,
 )
-from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise
-from workflow_lib.novelty.strata import Composition, compose_bin, find_stratum, format_stratum, usable_stratum
+from workflow_lib.novelty.identity import Matches, find_identities
+from workflow_lib.novelty.scores import Neighbours, find_neighbours, margin_taxa
+from workflow_lib.novelty.stand_ins import StandIns, find_stand_ins
+from workflow_lib.novelty.strata import format_stratum
 from workflow_lib.novelty.tested import RankTests, Settings
 
 TOO_SHORT, NO_VECTOR, TOO_FEW = "too_short", "no_vector", "too_few_calibration_genomes"
 INCOMPLETE, MIXED = "incomplete_neighbours", "mixed_bin"
 LONGER = "longer_than_calibrated"
-# A bin is taken for a mixture when its contigs point more ways than those of 99.5% of the calibration genomes.
-_MIXED_LEVEL = 0.005
 
 
 @dataclass(frozen=True)
@@ -62,50 +61,54 @@ def call_contigs(
     settings: Settings,
     *,
     matches: Matches | None = None,
+    cuts: Cuts | None = None,
 ) -> Results:
     """Test every contig.
+
+    A contig that is longer than the pieces that calibrate is tested as a bin of its cuts (see `call_bins`); one without
+    cuts is held against shorter pieces and flagged.
 
     Parameters
     ----------
     vectors : float32 (m, d), unit rows; a row of zeros is abstained from.
     names : m contig names. lengths : int64 (m,) bp.
-    matches : of `Sketch.match`, contigs in the order of `names`; needed where the calibration has identities.
+    matches : of `Sketch.match`, contigs in the order of `names`, then the cuts; needed where the calibration has
+        identities.
+    cuts : of the contigs.
 
     Memory: a block of the search, queries x genomes of a block, and a few numbers a contig.
     """
-    searched = vectors.any(axis=1)
-    n_genomes, matches = len(index.table.genomes), _usable_matches(matches, calibration)
-    identity, matched = find_identities(matches, np.arange(len(names)), len(names), n_genomes)
-    natural = find_stratum(lengths, calibration.bounds)
-    stratum = usable_stratum(natural, calibration.calibrated_strata(settings.min_calibration))
-    taxa = margin_taxa(index.table.lineages)
-    found = find_neighbours(
-        *(index, vectors[searched], calibration.spread),
-        k=int(calibration.k),
-        taxa=taxa,
-        identity=(identity[searched], matched[searched]),
-    )
-    neighbours = _spread(found, searched)
-    complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
-    testable = searched & complete & (lengths >= settings.min_length) & (stratum >= 0)
-    longer, tested = natural > stratum, RankTests(len(names), index.table.lineages, settings)
-    for own in np.unique(stratum[testable]):
-        rows = np.flatnonzero(testable & (stratum == own))
-        pieces = partial(calibration.pieces, int(own))
-        tested.add(rows, pieces, neighbours.score[rows], neighbours.genome[rows], longer[rows])
-    calls = tested.decide()
-    strata = [format_stratum(s, calibration.bounds) if t else "" for s, t in zip(stratum, testable, strict=True)]
+    matches, stand_ins = _prepare(calibration, vectors, names, lengths, cuts, settings, matches)
+    tests, taxa = RankTests(len(names), index.table.lineages, settings), margin_taxa(index.table.lineages)
+    has_vector, cut = vectors.any(axis=1), np.flatnonzero(stand_ins.is_cut)
+    whole = has_vector & ~stand_ins.is_cut
+    neighbours = _search_wholes(index, calibration, vectors, whole, matches, taxa)
+    complete = ~whole | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
+    strata = np.where(whole & complete, stand_ins.stratum[: len(names)], -1)
+    longer = stand_ins.longer[: len(names)] & (strata >= 0)
+    for stratum in np.unique(strata[strata >= 0]):
+        rows = np.flatnonzero(strata == stratum)
+        pieces = partial(calibration.pieces, int(stratum))
+        tests.add(rows, pieces, neighbours.score[rows], neighbours.genome[rows], longer[rows])
+    groups = Groups.of([np.array([row]) for row in cut], stand_ins, calibration)
+    near_cut = find_group_neighbours(groups, find_group_vectors(groups, stand_ins), calibration, matches, taxa)
+    longer[cut] = groups.longer(stand_ins)
+    hold_groups(tests, cut, groups, near_cut, calibration, longer[cut])
+    calls, n_vectors = tests.decide(), has_vector.astype(np.int64)
+    n_vectors[cut] = groups.n_vectors
+    formatted = np.array([format_stratum(stratum, calibration.bounds) for stratum in strata], dtype=object)
+    formatted[cut] = format_groups(groups, calibration.bounds)
     return Results(
         names=names,
         lengths=lengths,
-        n_windows=searched.astype(np.int64),
-        strata=tested.name_strata(strata),
+        n_windows=n_vectors,
+        strata=tests.name_strata(formatted.tolist()),
         reasons=[
             _reason(call, bool(length >= settings.min_length), bool(has_vector), "" if is_complete else INCOMPLETE)
-            for call, length, has_vector, is_complete in zip(calls.call, lengths, searched, complete, strict=True)
+            for call, length, has_vector, is_complete in zip(calls.call, lengths, has_vector, complete, strict=True)
         ],
-        flags=_flags(calls, longer & testable),
-        neighbours=neighbours,
+        flags=_flags(calls, longer),
+        neighbours=_spread(near_cut, stand_ins.is_cut, onto=neighbours),
         calls=calls,
     )
 
@@ -120,12 +123,14 @@ def call_bins(
     settings: Settings,
     *,
     matches: Matches | None = None,
+    cuts: Cuts | None = None,
 ) -> Results:
     """Test every bin by one statistic.
 
     A bin is the mean vector of its contigs: plain within a length stratum, strata weighted by their share of the bin's
     length. Its distances are those to the mean directions of the genomes. Of every calibration genome the same is made
-    with its own pieces, as many in each stratum (see `CalibrationSet.bin_scores`).
+    with its own pieces, as many in each stratum (see `CalibrationSet.bin_scores`). Contigs that are longer than these
+    pieces are replaced by their cuts.
 
     Parameters
     ----------
@@ -133,103 +138,77 @@ def call_bins(
 
     Memory: one bin's contigs, and genomes x candidates of one test.
     """
-    natural = find_stratum(lengths, calibration.bounds)
-    stratum = usable_stratum(natural, calibration.calibrated_strata(settings.min_calibration))
-    has_vector, enough = vectors.any(axis=1), lengths >= settings.min_length
-    stratum = np.where(has_vector & enough, stratum, -1)
-    levels, taxa = tuple(calibration.levels.tolist()), margin_taxa(index.table.lineages)
-    members_of = list(bins.values())
-    compositions = [compose_bin([names[i] for i in own], lengths[own], stratum[own], levels) for own in members_of]
-    longer = np.array([((natural > stratum) & (stratum >= 0))[own].any() for own in members_of], dtype=bool)
-    pairs = _bin_pairs(matches, calibration, compositions, members_of, len(names))
-    tested, found, mixed = RankTests(len(bins), index.table.lineages, settings), [], np.zeros(len(bins), dtype=bool)
-    for row in (row for row, one in enumerate(compositions) if one.members):
-        vector = _bin_vector(compositions[row], vectors[members_of[row]])
-        distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
-        own = _bin_identity(pairs, row, distances, calibration, is_placed=_count(compositions[row]) >= MIN_PLACED)
-        found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa, identity=own))
-        mixed[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
-        like = partial(calibration.bins, compositions[row])
-        tested.add(np.array([row]), like, found[-1].score, found[-1].genome, longer[row : row + 1])
-    tested.drop(np.flatnonzero(mixed))
-    calls = tested.decide()
-    neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
+    matches, stand_ins = _prepare(calibration, vectors, names, lengths, cuts, settings, matches)
+    groups = Groups.of(list(bins.values()), stand_ins, calibration)
+    means, taxa = find_group_vectors(groups, stand_ins), margin_taxa(index.table.lineages)
+    found = find_group_neighbours(groups, means, calibration, matches, taxa)
+    mixed, longer = find_mixed(groups, means, calibration), groups.longer(stand_ins)
+    tests = RankTests(len(bins), index.table.lineages, settings)
+    hold_groups(tests, np.arange(len(bins)), groups, found, calibration, longer)
+    tests.drop(np.flatnonzero(mixed))
+    calls, has_vector, enough = tests.decide(), vectors.any(axis=1), lengths >= settings.min_length
     return Results(
         names=list(bins),
-        lengths=np.array([lengths[own].sum() for own in members_of], dtype=np.int64),
-        n_windows=np.array([_count(one) for one in compositions], dtype=np.int64),
-        strata=tested.name_strata([_format_composition(one, calibration.bounds) for one in compositions]),
+        lengths=np.array([lengths[own].sum() for own in bins.values()], dtype=np.int64),
+        n_windows=groups.n_vectors,
+        strata=tests.name_strata(format_groups(groups, calibration.bounds)),
         reasons=[
             _reason(call, bool(enough[own].any()), bool((has_vector & enough)[own].any()), MIXED if is_mixed else "")
-            for call, own, is_mixed in zip(calls.call, members_of, mixed, strict=True)
+            for call, own, is_mixed in zip(calls.call, bins.values(), mixed, strict=True)
         ],
         flags=_flags(calls, longer),
-        neighbours=neighbours,
+        neighbours=_spread(found, groups.n_vectors > 0),
         calls=calls,
     )
 
 
-def _usable_matches(matches: Matches | None, calibration: CalibrationSet) -> Matches:
-    """Refuse queries without matches where the calibration has identities; pass over them where it has none."""
-    if not calibration.has_identity:
-        return Matches.none()
-    if matches is None:
+def _search_wholes(
+    index: SearchIndex,
+    calibration: CalibrationSet,
+    vectors: np.ndarray,
+    whole: np.ndarray,
+    matches: Matches,
+    taxa: np.ndarray,
+) -> Neighbours:
+    """Neighbours of the contigs of `whole` (bool) among all contigs."""
+    owners = np.arange(max(len(vectors), matches.owner.max(initial=-1) + 1))  # of contigs, and behind them of cuts
+    identity, matched = find_identities(matches, owners, len(owners), len(index.table.genomes))
+    found = find_neighbours(
+        *(index, vectors[whole], calibration.spread),
+        k=int(calibration.k),
+        taxa=taxa,
+        identity=(identity[: len(vectors)][whole], matched[: len(vectors)][whole]),
+    )
+    return _spread(found, whole)
+
+
+def _prepare(
+    calibration: CalibrationSet,
+    vectors: np.ndarray,
+    names: list[str],
+    lengths: np.ndarray,
+    cuts: Cuts | None,
+    settings: Settings,
+    matches: Matches | None,
+) -> tuple[Matches, StandIns]:
+    """Matches, empty where the calibration has no identities, and what stands for the contigs.
+
+    Raises
+    ------
+    InputError
+        for queries without matches where the calibration has identities.
+    """
+    if calibration.has_identity and matches is None:
         raise InputError(
             "the calibration's scores hold identities to reference genomes, the queries' would not",
             remedy="give `matches` of the sketch that the index was calibrated with",
         )
-    return matches
-
-
-def _count(composition: Composition) -> int:
-    """Contigs that stand for a bin."""
-    return sum(map(len, composition.members.values()))
-
-
-def _bin_pairs(
-    matches: Matches | None,
-    calibration: CalibrationSet,
-    compositions: list[Composition],
-    members_of: list[np.ndarray],
-    n_contigs: int,
-) -> Pairs:
-    """`pair_identities` of the contigs that stand for each bin."""
-    groups = np.full(n_contigs, -1, dtype=np.int64)
-    for row, (one, own) in enumerate(zip(compositions, members_of, strict=True)):
-        for members in one.members.values():
-            groups[own[members]] = row
-    return pair_identities(_usable_matches(matches, calibration), groups, len(calibration.means))
-
-
-def _bin_identity(
-    pairs: Pairs, row: int, distances: np.ndarray, calibration: CalibrationSet, *, is_placed: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """The highest identity of a bin, float64 (1,), and its genome, int64 (1,), as in `CalibrationSet.bin_scores`."""
-    own = slice(*np.searchsorted(pairs[0], [row, row + 1]))
-    found = np.zeros(own.stop - own.start, dtype=np.int64), pairs[1][own], pairs[2][own]
-    if is_placed:
-        nearest = np.argsort(distances, axis=1, kind="stable")[:, : calibration.bin_candidates.shape[2]]
-        found = keep_placed(found, nearest, np.take_along_axis(distances, nearest, axis=1), calibration.spread)
-    return best_identities(*found, 1)
-
-
-def _bin_vector(composition: Composition, vectors: np.ndarray) -> np.ndarray:
-    """float64 (d,): a bin's mean vector, of the length that even contigs give it."""
-    mixed = np.zeros(vectors.shape[1])
-    for stratum, members in composition.members.items():
-        mixed += composition.weights[stratum] * vectors[members].mean(axis=0)
-    return mixed
-
-
-def _is_mixed(vector: np.ndarray, calibrated: np.ndarray) -> bool:
-    """Whether a bin is less even than all but `_MIXED_LEVEL` of the genomes; never with too few to say so."""
-    squares = calibrated[np.isfinite(calibrated)]
-    return bool((1 + (squares <= vector @ vector).sum()) / (len(squares) + 1) <= _MIXED_LEVEL)
-
-
-def _format_composition(composition: Composition, bounds: np.ndarray) -> str:
-    """Contigs used of each stratum, e.g. `2500-4999:8;5000-9999:2`."""
-    return ";".join(f"{format_stratum(s, bounds)}:{len(members)}" for s, members in composition.members.items())
+    stand_ins = find_stand_ins(
+        *(calibration, vectors, names, lengths, cuts),
+        min_length=settings.min_length,
+        min_calibration=settings.min_calibration,
+    )
+    return matches if calibration.has_identity else Matches.none(), stand_ins
 
 
 def _reason(call: str, long_enough: bool, has_vector: bool, other: str) -> str:
@@ -248,10 +227,13 @@ def _flags(calls: Calls, longer: np.ndarray) -> list[set[str]]:
     ]
 
 
-def _spread(found: Neighbours, rows: np.ndarray) -> Neighbours:
-    """Neighbours of the queries of `rows` (bool) as those of all queries: -1 and NaN elsewhere."""
+def _spread(found: Neighbours, rows: np.ndarray, *, onto: Neighbours | None = None) -> Neighbours:
+    """Neighbours of the queries of `rows` (bool) among all queries; elsewhere those of `onto`, or -1 and NaN."""
     values = {}
     for name, column in vars(found).items():
-        values[name] = np.full(len(rows), -1 if name == "genome" else np.nan, dtype=column.dtype)
+        if onto is None:
+            values[name] = np.full(len(rows), -1 if name == "genome" else np.nan, dtype=column.dtype)
+        else:
+            values[name] = getattr(onto, name).copy()
         values[name][rows] = column
     return Neighbours(**values)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow_lib.contig2bin import read_contig2bin
+from workflow_lib.embed.cuts import CUTS_NAME, cut_contigs, read_cuts
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open
@@ -77,11 +78,13 @@ def call_sample(
     lengths = np.array(kept_lengths, dtype=np.int64)
     rows = {name: row for row, name in enumerate(store.names)}
     bins = group_bins(read_contig2bin(contig2bin), rows, path=contig2bin)
-    matches = _match(index, calibration, sketch_folder, contigs_fasta, store)
-    queries = store.vectors, store.names, lengths, settings
-    contigs = call_contigs(index, calibration, *queries, matches=matches)
+    # A store that is not of the workflow may have none: long contigs are then held against shorter pieces and flagged.
+    cuts = read_cuts(store_folder) if CUTS_NAME in store.manifest["checksums"] else None
+    matches = _match(index, calibration, sketch_folder, contigs_fasta, store, with_cuts=cuts is not None)
+    queries, parts = (store.vectors, store.names, lengths, settings), {"matches": matches, "cuts": cuts}
+    contigs = call_contigs(index, calibration, *queries, **parts)
     write_results(contigs_path, contigs, "contig", index, calibration, settings.alpha)
-    called = call_bins(index, calibration, bins, *queries, matches=matches)
+    called = call_bins(index, calibration, bins, *queries, **parts)
     write_results(bins_path, called, "bin", index, calibration, settings.alpha)
     for level, results in (("contigs", contigs), ("bins", called)):
         counts = ", ".join(f"{call} {n}" for call, n in sorted(Counter(results.calls.call).items())) or "none"
@@ -96,8 +99,10 @@ def _match(
     sketch_folder: str | Path | None,
     contigs_fasta: str | Path | None,
     store: EmbeddingStore,
+    *,
+    with_cuts: bool,
 ) -> Matches | None:
-    """What the contigs share with the reference genomes; None where the calibration has no identities."""
+    """What contigs, and their cuts, share with the reference genomes; None where the calibration has no identities."""
     if not calibration.has_identity or sketch_folder is None or contigs_fasta is None:
         return None
     sketch = read_sketch(sketch_folder)
@@ -113,6 +118,8 @@ def _match(
         for record in read_fasta(contigs_fasta):
             names.append(record.name)
             yield record.sequence
+        if with_cuts:
+            yield from (sequence for *_, sequence in cut_contigs(contigs_fasta))
 
     matches = sketch.match(sequences(), index.table.genomes)
     store.check_names(names, str(contigs_fasta))

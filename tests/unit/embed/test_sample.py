@@ -45,7 +45,7 @@ def test_store_and_halves(run, records):
     assert store.manifest["embedder"] == "tnf-k"
     assert store.manifest["fingerprint"] == embedder.fingerprint
     assert store.manifest["total_bp"] == sum(len(sequence) for _, sequence in records)
-    assert set(store.manifest["checksums"]) == {"vectors.npy", "contigs.txt", "pieces.npz"}
+    assert set(store.manifest["checksums"]) == {"vectors.npy", "contigs.txt", "pieces.npz", "cuts.npz"}
     assert (pieces["rows"].dtype, pieces["lengths"].dtype) == (np.int64, np.int64)
     assert pieces["vectors"].dtype == np.float32
     assert pieces["vectors"].shape == (10, 2, 103)

@@ -117,6 +117,6 @@ def test_genomes_put_first_leave_the_others_embedded(embed, caplog):
 
 
 def test_strata_begin_at_the_shortest_query():
-    assert length_strata(2500) == (2500, 5000, 10_000, 20_000, 50_000, 100_000)
+    assert length_strata(2500) == (2500, 5000, 10_000, 20_000, 50_000)
     assert length_strata(3000)[:2] == (3000, 5000)
     assert length_strata(200_000) == (200_000, 400_000)

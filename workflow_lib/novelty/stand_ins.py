@@ -1,0 +1,86 @@
+"""What stands for contigs in the tests: a contig itself, or the cuts of one that is longer than what calibrates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workflow_lib.embed.cuts import CUT_LENGTH, Cuts
+from workflow_lib.novelty.calibration_set import CalibrationSet
+from workflow_lib.novelty.strata import find_stratum, usable_stratum
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """n contigs and p cuts of them, one after the other.
+
+    A contig that is longer than its stratum is held against shorter pieces: it is nearer to every genome than they are,
+    so that it looks known. Its cuts are as long as pieces are, and lie in it as pieces lie in a genome.
+
+    Attributes
+    ----------
+    names : n + p, of contigs and cuts.
+    bp : float64 (n + p,), of the contig that each stands for; the cuts of one share its length.
+    stratum : int64 (n + p,), -1: stands for nothing (too short, no direction, no calibrated stratum).
+    longer : bool (n + p,), longer than the pieces of its stratum.
+    is_cut : bool (n,), contigs for which their cuts stand.
+    """
+
+    names: list[str]
+    bp: np.ndarray
+    stratum: np.ndarray
+    longer: np.ndarray
+    is_cut: np.ndarray
+    _vectors: np.ndarray
+    _cuts: Cuts
+
+    @property
+    def dim(self) -> int:
+        """Columns of the vectors."""
+        return self._vectors.shape[1]
+
+    def of(self, contigs: np.ndarray) -> np.ndarray:
+        """int64 (m,): what stands for some contigs (positions), cuts last; unusable contigs among them."""
+        n, is_cut = len(self.is_cut), self.is_cut[contigs]
+        sides = (np.searchsorted(self._cuts.rows, contigs[is_cut], side=side) for side in ("left", "right"))
+        cuts = [np.arange(n + first, n + last) for first, last in zip(*sides, strict=True)]
+        return np.concatenate([contigs[~is_cut], *(own[self.stratum[own] >= 0] for own in cuts)])
+
+    def vectors(self, positions: np.ndarray) -> np.ndarray:
+        """float32 (m, d) of some contigs or cuts."""
+        n, found = len(self.is_cut), np.empty((len(positions), self._vectors.shape[1]), dtype=np.float32)
+        found[positions < n] = self._vectors[positions[positions < n]]
+        found[positions >= n] = self._cuts.vectors[positions[positions >= n] - n]
+        return found
+
+
+def find_stand_ins(
+    calibration: CalibrationSet,
+    vectors: np.ndarray,
+    names: list[str],
+    lengths: np.ndarray,
+    cuts: Cuts | None,
+    *,
+    min_length: int,
+    min_calibration: int,
+) -> StandIns:
+    """See `StandIns`.
+
+    Parameters
+    ----------
+    vectors, names, lengths : of n contigs. cuts : of some of them; None: there are none.
+    min_length : bp below which nothing stands for itself. min_calibration : units that make a stratum.
+    """
+    n, none = len(names), np.zeros(0, dtype=np.int64)
+    cuts = Cuts(none, none, vectors[:0]) if cuts is None else cuts
+    all_lengths = np.concatenate([lengths, np.full(len(cuts.rows), CUT_LENGTH, dtype=np.int64)])
+    natural = find_stratum(all_lengths, calibration.bounds)
+    stratum = usable_stratum(natural, calibration.calibrated_strata(min_calibration))
+    has_vector = np.concatenate([vectors.any(axis=1), cuts.vectors.any(axis=1)])
+    stratum[~has_vector | (all_lengths < min_length)] = -1
+    longer = (natural > stratum) & (stratum >= 0)
+    n_cuts = np.bincount(cuts.rows[stratum[n:] >= 0], minlength=n)
+    bp = np.concatenate([lengths, lengths[cuts.rows] / np.maximum(n_cuts, 1)[cuts.rows]])
+    cut_names = [f"{names[row]}|{start}" for row, start in zip(cuts.rows.tolist(), cuts.starts.tolist(), strict=True)]
+    return StandIns([*names, *cut_names], bp, stratum, longer, longer[:n] & (n_cuts > 0), vectors, cuts)
