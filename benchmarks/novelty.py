@@ -7,8 +7,8 @@ a table of whole genomes that stand in for those of the reference with the same 
 from the reference itself: a share of its clades is held out at every rank, for choosing what may not be chosen on
 --queries.
 
-Printed: realised false discovery rate and power a rank, length and level, of bins also with a tenth of foreign contigs and
-of few long ones; AUROC and true positive rate at a false discovery rate of 10% of new strains against new species,
+Printed: realised false discovery rate and power a rank, length and level, of bins also with a tenth of foreign contigs,
+and of few long ones; AUROC and true positive rate at a false discovery rate of 10% of new strains against new species,
 genera and phyla, by score.
 """
 
