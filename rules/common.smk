@@ -305,7 +305,8 @@ def get_embed_memory(base_mb, per_input_mb):
 def get_embed_runtime(base_minutes, per_input_gb):
     """A `runtime` function as of `get_runtime`; a language model takes 20 times as long, without a GPU 400 times.
 
-    Measured for DNABERT-2: 1,000 CPU seconds a Mbp; a MB of gzip is about 3 Mbp, twice for strands, twice for halves.
+    Measured for DNABERT-2: 1,000 CPU seconds a Mbp; a MB of gzip is about 3 Mbp, twice for strands, twice for halves
+    or cuts.
     """
     if is_language_model(config["embed"]["model"]):
         per_input_gb *= 20 if get_gpus() else 400

@@ -52,7 +52,7 @@ rule embed_contigs:
         vectors="<results>/embeddings/{sample}/vectors.npy",
         contigs="<results>/embeddings/{sample}/contigs.txt",
         pieces="<results>/embeddings/{sample}/pieces.npz",
-        cuts="<results>/embeddings/{sample}/cuts.npz",
+        cuts="<results>/embeddings/{sample}/cuts.npz" if REFERENCE else [],
         manifest="<results>/embeddings/{sample}/manifest.json",
     log:
         "<logs>/embed_contigs/{sample}.log",
@@ -72,5 +72,6 @@ rule embed_contigs:
         shard_mbp=config["embed"]["shard_mbp"],
         n_pieces=config["embed"]["pieces"],
         min_piece=config["filter"]["min_length"],
+        cut_long=bool(REFERENCE),  # for the novelty calls
     script:
         "../scripts/embed_contigs.py"

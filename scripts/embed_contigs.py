@@ -26,6 +26,7 @@ def main(snakemake) -> None:
         shard_mbp=params.shard_mbp,
         n_pieces=params.n_pieces,
         min_piece=params.min_piece,
+        cut_long=params.cut_long,
     )
 
 

@@ -140,6 +140,11 @@ def read_fasta(path: str | Path) -> Iterator[Record]:
         yield Record(fields[0].decode("utf-8", "replace"), sequence, line)
 
 
+def mostly_n(sequence: bytes) -> bool:
+    """Whether more than half of a sequence is N (an empty one is)."""
+    return not sequence or sequence.count(b"N") > len(sequence) / 2
+
+
 def write_fasta(path: str | Path, records: Iterable[tuple[str, bytes]]) -> int:
     """Write (name, sequence) pairs as gzip FASTA, 80 columns, atomically; return how many were written."""
     count = 0

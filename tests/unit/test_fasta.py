@@ -7,7 +7,7 @@ import pytest
 
 from workflow_lib import fasta
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import format_record, read_blocks, read_fasta, reverse_complement, write_fasta
+from workflow_lib.fasta import format_record, mostly_n, read_blocks, read_fasta, reverse_complement, write_fasta
 
 TEXT = b">a one two\nACGT\nAC\n>b\n\n>c\tx\nGG\nTT\n"
 RECORDS = [("a", b"ACGTAC", 1), ("b", b"", 4), ("c", b"GGTT", 6)]
@@ -147,3 +147,9 @@ def test_reverse_complement_is_its_own_inverse():
     codes = b"ACGTRYSWKMBDHVN"
     assert reverse_complement(b"AACGTR") == b"YACGTT"
     assert reverse_complement(reverse_complement(codes)) == codes
+
+
+def test_mostly_n():
+    assert mostly_n(b"")
+    assert mostly_n(b"NNNA")
+    assert not mostly_n(b"NNAA")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_lib.fasta import read_fasta
+from workflow_lib.fasta import mostly_n, read_fasta
 from workflow_lib.files import atomic_path
 
 CUTS_NAME = "cuts.npz"
 LONG = 50_000  # bp from which on a contig is cut, and up to which calibration pieces are long
-CUT_LENGTH = 25_000  # bp
+# bp; the mean of 1 / length of pieces of 20 to 50 kbp, log-uniform, is that of 30.5 kbp, and so is their noise.
+CUT_LENGTH = 30_500
 N_CUTS = 8  # of a contig at most: as many as a bin has pieces of one length
 
 
@@ -24,7 +25,7 @@ class Cuts:
     Attributes
     ----------
     rows : int64 (p,), ascending: the contig of each, as its row in a store.
-    starts : int64 (p,), where it begins in the contig (0-based); each has `CUT_LENGTH` bp.
+    starts : int64 (p,), where it begins in the contig (0-based, ascending in a contig); each has `CUT_LENGTH` bp.
     vectors : float32 (p, d), unit rows; zeros: nothing to embed.
     """
 
@@ -40,10 +41,12 @@ def place_cuts(length: int) -> list[int]:
 
 
 def cut_contigs(fasta: str | Path) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (row of the contig, start, sequence) of every cut of a FASTA file's contigs, in order."""
+    """Yield (row of the contig, start, sequence) of every cut of a FASTA file's contigs, in order; none is mostly N."""
     for row, record in enumerate(read_fasta(fasta)):
         for start in place_cuts(len(record.sequence)):
-            yield row, start, record.sequence[start : start + CUT_LENGTH]
+            cut = record.sequence[start : start + CUT_LENGTH]
+            if not mostly_n(cut):
+                yield row, start, cut
 
 
 def write_cuts(path: Path, cuts: Cuts) -> None:

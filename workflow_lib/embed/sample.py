@@ -129,6 +129,7 @@ def _write_pieces(path: Path, rows: np.ndarray, lengths: np.ndarray, halves: np.
 
 
 def _embed_cuts(embedder: Embedder, fasta: str | Path, **shards: object) -> Cuts:
+    """`Cuts` of a FASTA file's contigs; `shards` as of `embed_records`."""
     places: list[tuple[int, int]] = []
 
     def records() -> Iterator[tuple[str, bytes]]:

@@ -43,7 +43,7 @@ def embed_records(
     shard_folder : root of the shards of all embedders; may be deleted at any time between runs.
     shard_mbp : Mbp embedded and saved at a time; a longer sequence is a shard of its own.
     total_bp : base pairs to expect, for the progress bar; 0 if unknown.
-    kind : what the sequences are ("whole", "half"); part of the shards' key.
+    kind : what the sequences are ("whole", "half", "cut"); part of the shards' key.
     group : name -> what it is of (a genome, say); a shard ends where that changes, so that a record more or less among
         those of one group leaves the shards of the others as they are.
 

@@ -13,9 +13,9 @@ import numpy as np
 from workflow_lib.embed import Embedder
 from workflow_lib.embed.shards import ShardCache, split_records
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import read_fasta
+from workflow_lib.fasta import mostly_n, read_fasta
 from workflow_lib.files import sha256_file
-from workflow_lib.index.windows import cut_windows, format_window, mostly_n
+from workflow_lib.index.windows import cut_windows, format_window
 from workflow_lib.manifest import read_manifest, write_manifest
 from workflow_lib.tables import Genome
 

@@ -15,8 +15,9 @@ from workflow_lib.blocks import read_ahead
 from workflow_lib.embed import Embedder, embed_records
 from workflow_lib.embed.cuts import LONG
 from workflow_lib.embed.shards import Rows
+from workflow_lib.fasta import mostly_n
 from workflow_lib.index.genome_cache import GenomeCache, GenomeWindows, LoadedGenome, load_genome, name_windows
-from workflow_lib.index.windows import format_window, mostly_n, name_genome, parse_window
+from workflow_lib.index.windows import format_window, name_genome, parse_window
 from workflow_lib.log import Progress
 from workflow_lib.manifest import check_alike
 from workflow_lib.store import EmbeddingStore, read_store

@@ -17,7 +17,6 @@ from workflow_lib.taxonomy import format_taxonomy, parse_taxonomy
 
 MIN_REMAINDER = 0.5  # share of a window from which the rest of a contig is a window of its own
 MIN_CONTIG = 0.25  # share of a window below which a whole contig is left out: its vector would be mostly noise
-MAX_N_FRACTION = 0.5  # share of N above which a window is left out
 _COLUMNS = ("row", "genome", "contig", "start", "end", "lineage")
 _HEADER = "\t".join(_COLUMNS)
 _BLOCK_BYTES = 1 << 24  # of text that is read at a time
@@ -43,11 +42,6 @@ def cut_windows(length: int, window: int) -> list[tuple[int, int]]:
     if rest >= MIN_REMAINDER * window:
         starts.append(n_whole * window)
     return list(zip(starts, [*starts[1:], length], strict=True))
-
-
-def mostly_n(sequence: bytes) -> bool:
-    """Whether more than half of a sequence is N (an empty one is)."""
-    return not sequence or sequence.count(b"N") > MAX_N_FRACTION * len(sequence)
 
 
 def format_window(genome: str, contig: str, start: int, end: int) -> str:

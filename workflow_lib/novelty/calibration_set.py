@@ -111,7 +111,7 @@ class CalibrationSet:
         distances = to_chord(products / norms[:, None])
         s1, s2 = nearest_means(distances, self.spread[candidates], int(self.k))
         pairs = self._bin_pairs(test, composition)
-        if sum(self.levels[level] for level in composition.levels.values()) >= MIN_PLACED:
+        if composition.n_contigs >= MIN_PLACED:
             pairs = keep_placed(pairs, candidates, distances, self.spread)
         identity, matched = best_identities(*pairs, len(candidates))
         closest = candidates[np.arange(len(candidates)), products.argmax(axis=1)]

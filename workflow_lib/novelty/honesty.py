@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 LEVELS = (0.05, 0.1, 0.2)
 _REPEATS = 20
 _MIN_CLADES = 4  # fewer cannot be split in halves that both say something
-_BIN_STRATA = 3  # shortest strata, of which the simulated bin is made in even parts: contigs of most bins
+_BIN_STRATA = 3  # shortest strata, of which one simulated bin is made in even parts; the other is of the longest
 _HISTOGRAM_BINS = 40
 _MAX_PAIRS = 300  # genomes whose identity to their nearest is measured
 
@@ -89,12 +89,16 @@ def _queries(calibration: CalibrationSet) -> Iterator[_Queries]:
         name = format_stratum(stratum, calibration.bounds)
         scores, like = calibration.piece_scores[:, rows], partial(calibration.pieces, stratum)
         yield _Queries("contig", name, scores, calibration.piece_genome[rows], like)
-    used = range(min(_BIN_STRATA, len(calibration.bounds) - 1))
-    top = len(calibration.levels) - 1
-    composition = Composition({}, dict.fromkeys(used, top), dict.fromkeys(used, 1 / len(used)))
-    scores = np.array([calibration.bin_scores(test, composition)[0] for test in CALIBRATED])
-    name = ";".join(f"{format_stratum(s, calibration.bounds)}:{calibration.levels[top]}" for s in used)
-    yield _Queries("bin", name, scores, np.arange(len(calibration.means)), partial(calibration.bins, composition))
+    n_strata, top = len(calibration.bounds) - 1, len(calibration.levels) - 1
+    of_short, of_long = range(min(_BIN_STRATA, n_strata)), range(n_strata - 1, n_strata)
+    for used in [of_short] if n_strata <= _BIN_STRATA else [of_short, of_long]:
+        n_pieces = int(calibration.levels[top])
+        composition = Composition(
+            {}, dict.fromkeys(used, top), dict.fromkeys(used, 1 / len(used)), n_contigs=n_pieces * len(used)
+        )
+        scores = np.array([calibration.bin_scores(test, composition)[0] for test in CALIBRATED])
+        name = ";".join(f"{format_stratum(s, calibration.bounds)}:{n_pieces}" for s in used)
+        yield _Queries("bin", name, scores, np.arange(len(calibration.means)), partial(calibration.bins, composition))
 
 
 def _strata_rows(lineages: list[dict[str, str]], kinds: list[_Queries], settings: Settings) -> list[tuple]:

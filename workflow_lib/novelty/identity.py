@@ -12,6 +12,7 @@ MIN_SHARED = 3  # hashes that a segment and a genome share before it counts as m
 # the reference has an eighth, strains match in an eighth of their contigs; one conserved gene in a bin is no relative.
 FULL_SHARE = 0.1
 # Contigs from which on a bin has a place: its mean is then nearer to that of its own genome than single windows are.
+# Cuts of one contig do not count: it may be a plasmid.
 MIN_PLACED = 8
 _DECIMALS = 6
 

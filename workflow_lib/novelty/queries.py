@@ -10,25 +10,28 @@ import numpy as np
 from workflow_lib.embed.cuts import Cuts
 from workflow_lib.errors import InputError
 from workflow_lib.index import SearchIndex
+from workflow_lib.index.base import to_chord
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls
-from workflow_lib.novelty.groups import (
-    Groups,
-    find_group_neighbours,
-    find_group_vectors,
-    find_mixed,
-    format_groups,
-    hold_groups,
+from workflow_lib.novelty.identity import (
+    MIN_PLACED,
+    Matches,
+    Pairs,
+    best_identities,
+    find_identities,
+    keep_placed,
+    pair_identities,
 )
-from workflow_lib.novelty.identity import Matches, find_identities
-from workflow_lib.novelty.scores import Neighbours, find_neighbours, margin_taxa
+from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise
 from workflow_lib.novelty.stand_ins import StandIns, find_stand_ins
-from workflow_lib.novelty.strata import format_stratum
+from workflow_lib.novelty.strata import Composition, compose_bin, format_stratum
 from workflow_lib.novelty.tested import RankTests, Settings
 
 TOO_SHORT, NO_VECTOR, TOO_FEW = "too_short", "no_vector", "too_few_calibration_genomes"
 INCOMPLETE, MIXED = "incomplete_neighbours", "mixed_bin"
 LONGER = "longer_than_calibrated"
+# A bin is taken for a mixture when its contigs point more ways than those of 99.5% of the calibration genomes.
+_MIXED_LEVEL = 0.005
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ def call_contigs(
 ) -> Results:
     """Test every contig.
 
-    A contig that is longer than the pieces that calibrate is tested as a bin of its cuts (see `call_bins`); one without
-    cuts is held against shorter pieces and flagged.
+    For a contig that is longer than the pieces that calibrate stands the one of its cuts that has the median score; one
+    without cuts is held against shorter pieces and flagged.
 
     Parameters
     ----------
@@ -74,41 +77,33 @@ def call_contigs(
     names : m contig names. lengths : int64 (m,) bp.
     matches : of `Sketch.match`, contigs in the order of `names`, then the cuts; needed where the calibration has
         identities.
-    cuts : of the contigs.
+    cuts : of contigs of `LONG` bp and more.
 
     Memory: a block of the search, queries x genomes of a block, and a few numbers a contig.
     """
-    matches, stand_ins = _prepare(calibration, vectors, names, lengths, cuts, settings, matches)
-    tests, taxa = RankTests(len(names), index.table.lineages, settings), margin_taxa(index.table.lineages)
-    has_vector, cut = vectors.any(axis=1), np.flatnonzero(stand_ins.is_cut)
-    whole = has_vector & ~stand_ins.is_cut
-    neighbours = _search_wholes(index, calibration, vectors, whole, matches, taxa)
-    complete = ~whole | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
-    strata = np.where(whole & complete, stand_ins.stratum[: len(names)], -1)
-    longer = stand_ins.longer[: len(names)] & (strata >= 0)
-    for stratum in np.unique(strata[strata >= 0]):
-        rows = np.flatnonzero(strata == stratum)
-        pieces = partial(calibration.pieces, int(stratum))
-        tests.add(rows, pieces, neighbours.score[rows], neighbours.genome[rows], longer[rows])
-    groups = Groups.of([np.array([row]) for row in cut], stand_ins, calibration)
-    near_cut = find_group_neighbours(groups, find_group_vectors(groups, stand_ins), calibration, matches, taxa)
-    longer[cut] = groups.longer(stand_ins)
-    hold_groups(tests, cut, groups, near_cut, calibration, longer[cut])
-    calls, n_vectors = tests.decide(), has_vector.astype(np.int64)
-    n_vectors[cut] = groups.n_vectors
-    formatted = np.array([format_stratum(stratum, calibration.bounds) for stratum in strata], dtype=object)
-    formatted[cut] = format_groups(groups, calibration.bounds)
+    stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
+    found, at, n_vectors = _search(index, calibration, stand_ins, _usable_matches(matches, calibration))
+    searched = at >= 0
+    neighbours = _spread(found, searched)
+    complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
+    stratum = np.where(searched & complete, stand_ins.stratum[at], -1)
+    longer, tested = stand_ins.longer[at] & (stratum >= 0), RankTests(len(names), index.table.lineages, settings)
+    for own in np.unique(stratum[stratum >= 0]):
+        rows = np.flatnonzero(stratum == own)
+        pieces = partial(calibration.pieces, int(own))
+        tested.add(rows, pieces, neighbours.score[rows], neighbours.genome[rows], longer[rows])
+    calls = tested.decide()
     return Results(
         names=names,
         lengths=lengths,
         n_windows=n_vectors,
-        strata=tests.name_strata(formatted.tolist()),
+        strata=tested.name_strata([format_stratum(own, calibration.bounds) for own in stratum]),
         reasons=[
             _reason(call, bool(length >= settings.min_length), bool(has_vector), "" if is_complete else INCOMPLETE)
-            for call, length, has_vector, is_complete in zip(calls.call, lengths, has_vector, complete, strict=True)
+            for call, length, has_vector, is_complete in zip(calls.call, lengths, searched, complete, strict=True)
         ],
         flags=_flags(calls, longer),
-        neighbours=_spread(near_cut, stand_ins.is_cut, onto=neighbours),
+        neighbours=neighbours,
         calls=calls,
     )
 
@@ -138,77 +133,143 @@ def call_bins(
 
     Memory: one bin's contigs, and genomes x candidates of one test.
     """
-    matches, stand_ins = _prepare(calibration, vectors, names, lengths, cuts, settings, matches)
-    groups = Groups.of(list(bins.values()), stand_ins, calibration)
-    means, taxa = find_group_vectors(groups, stand_ins), margin_taxa(index.table.lineages)
-    found = find_group_neighbours(groups, means, calibration, matches, taxa)
-    mixed, longer = find_mixed(groups, means, calibration), groups.longer(stand_ins)
-    tests = RankTests(len(bins), index.table.lineages, settings)
-    hold_groups(tests, np.arange(len(bins)), groups, found, calibration, longer)
-    tests.drop(np.flatnonzero(mixed))
-    calls, has_vector, enough = tests.decide(), vectors.any(axis=1), lengths >= settings.min_length
+    stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
+    has_vector, enough = vectors.any(axis=1), lengths >= settings.min_length
+    taxa, members_of = margin_taxa(index.table.lineages), [stand_ins.of(own) for own in bins.values()]
+    compositions = [_compose(stand_ins, own, calibration) for own in members_of]
+    longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
+    pairs = _bin_pairs(matches, calibration, compositions, members_of, len(stand_ins.names))
+    tested, found, mixed = RankTests(len(bins), index.table.lineages, settings), [], np.zeros(len(bins), dtype=bool)
+    for row in (row for row, one in enumerate(compositions) if one.members):
+        vector = _bin_vector(compositions[row], stand_ins, members_of[row])
+        distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
+        own = _bin_identity(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
+        found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa, identity=own))
+        mixed[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
+        like = partial(calibration.bins, compositions[row])
+        tested.add(np.array([row]), like, found[-1].score, found[-1].genome, longer[row : row + 1])
+    tested.drop(np.flatnonzero(mixed))
+    calls = tested.decide()
+    neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
     return Results(
         names=list(bins),
         lengths=np.array([lengths[own].sum() for own in bins.values()], dtype=np.int64),
-        n_windows=groups.n_vectors,
-        strata=tests.name_strata(format_groups(groups, calibration.bounds)),
+        n_windows=np.array([sum(map(len, one.members.values())) for one in compositions], dtype=np.int64),
+        strata=tested.name_strata([_format_composition(one, calibration.bounds) for one in compositions]),
         reasons=[
             _reason(call, bool(enough[own].any()), bool((has_vector & enough)[own].any()), MIXED if is_mixed else "")
             for call, own, is_mixed in zip(calls.call, bins.values(), mixed, strict=True)
         ],
         flags=_flags(calls, longer),
-        neighbours=_spread(found, groups.n_vectors > 0),
+        neighbours=neighbours,
         calls=calls,
     )
 
 
-def _search_wholes(
-    index: SearchIndex,
-    calibration: CalibrationSet,
-    vectors: np.ndarray,
-    whole: np.ndarray,
-    matches: Matches,
-    taxa: np.ndarray,
-) -> Neighbours:
-    """Neighbours of the contigs of `whole` (bool) among all contigs."""
-    owners = np.arange(max(len(vectors), matches.owner.max(initial=-1) + 1))  # of contigs, and behind them of cuts
-    identity, matched = find_identities(matches, owners, len(owners), len(index.table.genomes))
-    found = find_neighbours(
-        *(index, vectors[whole], calibration.spread),
-        k=int(calibration.k),
-        taxa=taxa,
-        identity=(identity[: len(vectors)][whole], matched[: len(vectors)][whole]),
-    )
-    return _spread(found, whole)
-
-
-def _prepare(
+def _find_stand_ins(
     calibration: CalibrationSet,
     vectors: np.ndarray,
     names: list[str],
     lengths: np.ndarray,
     cuts: Cuts | None,
     settings: Settings,
-    matches: Matches | None,
-) -> tuple[Matches, StandIns]:
-    """Matches, empty where the calibration has no identities, and what stands for the contigs.
+) -> StandIns:
+    own = {"min_length": settings.min_length, "min_calibration": settings.min_calibration}
+    return find_stand_ins(calibration, vectors, names, lengths, cuts, **own)
 
-    Raises
-    ------
-    InputError
-        for queries without matches where the calibration has identities.
+
+def _search(
+    index: SearchIndex, calibration: CalibrationSet, stand_ins: StandIns, matches: Matches
+) -> tuple[Neighbours, np.ndarray, np.ndarray]:
+    """Search all contigs, those that are replaced by their cuts, of which the one of median score is taken.
+
+    Returns
+    -------
+    neighbours of the contigs that have a vector; what stands for each contig, int64 (n,) position, -1 where nothing
+    does; how many vectors were searched for it, int64 (n,).
     """
-    if calibration.has_identity and matches is None:
+    n, n_all = len(stand_ins.replaced), len(stand_ins.names)
+    positions = stand_ins.of(np.arange(n))
+    vectors = stand_ins.vectors(positions)
+    has_vector = vectors.any(axis=1)
+    positions, vectors = positions[has_vector], vectors[has_vector]
+    identity, matched = find_identities(matches, np.arange(n_all), n_all, len(index.table.genomes))
+    found = find_neighbours(
+        *(index, vectors, calibration.spread),
+        k=int(calibration.k),
+        taxa=margin_taxa(index.table.lineages),
+        identity=(identity[positions], matched[positions]),
+    )
+    contig = stand_ins.contig[positions]
+    order, n_vectors = np.lexsort((found.score, contig)), np.bincount(contig, minlength=n)
+    chosen = order[(np.cumsum(n_vectors) - n_vectors + (n_vectors - 1) // 2)[n_vectors > 0]]
+    at = np.full(n, -1, dtype=np.int64)
+    at[n_vectors > 0] = positions[chosen]
+    return Neighbours(**{name: column[chosen] for name, column in vars(found).items()}), at, n_vectors
+
+
+def _compose(stand_ins: StandIns, members: np.ndarray, calibration: CalibrationSet) -> Composition:
+    names, levels = [stand_ins.names[i] for i in members], tuple(calibration.levels.tolist())
+    own = stand_ins.bp[members], stand_ins.stratum[members]
+    return compose_bin(names, *own, levels, stand_ins.contig[members])
+
+
+def _usable_matches(matches: Matches | None, calibration: CalibrationSet) -> Matches:
+    """Refuse queries without matches where the calibration has identities; pass over them where it has none."""
+    if not calibration.has_identity:
+        return Matches.none()
+    if matches is None:
         raise InputError(
             "the calibration's scores hold identities to reference genomes, the queries' would not",
             remedy="give `matches` of the sketch that the index was calibrated with",
         )
-    stand_ins = find_stand_ins(
-        *(calibration, vectors, names, lengths, cuts),
-        min_length=settings.min_length,
-        min_calibration=settings.min_calibration,
-    )
-    return matches if calibration.has_identity else Matches.none(), stand_ins
+    return matches
+
+
+def _bin_pairs(
+    matches: Matches | None,
+    calibration: CalibrationSet,
+    compositions: list[Composition],
+    members_of: list[np.ndarray],
+    n_all: int,
+) -> Pairs:
+    """`pair_identities` of what stands for each bin, of `n_all` contigs and cuts."""
+    groups = np.full(n_all, -1, dtype=np.int64)
+    for row, (one, own) in enumerate(zip(compositions, members_of, strict=True)):
+        for members in one.members.values():
+            groups[own[members]] = row
+    return pair_identities(_usable_matches(matches, calibration), groups, len(calibration.means))
+
+
+def _bin_identity(
+    pairs: Pairs, row: int, distances: np.ndarray, calibration: CalibrationSet, *, is_placed: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The highest identity of a bin, float64 (1,), and its genome, int64 (1,), as in `CalibrationSet.bin_scores`."""
+    own = slice(*np.searchsorted(pairs[0], [row, row + 1]))
+    found = np.zeros(own.stop - own.start, dtype=np.int64), pairs[1][own], pairs[2][own]
+    if is_placed:
+        nearest = np.argsort(distances, axis=1, kind="stable")[:, : calibration.bin_candidates.shape[2]]
+        found = keep_placed(found, nearest, np.take_along_axis(distances, nearest, axis=1), calibration.spread)
+    return best_identities(*found, 1)
+
+
+def _bin_vector(composition: Composition, stand_ins: StandIns, members_of: np.ndarray) -> np.ndarray:
+    """float64 (d,): a bin's mean vector, of the length that even contigs give it."""
+    mixed = np.zeros(stand_ins.dim)
+    for stratum, members in composition.members.items():
+        mixed += composition.weights[stratum] * stand_ins.vectors(members_of[members]).mean(axis=0)
+    return mixed
+
+
+def _is_mixed(vector: np.ndarray, calibrated: np.ndarray) -> bool:
+    """Whether a bin is less even than all but `_MIXED_LEVEL` of the genomes; never with too few to say so."""
+    squares = calibrated[np.isfinite(calibrated)]
+    return bool((1 + (squares <= vector @ vector).sum()) / (len(squares) + 1) <= _MIXED_LEVEL)
+
+
+def _format_composition(composition: Composition, bounds: np.ndarray) -> str:
+    """Contigs used of each stratum, e.g. `2500-4999:8;5000-9999:2`."""
+    return ";".join(f"{format_stratum(s, bounds)}:{len(members)}" for s, members in composition.members.items())
 
 
 def _reason(call: str, long_enough: bool, has_vector: bool, other: str) -> str:
@@ -227,13 +288,10 @@ def _flags(calls: Calls, longer: np.ndarray) -> list[set[str]]:
     ]
 
 
-def _spread(found: Neighbours, rows: np.ndarray, *, onto: Neighbours | None = None) -> Neighbours:
-    """Neighbours of the queries of `rows` (bool) among all queries; elsewhere those of `onto`, or -1 and NaN."""
+def _spread(found: Neighbours, rows: np.ndarray) -> Neighbours:
+    """Neighbours of the queries of `rows` (bool) as those of all queries: -1 and NaN elsewhere."""
     values = {}
     for name, column in vars(found).items():
-        if onto is None:
-            values[name] = np.full(len(rows), -1 if name == "genome" else np.nan, dtype=column.dtype)
-        else:
-            values[name] = getattr(onto, name).copy()
+        values[name] = np.full(len(rows), -1 if name == "genome" else np.nan, dtype=column.dtype)
         values[name][rows] = column
     return Neighbours(**values)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow_lib.contig2bin import read_contig2bin
-from workflow_lib.embed.cuts import CUTS_NAME, cut_contigs, read_cuts
+from workflow_lib.embed.cuts import CUTS_NAME, Cuts, cut_contigs, read_cuts
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open
@@ -80,7 +80,7 @@ def call_sample(
     bins = group_bins(read_contig2bin(contig2bin), rows, path=contig2bin)
     # A store that is not of the workflow may have none: long contigs are then held against shorter pieces and flagged.
     cuts = read_cuts(store_folder) if CUTS_NAME in store.manifest["checksums"] else None
-    matches = _match(index, calibration, sketch_folder, contigs_fasta, store, with_cuts=cuts is not None)
+    matches = _match(index, calibration, sketch_folder, contigs_fasta, store, cuts)
     queries, parts = (store.vectors, store.names, lengths, settings), {"matches": matches, "cuts": cuts}
     contigs = call_contigs(index, calibration, *queries, **parts)
     write_results(contigs_path, contigs, "contig", index, calibration, settings.alpha)
@@ -99,8 +99,7 @@ def _match(
     sketch_folder: str | Path | None,
     contigs_fasta: str | Path | None,
     store: EmbeddingStore,
-    *,
-    with_cuts: bool,
+    cuts: Cuts | None,
 ) -> Matches | None:
     """What contigs, and their cuts, share with the reference genomes; None where the calibration has no identities."""
     if not calibration.has_identity or sketch_folder is None or contigs_fasta is None:
@@ -113,16 +112,24 @@ def _match(
             remedy="build the index anew",
         )
     names: list[str] = []
+    places: list[tuple[int, int]] = []
 
     def sequences() -> Iterator[bytes]:
         for record in read_fasta(contigs_fasta):
             names.append(record.name)
             yield record.sequence
-        if with_cuts:
-            yield from (sequence for *_, sequence in cut_contigs(contigs_fasta))
+        for row, start, sequence in cut_contigs(contigs_fasta) if cuts else ():
+            places.append((row, start))
+            yield sequence
 
     matches = sketch.match(sequences(), index.table.genomes)
     store.check_names(names, str(contigs_fasta))
+    if cuts and places != list(zip(cuts.rows.tolist(), cuts.starts.tolist(), strict=True)):
+        raise InputError(
+            "the contigs are cut in other places than those of the embeddings",
+            path=contigs_fasta,
+            remedy="both must come from the same contigs: delete the older of the two and run again",
+        )
     return matches
 
 

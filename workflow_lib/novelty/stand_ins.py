@@ -16,22 +16,24 @@ class StandIns:
     """n contigs and p cuts of them, one after the other.
 
     A contig that is longer than its stratum is held against shorter pieces: it is nearer to every genome than they are,
-    so that it looks known. Its cuts are as long as pieces are, and lie in it as pieces lie in a genome.
+    so that it looks known. Its cuts are as long as pieces are.
 
     Attributes
     ----------
     names : n + p, of contigs and cuts.
-    bp : float64 (n + p,), of the contig that each stands for; the cuts of one share its length.
-    stratum : int64 (n + p,), -1: stands for nothing (too short, no direction, no calibrated stratum).
+    contig : int64 (n + p,), the contig that each is, or is cut from.
+    bp : float64 (n + p,), that each stands for; the cuts of a contig share its length.
+    stratum : int64 (n + p,), -1: too short, no direction, no calibrated stratum.
     longer : bool (n + p,), longer than the pieces of its stratum.
-    is_cut : bool (n,), contigs for which their cuts stand.
+    replaced : bool (n,), contigs for which their cuts stand.
     """
 
     names: list[str]
+    contig: np.ndarray
     bp: np.ndarray
     stratum: np.ndarray
     longer: np.ndarray
-    is_cut: np.ndarray
+    replaced: np.ndarray
     _vectors: np.ndarray
     _cuts: Cuts
 
@@ -41,15 +43,15 @@ class StandIns:
         return self._vectors.shape[1]
 
     def of(self, contigs: np.ndarray) -> np.ndarray:
-        """int64 (m,): what stands for some contigs (positions), cuts last; unusable contigs among them."""
-        n, is_cut = len(self.is_cut), self.is_cut[contigs]
-        sides = (np.searchsorted(self._cuts.rows, contigs[is_cut], side=side) for side in ("left", "right"))
+        """int64 (m,): what stands for some contigs (positions): those not replaced, then the usable cuts of others."""
+        n, replaced = len(self.replaced), self.replaced[contigs]
+        sides = (np.searchsorted(self._cuts.rows, contigs[replaced], side=side) for side in ("left", "right"))
         cuts = [np.arange(n + first, n + last) for first, last in zip(*sides, strict=True)]
-        return np.concatenate([contigs[~is_cut], *(own[self.stratum[own] >= 0] for own in cuts)])
+        return np.concatenate([contigs[~replaced], *(own[self.stratum[own] >= 0] for own in cuts)])
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """float32 (m, d) of some contigs or cuts."""
-        n, found = len(self.is_cut), np.empty((len(positions), self._vectors.shape[1]), dtype=np.float32)
+        n, found = len(self.replaced), np.empty((len(positions), self._vectors.shape[1]), dtype=np.float32)
         found[positions < n] = self._vectors[positions[positions < n]]
         found[positions >= n] = self._cuts.vectors[positions[positions >= n] - n]
         return found
@@ -83,4 +85,5 @@ def find_stand_ins(
     n_cuts = np.bincount(cuts.rows[stratum[n:] >= 0], minlength=n)
     bp = np.concatenate([lengths, lengths[cuts.rows] / np.maximum(n_cuts, 1)[cuts.rows]])
     cut_names = [f"{names[row]}|{start}" for row, start in zip(cuts.rows.tolist(), cuts.starts.tolist(), strict=True)]
-    return StandIns([*names, *cut_names], bp, stratum, longer, longer[:n] & (n_cuts > 0), vectors, cuts)
+    contig = np.concatenate([np.arange(n), cuts.rows])
+    return StandIns([*names, *cut_names], contig, bp, stratum, longer, longer[:n] & (n_cuts > 0), vectors, cuts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,26 +51,47 @@ class Composition:
     members : for each stratum in use, the contigs (positions) that stand for it, as many as a level of `count_levels`.
     levels : position in `count_levels` of each stratum in use.
     weights : share of the bin's length in each stratum in use; they sum to 1.
+    n_contigs : of which the members are, or are cuts.
     """
 
     members: dict[int, np.ndarray]
     levels: dict[int, int]
     weights: dict[int, float]
+    n_contigs: int
 
 
-def compose_bin(names: list[str], lengths: np.ndarray, strata: np.ndarray, levels: tuple[int, ...]) -> Composition:
-    """Choose the contigs that stand for a bin.
+def compose_bin(
+    names: list[str],
+    lengths: np.ndarray,
+    strata: np.ndarray,
+    levels: tuple[int, ...],
+    contigs: np.ndarray | None = None,
+) -> Composition:
+    """Choose what stands for a bin among its contigs, or cuts of them.
 
-    In each stratum as many contigs as the largest level that the bin reaches, in the order of a hash of their names:
-    the test then averages over as many pieces as its calibration did. Contigs of stratum -1 are left out.
+    In each stratum as many as the largest level that the bin reaches: the test then averages over as many pieces as its
+    calibration did. They are drawn by a hash of their names, the more likely the more bp they stand for, as pieces of a
+    genome are (Efraimidis and Spirakis 2006, Inf. Process. Lett. 97:181). Those of stratum -1 are left out.
+
+    Parameters
+    ----------
+    names, strata : of n contigs or cuts. lengths : (n,), bp that each stands for.
+    contigs : int64 (n,), contig that each is of; None: each is one.
     """
     total = lengths[strata >= 0].sum()
     members, chosen, weights = {}, {}, {}
     for stratum in sorted(set(strata[strata >= 0].tolist())):
         positions = np.flatnonzero(strata == stratum)
         level = int(np.searchsorted(levels, len(positions), side="right")) - 1
-        by_hash = sorted(positions.tolist(), key=lambda i: hashlib.sha256(names[i].encode()).digest())
-        members[stratum] = np.array(sorted(by_hash[: levels[level]]))
+        drawn = sorted(positions.tolist(), key=lambda i: _draw(names[i]) / lengths[i])
+        members[stratum] = np.array(sorted(drawn[: levels[level]]))
         chosen[stratum] = level
         weights[stratum] = float(lengths[positions].sum() / total)
-    return Composition(members, chosen, weights)
+    used = np.concatenate([np.zeros(0, dtype=np.int64), *members.values()])
+    return Composition(members, chosen, weights, len(used if contigs is None else np.unique(contigs[used])))
+
+
+def _draw(name: str) -> float:
+    """A number of the exponential distribution, the same for the same name."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    return -math.log((number + 1) / (2**64 + 1))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import read_fasta
-from workflow_lib.index.windows import cut_windows, format_window, mostly_n
+from workflow_lib.fasta import mostly_n, read_fasta
+from workflow_lib.index.windows import cut_windows, format_window
 from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)

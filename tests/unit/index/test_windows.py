@@ -13,7 +13,6 @@ from workflow_lib.index.windows import (
     _bounds,
     cut_windows,
     format_window,
-    mostly_n,
     parse_window,
     read_ids,
     tabulate_windows,
@@ -50,12 +49,6 @@ def test_windows_cover_a_contig_without_overlap(window):
 
 def test_names_round_trip():
     assert parse_window(format_window("g.1", "gi|123|x", 5, 9)) == ("g.1", "gi|123|x", 5, 9)
-
-
-def test_mostly_n():
-    assert mostly_n(b"")
-    assert mostly_n(b"NNNA")
-    assert not mostly_n(b"NNAA")
 
 
 def test_ids_round_trip(tmp_path):
