@@ -121,7 +121,7 @@ def time_build(genomes: list, folder: Path, factory: str, *, calibrate: bool = T
     from workflow_lib.embed import load_embedder
     from workflow_lib.index.growth import IndexOptions, grow_index
     from workflow_lib.index.reference import embed_pieces, embed_windows, length_strata
-    from workflow_lib.novelty.build import calibrate_index, read_pieces
+    from workflow_lib.novelty.build import calibrate_index
     from workflow_lib.novelty.sketch import sketch_genomes
 
     embedder = load_embedder("compact")
@@ -134,10 +134,10 @@ def time_build(genomes: list, folder: Path, factory: str, *, calibrate: bool = T
     times.append(time.process_time())
     if calibrate:
         pieces = embed_pieces(embedder, genomes, strata=length_strata(2500), pieces=8, seed=1, **options)
-        sequences = read_pieces({genome.name: genome for genome in genomes}, pieces.names)
         calibrate_index(
             folder / "index", windows, pieces,
-            neighbours=3, n_pieces=8, sketch=sketch_genomes(genomes, scale=50), sequences=sequences,
+            neighbours=3, n_pieces=8, sketch=sketch_genomes(genomes, scale=50),
+            genomes={genome.name: genome for genome in genomes},
         )  # fmt: skip
         times.append(time.process_time())
     return dict(zip(("windows", "index", "calibration"), (b - a for a, b in pairwise(times)), strict=False))

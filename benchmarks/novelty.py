@@ -28,7 +28,7 @@ from workflow_lib.fasta import read_fasta
 from workflow_lib.index import load_index
 from workflow_lib.index.reference import embed_reference, length_strata
 from workflow_lib.novelty import Settings, call_bins, call_contigs, read_calibration
-from workflow_lib.novelty.build import build_calibrated_index, read_pieces
+from workflow_lib.novelty.build import build_calibrated_index
 from workflow_lib.novelty.design import TESTS
 from workflow_lib.novelty.scores import combine_scores
 from workflow_lib.novelty.sketch import sketch_genomes
@@ -128,7 +128,7 @@ def build(rows: list[dict], embedder, folder: Path):
         n_pieces=8,
         contamination=0.1,
         sketch=sketch,
-        sequences=read_pieces(genomes, pieces.names),
+        genomes=genomes,
     )
     index = load_index(folder)
     return index, read_calibration(folder, index), sketch

@@ -186,6 +186,7 @@ rule calibrate_index:
         version=[stage_version("index"), stage_version("novelty")],
         device=config["index"]["device"],
         pieces=config["index"]["calibration_pieces"],
+        n_genomes=config["index"]["calibration_genomes"],
         neighbours=config["novelty"]["neighbours"],
         contamination=config["novelty"]["contamination"],
     script:

@@ -8,7 +8,7 @@ from workflow_lib.log import run_script
 def main(snakemake) -> None:
     from workflow_lib.index.reference import join_stores
     from workflow_lib.index.shards import open_shards
-    from workflow_lib.novelty.build import calibrate_index, read_pieces
+    from workflow_lib.novelty.build import calibrate_index
     from workflow_lib.novelty.sketch import read_sketch
     from workflow_lib.tables import load_reference
 
@@ -21,9 +21,10 @@ def main(snakemake) -> None:
         neighbours=params.neighbours,
         n_pieces=params.pieces,
         contamination=params.contamination,
+        n_genomes=params.n_genomes,
         device=params.device if snakemake.resources.gpu else "cpu",
         sketch=read_sketch(Path(snakemake.input.sketch).parent),
-        sequences=read_pieces(load_reference(snakemake.input.table), pieces.names),
+        genomes=load_reference(snakemake.input.table),
     )
 
 

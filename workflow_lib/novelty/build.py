@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import compress, groupby
 from operator import itemgetter
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from workflow_lib.index.windows import parse_window, tabulate_windows
 from workflow_lib.manifest import MANIFEST_NAME
 from workflow_lib.novelty.calibrate import calibrate
 from workflow_lib.novelty.calibration_set import CALIBRATION_NAME, write_calibration
+from workflow_lib.novelty.design import limit_genomes, make_design
 from workflow_lib.novelty.scores import genome_means
 from workflow_lib.novelty.sketch import Sketch
 from workflow_lib.store import EmbeddingStore
@@ -35,8 +36,9 @@ def build_calibrated_index(
     neighbours: int,
     n_pieces: int,
     contamination: float = 0.0,
+    n_genomes: int = 2000,
     sketch: Sketch | None = None,
-    sequences: Iterable[bytes] | None = None,
+    genomes: dict[str, Genome] | None = None,
 ) -> SearchIndex:
     """Index the windows, calibrate with the pieces, and write both to `folder`; the manifest comes last.
 
@@ -48,8 +50,9 @@ def build_calibrated_index(
     neighbours : distinct genomes whose mean distance is the score.
     n_pieces : pieces a genome and stratum, as embedded.
     contamination : largest foreign share of a simulated bin, see `calibrate`.
-    sketch, sequences : the sketch of the genomes, and the pieces' sequences in their order; both or neither. With them
-        the scores hold identities.
+    n_genomes : that calibrate a test at most, see `limit_genomes`.
+    sketch, genomes : the sketch of the genomes, and the genomes by name, for the sequences of the pieces; both or
+        neither. With them the scores hold identities.
 
     Memory: the windows' vectors twice (the store's and the index's), and that of `calibrate`.
     """
@@ -69,8 +72,9 @@ def build_calibrated_index(
         neighbours=neighbours,
         n_pieces=n_pieces,
         contamination=contamination,
+        n_genomes=n_genomes,
         sketch=sketch,
-        sequences=sequences,
+        genomes=genomes,
     )
 
 
@@ -82,9 +86,10 @@ def calibrate_index(
     neighbours: int,
     n_pieces: int,
     contamination: float = 0.0,
+    n_genomes: int = 2000,
     device: str = "cpu",
     sketch: Sketch | None = None,
-    sequences: Iterable[bytes] | None = None,
+    genomes: dict[str, Genome] | None = None,
 ) -> SearchIndex:
     """Calibrate the index in `folder` as it now is; the manifest, which names index and calibration, comes last.
 
@@ -92,19 +97,23 @@ def calibrate_index(
     ----------
     windows, pieces : of the index's genomes, as `embed_reference` makes them; of other genomes they are passed over.
         Windows: one store, or several with genomes of their own.
-    neighbours, n_pieces, contamination, sketch, sequences : as of `build_calibrated_index`.
+    neighbours, n_pieces, contamination, n_genomes, sketch, genomes : as of `build_calibrated_index`.
     device : of the search.
     """
     folder = Path(folder)
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
     index = load_index(folder, name=UNCALIBRATED_NAME, device=device)
-    matches = sketch.match(sequences, index.table.genomes) if sketch else None
+    means, spread = genome_means(windows, index.table.genomes)
+    design = limit_genomes(make_design(index.table.lineages, means), index.table.genomes, n_genomes)
+    pieces = _select_pieces(pieces, compress(index.table.genomes, (design.units >= 0).any(axis=0)))
+    matches = sketch.match(read_pieces(genomes, pieces.names), index.table.genomes) if sketch else None
     calibration = calibrate(
-        *(index, *genome_means(windows, index.table.genomes), pieces),
+        *(index, means, spread, pieces),
         k=neighbours,
         n_pieces=n_pieces,
         contamination=contamination,
         matches=matches,
+        design=design,
     )
     write_calibration(folder / CALIBRATION_NAME, calibration)
     index.manifest.pop("stale_calibration_id", None)
@@ -115,11 +124,19 @@ def calibrate_index(
         neighbours=neighbours,
         calibration_pieces=n_pieces,
         contamination=contamination,
+        calibration_genomes=n_genomes,
         strata=pieces.manifest["strata"],
         seed=pieces.manifest["seed"],
         sketch_id=sketch.sketch_id if sketch else None,
     )
     return index
+
+
+def _select_pieces(pieces: EmbeddingStore, genomes: Iterable[str]) -> EmbeddingStore:
+    """The pieces of some genomes."""
+    wanted = set(genomes)
+    rows = [row for row, name in enumerate(pieces.names) if parse_window(name)[0] in wanted]
+    return EmbeddingStore(pieces.vectors[rows], [pieces.names[row] for row in rows], pieces.manifest)
 
 
 def read_pieces(genomes: dict[str, Genome], names: list[str]) -> Iterator[bytes]:

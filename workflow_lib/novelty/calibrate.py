@@ -10,7 +10,7 @@ import numpy as np
 from workflow_lib.index import SearchIndex
 from workflow_lib.index.windows import parse_window
 from workflow_lib.novelty.calibration_set import CalibrationSet
-from workflow_lib.novelty.design import CALIBRATED, make_design
+from workflow_lib.novelty.design import CALIBRATED, REFERENCE, Design, make_design
 from workflow_lib.novelty.identity import Matches, find_identities
 from workflow_lib.novelty.scores import combine_scores, nearest_means
 from workflow_lib.novelty.strata import count_levels, find_stratum
@@ -34,25 +34,30 @@ def calibrate(
     n_pieces: int,
     contamination: float = 0.0,
     matches: Matches | None = None,
+    design: Design | None = None,
 ) -> CalibrationSet:
     """Search the calibration pieces in the index, each with what its test leaves out left out.
 
     Parameters
     ----------
     means, spread : of `genome_means`, in the order of the index's genomes.
-    pieces : of `embed_reference`; the rows of a genome lie together; zero vectors are passed over.
+    pieces : of `embed_reference`; the rows of a genome lie together; zero vectors, and genomes that calibrate no test,
+        are passed over.
     k : distinct genomes whose mean distance is the score.
     n_pieces : pieces a genome and stratum, the size of the largest simulated bin.
     contamination : largest share of another genome's pieces in a simulated bin; the shares go evenly from 0 to it.
     matches : what the pieces share with the index's genomes, owners in the order of `pieces`; None: not looked at.
+    design : which genomes calibrate which test; None: all that can (`make_design`).
 
-    Memory: the pieces of one genome x G distances, and T x G x S x L x C + G x (S x L)^2 floats of simulated bins (5 MB
-    at 500 genomes, 110 MB at 10,000).
+    Memory: the pieces of one genome x G distances, and T x B x S x L x C + B x (S x L)^2 floats of bins simulated of B
+    calibrating genomes (5 MB at 500, 110 MB at 10,000).
     """
     start = time.monotonic()
     index.check_embedder(pieces.manifest)
     table, bounds = index.table, np.array(pieces.manifest["strata"], dtype=np.int64)
-    position = {genome: code for code, genome in enumerate(table.genomes)}
+    design = make_design(table.lineages, means) if design is None else design
+    calibrating = np.flatnonzero((design.units >= 0).any(axis=0))
+    position = {table.genomes[code]: number for number, code in enumerate(calibrating)}
     parts = [parse_window(name) for name in pieces.names]
     genomes = np.array([position.get(genome, -1) for genome, *_ in parts], dtype=np.int64)
     lengths = np.array([end - begin for *_, begin, end in parts], dtype=np.int64)
@@ -61,7 +66,9 @@ def calibrate(
     matches = Matches.none() if matches is None else _select_owners(matches, rows)
     work = _Work(
         *(index, means, spread, k, bounds, count_levels(n_pieces), genomes[rows], lengths[rows], matches),
-        contamination=_draw_contamination(len(table.genomes), contamination, seed=int(pieces.manifest["seed"])),
+        design=design,
+        calibrating=calibrating,
+        contamination=_draw_contamination(len(calibrating), contamination, seed=int(pieces.manifest["seed"])),
     )
     blocks = [
         block for block in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(genomes[rows])) + 1) if len(block)
@@ -118,20 +125,33 @@ class _Work:
     """The arrays of a `CalibrationSet` while they are filled, genome by genome."""
 
     def __init__(
-        self, index: SearchIndex, means, spread, k: int, bounds, levels, genomes, lengths, matches, *, contamination
+        self,
+        index: SearchIndex,
+        means: np.ndarray,
+        spread: np.ndarray,
+        k: int,
+        bounds: np.ndarray,
+        levels: tuple[int, ...],
+        genomes: np.ndarray,
+        lengths: np.ndarray,
+        matches: Matches,
+        *,
+        design: Design,
+        calibrating: np.ndarray,
+        contamination: np.ndarray,
     ) -> None:
         self.index, self.means, self.spread, self.k = index, means, spread, k
-        self.design = make_design(index.table.lineages, means)
-        self.foreign, self.contamination = _choose_foreign(index.table.lineages), contamination
+        self.design, self.calibrating, self.contamination = design, calibrating, contamination
+        self.foreign = _choose_foreign([index.table.lineages[code] for code in calibrating])
         self.bounds, self.levels, self.genomes = bounds, levels, genomes
-        n_genomes, n_strata = len(index.table.genomes), len(bounds) - 1
+        n_genomes, n_strata = len(calibrating), len(bounds) - 1
         self.strata = find_stratum(lengths, bounds)
         self.s1, self.s2 = (np.full((len(CALIBRATED), len(genomes)), np.nan) for _ in range(2))
         self.distance = np.full((len(CALIBRATED), len(genomes)), np.nan, dtype=np.float32)
         self.nearest = np.full((len(CALIBRATED), len(genomes)), -1, dtype=np.int64)
         self.matches, self.hit_owner = matches, matches.owner[matches.segment]
         self.hit_allowed = np.zeros((len(CALIBRATED), len(self.hit_owner)), dtype=bool)
-        self.n_candidates = min(_N_CANDIDATES + k, max(n_genomes - 1, 1))
+        self.n_candidates = min(_N_CANDIDATES + k, max(len(index.table.genomes) - 1, 1))
         shape = (len(CALIBRATED), n_genomes, n_strata, len(levels), self.n_candidates)
         self.products = np.full(shape, np.nan, dtype=np.float32)
         self.norms = np.full((n_genomes, n_strata * len(levels), n_strata * len(levels)), np.nan, dtype=np.float32)
@@ -153,11 +173,14 @@ class _Work:
         return np.concatenate([block for _, block in self.index.genome_distances(vectors, without=without)])
 
     def _add_tests(self, rows: np.ndarray, genome: int, vectors: np.ndarray, vectors_of_bins: np.ndarray) -> None:
-        distances = self._distances(vectors)
+        distances, code = self._distances(vectors), int(self.calibrating[genome])
+        hits = slice(*np.searchsorted(self.hit_owner, [rows[0], rows[-1] + 1]))
+        # Pieces that contaminate other bins are compared as this test does, whether they calibrate it or not.
+        self.hit_allowed[CALIBRATED.index(REFERENCE), hits] = self.matches.genome[hits] != code
         for position, test in enumerate(CALIBRATED):
-            if self.design.units[position, genome] < 0:
+            if self.design.units[position, code] < 0:
                 continue
-            excluded = self.design.excluded(test, genome)
+            excluded = self.design.excluded(test, code)
             allowed = np.flatnonzero(~excluded)
             if len(allowed) < min(self.k, distances.shape[1]):
                 continue  # a mean over fewer genomes than a query's would be too small
@@ -168,7 +191,6 @@ class _Work:
             self.s1[position, rows], self.s2[position, rows] = found
             self.distance[position, rows] = near.min(axis=1)
             self.nearest[position, rows] = allowed[near.argmin(axis=1)]
-            hits = slice(*np.searchsorted(self.hit_owner, [rows[0], rows[-1] + 1]))
             self.hit_allowed[position, hits] = np.isin(self.matches.genome[hits], allowed)
             self._add_products(position, genome, vectors_of_bins, allowed)
 
@@ -207,7 +229,7 @@ class _Work:
             k=np.array(self.k, dtype=np.int64),
             bounds=self.bounds,
             levels=np.array(self.levels, dtype=np.int64),
-            units=self.design.units,
+            units=self.design.units[:, self.calibrating],
             piece_genome=self.genomes,
             piece_stratum=self.strata,
             piece_scores=scores,

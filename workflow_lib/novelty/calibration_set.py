@@ -25,27 +25,26 @@ CALIBRATION_NAME = "calibration.npz"
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Everything the calls need of the calibration; T tests (`CALIBRATED`), G genomes, S strata, L levels,
-    C candidates, P pieces, E pairs of a piece's segment and a genome that shares sequence with it.
+    """Everything the calls need of the calibration; T tests (`CALIBRATED`), G genomes, of which B calibrate, S strata,
+    L levels, C candidates, P pieces, E pairs of a piece's segment and a genome that shares sequence with it.
 
     Attributes
     ----------
     k : int64 (), genomes over which a score is the mean.
     bounds : int64 (S + 1,), bp.
     levels : int64 (L,), numbers of pieces of simulated bins.
-    units : int64 (T, G), see `Design`.
-    piece_genome, piece_stratum : int64 (P,).
+    units : int64 (T, B), see `Design`.
+    piece_genome : int64 (P,), position among the B. piece_stratum : int64 (P,).
     piece_scores : float64 (T, P), NaN where a piece does not calibrate a test.
     piece_distances : float32 (T, P), to the nearest genome that a test does not leave out; NaN as the scores.
     piece_nearest : int64 (T, P), that genome, or the one that shares most sequence; -1 where there is no score.
-    foreign : int64 (G,), the genome whose pieces contaminate a genome's simulated bins. contamination : float64 (G,),
-        their share.
+    foreign : int64 (B,), which of the B contaminates a genome's simulated bins. contamination : float64 (B,), how much.
     means, spread : float32 (G, d) and float64 (G,), of the genomes' windows, see `scores.genome_means`.
-    bin_candidates : int64 (T, G, C), genomes near a genome's pieces that its test does not leave out.
-    bin_products : float32 (T, G, S, L, C), inner products of the mean vector of the first `levels` pieces of a genome
+    bin_candidates : int64 (T, B, C), genomes near a genome's pieces that its test does not leave out.
+    bin_products : float32 (T, B, S, L, C), inner products of the mean vector of the first `levels` pieces of a genome
         in a stratum, contaminated, with the means of its candidate genomes; NaN where a genome has too few pieces or
         does not calibrate the test; -inf where there are fewer candidates.
-    bin_norms : float32 (G, S x L, S x L), inner products of those mean vectors with each other.
+    bin_norms : float32 (B, S x L, S x L), inner products of those mean vectors with each other.
     segment_piece, segment_size, hit_segment, hit_genome, hit_shared : int64, see `identity.Matches`; owners are pieces.
     hit_allowed : bool (T, E), pairs whose genome is not left out by a test.
     """
@@ -102,8 +101,8 @@ class CalibrationSet:
         return Calibration(scores, units if near is None else np.where(near[nearest], units, -1))
 
     def bin_scores(self, test: str, composition: Composition) -> tuple[np.ndarray, np.ndarray]:
-        """Every genome's own pieces as a bin of the composition: scores, float64 (G,), NaN where there is none, and the
-        nearest genome, int64 (G,)."""
+        """Every genome's own pieces as a bin of the composition: scores, float64 (B,), NaN where there is none, and the
+        nearest genome, int64 (B,)."""
         products, squares = self._bin_vectors(test, composition)
         # NaN where a piece is missing; a vector of no length, of opposite pieces, has no direction and no score.
         norms = np.sqrt(np.where(squares > 0, squares, np.nan))
@@ -118,14 +117,14 @@ class CalibrationSet:
         return combine_scores(s1, s2, identity), np.where(matched >= 0, matched, closest)
 
     def bin_evenness(self, composition: Composition) -> np.ndarray:
-        """Squared length, float64 (G,), of the mean vector of every genome's own pieces as a bin of the composition.
+        """Squared length, float64 (B,), of the mean vector of every genome's own pieces as a bin of the composition.
 
         Pieces that point the same way have a long mean; those of two genomes do not.
         """
         return self._bin_vectors(REFERENCE, composition)[1]
 
     def _bin_vectors(self, test: str, composition: Composition) -> tuple[np.ndarray, np.ndarray]:
-        """Products float64 (G, C) of the bins' mean vectors with the genomes' means, and their squares (G,).
+        """Products float64 (B, C) of the bins' mean vectors with the genomes' means, and their squares (B,).
 
         A bin's vector is the weighted sum of its strata's mean vectors, so that its products with the genomes' means
         are weighted sums of the stored ones.
@@ -135,7 +134,7 @@ class CalibrationSet:
         for stratum, weight in composition.weights.items():
             weights[stratum * n_levels + composition.levels[stratum]] = weight
         used = np.flatnonzero(weights)
-        products = self.bin_products[CALIBRATED.index(test)].reshape(len(self.means), len(weights), -1)[:, used]
+        products = self.bin_products[CALIBRATED.index(test)].reshape(len(self.bin_norms), len(weights), -1)[:, used]
         similarities = np.einsum("gsc,s->gc", products, weights[used])
         squares = np.einsum("gst,s,t->g", self.bin_norms[:, used][:, :, used], weights[used], weights[used])
         return similarities, squares
@@ -210,6 +209,6 @@ def read_calibration(folder: str | Path, index: SearchIndex) -> CalibrationSet:
         calibration = CalibrationSet(**{field.name: arrays[field.name] for field in fields(CalibrationSet)})
     if calibration.calibration_id != index.manifest.get("calibration_id"):
         raise InputError("this calibration is not the one of the manifest beside it", path=path, remedy=remedy)
-    if calibration.units.shape != (len(CALIBRATED), len(index.table.genomes)):
-        raise InputError(f"calibrates {calibration.units.shape[1]} genomes, the index has others", path=path)
+    if len(calibration.means) != len(index.table.genomes):
+        raise InputError(f"is of {len(calibration.means)} genomes, the index has others", path=path)
     return calibration

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,6 +83,30 @@ def make_design(lineages: list[dict[str, str]], means: np.ndarray | None = None)
         units[CALIBRATED.index(OUTSIDE)] = _rank_units(codes, None, in_use[-1], strict=False)
     limits = {} if means is None else {rank: _near_limit(codes, rank, means) for rank in in_use}
     return Design(units, codes, lower, means, {rank: limit for rank, limit in limits.items() if limit is not None})
+
+
+def limit_genomes(design: Design, names: list[str], most: int) -> Design:
+    """The design with at most `most` genomes a test: one of each unit, then a second of each, and so on.
+
+    Which ones is drawn by a hash of their names, so that tests share genomes, and those of a growing reference stay.
+
+    Parameters
+    ----------
+    names : of the G genomes.
+    """
+    drawn = np.array(
+        sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest()), dtype=np.int64
+    )
+    units = np.full_like(design.units, -1)
+    for chosen, own in zip(units, design.units, strict=True):
+        candidates = drawn[own[drawn] >= 0]
+        _, first, unit = np.unique(np.sort(own[candidates]), return_index=True, return_inverse=True)
+        by_unit = np.argsort(own[candidates], kind="stable")
+        turn = np.empty(len(candidates), dtype=np.int64)
+        turn[by_unit] = np.arange(len(candidates)) - first[unit]
+        kept = candidates[np.argsort(turn, kind="stable")[:most]]
+        chosen[kept] = own[kept]
+    return replace(design, units=units)
 
 
 def _near_limit(codes: dict[str, np.ndarray], rank: str, means: np.ndarray) -> float | None:

@@ -98,7 +98,9 @@ def _queries(calibration: CalibrationSet) -> Iterator[_Queries]:
         )
         scores = np.array([calibration.bin_scores(test, composition)[0] for test in CALIBRATED])
         name = ";".join(f"{format_stratum(s, calibration.bounds)}:{n_pieces}" for s in used)
-        yield _Queries("bin", name, scores, np.arange(len(calibration.means)), partial(calibration.bins, composition))
+        yield _Queries(
+            "bin", name, scores, np.arange(len(calibration.bin_norms)), partial(calibration.bins, composition)
+        )
 
 
 def _strata_rows(lineages: list[dict[str, str]], kinds: list[_Queries], settings: Settings) -> list[tuple]:
@@ -222,13 +224,13 @@ def _try_split(
 
 
 def _clades(calibration: CalibrationSet, in_use: list[str]) -> np.ndarray:
-    """int64 (G,): what the test of the highest rank leaves out with each genome; of others, the species."""
+    """int64 (B,): what the test of the highest rank leaves out with each genome; of others, the species."""
     units = calibration.units[CALIBRATED.index(in_use[-1])]
     return np.unique(np.where(units >= 0, units, -1 - _species(calibration)), return_inverse=True)[1]
 
 
 def _species(calibration: CalibrationSet) -> np.ndarray:
-    """int64 (G,): a number for each species; genomes without the test of species are one each."""
+    """int64 (B,): a number for each species; genomes without the test of species are one each."""
     units = calibration.units[TESTS.index(TEST_RANKS[0])]
     return np.where(units >= 0, units, units.max(initial=0) + 1 + np.arange(len(units)))
 

@@ -11,7 +11,7 @@ from workflow_lib.index import build_index, load_index
 from workflow_lib.manifest import SEAL, write_manifest
 from workflow_lib.novelty.calibrate import calibrate
 from workflow_lib.novelty.calibration_set import read_calibration, write_calibration
-from workflow_lib.novelty.design import CALIBRATED, KNOWN, TESTS, make_design
+from workflow_lib.novelty.design import CALIBRATED, KNOWN, TESTS, limit_genomes, make_design
 from workflow_lib.novelty.queries import call_bins, call_contigs
 from workflow_lib.novelty.strata import compose_bin
 from workflow_lib.novelty.tested import Settings
@@ -93,6 +93,32 @@ def test_a_simulated_bin_scores_as_a_real_bin_of_the_same_vectors(built, contami
             expected = expected_score(distances, calibration.spread, excluded, int(own.k))
             assert scores[g] == pytest.approx(expected, rel=1e-3)
             assert nearest[g] == np.where(excluded, np.inf, distances).argmin()
+
+
+def test_genomes_that_calibrate_score_as_if_all_did(build, make_world):
+    """A limit leaves genomes out of the calibration, none out of the index."""
+    index, whole, _ = build(make_world(7), LINEAGES)
+    _, limited, _ = build(make_world(7), LINEAGES, n_genomes=9)
+    names = index.table.genomes
+    numbers = np.flatnonzero(
+        (limit_genomes(make_design(index.table.lineages, whole.means), names, 9).units >= 0).any(0)
+    )
+    assert 9 <= len(numbers) < len(names)
+    assert limited.units.shape == (len(CALIBRATED), len(numbers))
+    assert ((limited.units >= 0).sum(axis=1) <= 9).all()
+    pieces = np.flatnonzero(np.isin(whole.piece_genome, numbers))
+    assert np.array_equal(numbers[limited.piece_genome], whole.piece_genome[pieces])
+    composition = compose_bin(list("abcd"), np.array([3000, 3000, 7000, 7000]), np.array([0, 0, 1, 1]), (1, 2, 4))
+    for row, test in enumerate(CALIBRATED):
+        tested = limited.units[row] >= 0
+        assert np.array_equal(limited.units[row][tested], whole.units[row][numbers][tested])
+        own = tested[limited.piece_genome]
+        np.testing.assert_array_equal(limited.piece_scores[row][own], whole.piece_scores[row][pieces][own])
+        assert np.isnan(limited.piece_scores[row][~own]).all()
+        scores, nearest = limited.bin_scores(test, composition)
+        of_whole = whole.bin_scores(test, composition)
+        np.testing.assert_array_equal(scores[tested], of_whole[0][numbers][tested])
+        assert np.array_equal(nearest[tested], of_whole[1][numbers][tested])
 
 
 def test_same_input_same_bytes_and_identity(built, tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workflow_lib.novelty.design import CALIBRATED, KNOWN, REFERENCE, TESTS, make_design
+from workflow_lib.novelty.design import CALIBRATED, KNOWN, REFERENCE, TESTS, limit_genomes, make_design
 
 
 def lineage(text):
@@ -94,3 +94,27 @@ def test_a_nameless_genome_goes_only_where_it_is_near():
     # Too few pairs to say how near members of a taxon are: every nameless genome goes.
     few = make_design([*lineages[:10], {}], means[[*range(10), 25]])
     assert np.flatnonzero(few.excluded("phylum", 2)).tolist() == [2, 3, 10]
+
+
+def test_a_limited_design_takes_one_genome_of_each_unit_before_a_second():
+    text = [f"p{i % 3} g{i % 10} s{i % 30}" for i in range(60)] + ["p0 g0 s0"] * 40
+    names = [f"genome.{i}" for i in range(100)]
+    design = make_design([lineage(one) for one in text])
+    for most in (5, 30, 45):
+        limited = limit_genomes(design, names, most)
+        for row, full in zip(limited.units, design.units, strict=True):
+            chosen = row >= 0
+            assert np.array_equal(row[chosen], full[chosen])
+            assert chosen.sum() == min(most, (full >= 0).sum())
+            _, of_full = np.unique(full[full >= 0], return_counts=True)
+            taken = np.array([np.count_nonzero(row == unit) for unit in np.unique(full[full >= 0])])
+            assert (taken[taken < of_full] >= taken.max(initial=0) - 1).all()
+    assert np.array_equal(limit_genomes(design, names, 100).units, design.units)
+
+
+def test_the_same_genomes_are_drawn_in_any_order():
+    text, names = [f"p{i % 3} g{i % 10} s{i % 30}" for i in range(60)], [f"genome.{i}" for i in range(60)]
+    order = np.random.default_rng(1).permutation(60)
+    one = limit_genomes(make_design([lineage(t) for t in text]), names, 20)
+    other = limit_genomes(make_design([lineage(text[i]) for i in order]), [names[i] for i in order], 20)
+    assert np.array_equal(one.units[:, order] >= 0, other.units >= 0)

@@ -15,7 +15,7 @@ from workflow_lib.fasta import write_fasta
 from workflow_lib.index import load_index
 from workflow_lib.index.reference import embed_reference
 from workflow_lib.novelty import Settings, call_bins, call_contigs, call_sample, read_calibration
-from workflow_lib.novelty.build import build_calibrated_index, read_pieces
+from workflow_lib.novelty.build import build_calibrated_index
 from workflow_lib.novelty.sketch import sketch_genomes, write_sketch
 from workflow_lib.novelty.stand_ins import find_stand_ins
 from workflow_lib.tables import Genome
@@ -119,7 +119,7 @@ def world(tmp_path_factory):
     build_calibrated_index(
         *(windows, pieces, {name: genome.taxonomy for name, genome in genomes.items()}, folder / "index"),
         factory="Flat", neighbours=1, n_pieces=8, contamination=0.1, sketch=sketch,
-        sequences=read_pieces(genomes, pieces.names),
+        genomes=genomes,
     )  # fmt: skip
     chromosome, replicon = (mutate(rng, sequence, 0.01) for sequence in species[0])
     contigs = [

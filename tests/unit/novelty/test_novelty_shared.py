@@ -10,7 +10,7 @@ from workflow_lib.fasta import read_fasta
 from workflow_lib.index import load_index
 from workflow_lib.index.reference import embed_reference, length_strata
 from workflow_lib.novelty import Settings, call_bins, call_contigs, read_calibration
-from workflow_lib.novelty.build import build_calibrated_index, read_pieces
+from workflow_lib.novelty.build import build_calibrated_index
 from workflow_lib.novelty.design import TESTS
 from workflow_lib.novelty.sketch import read_sketch, sketch_genomes, write_sketch
 from workflow_lib.tables import Genome
@@ -58,7 +58,6 @@ def index_folder(shared, tmp_path_factory):
     sketch = sketch_genomes(genomes.values(), scale=50)
     write_sketch(folder / "sketch", sketch)
     taxonomy = {name: genome.taxonomy for name, genome in genomes.items()}
-    sequences = read_pieces(genomes, stores[1].names)
     build_calibrated_index(
         *(*stores, taxonomy, folder),
         factory="Flat",
@@ -66,7 +65,7 @@ def index_folder(shared, tmp_path_factory):
         n_pieces=8,
         contamination=0.1,
         sketch=sketch,
-        sequences=sequences,
+        genomes=genomes,
     )
     return folder
 

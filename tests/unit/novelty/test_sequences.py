@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,8 +17,8 @@ from workflow_lib.fasta import write_fasta
 from workflow_lib.index import load_index
 from workflow_lib.index.reference import embed_reference
 from workflow_lib.novelty import Settings, call_contigs, call_sample, read_calibration
-from workflow_lib.novelty.build import build_calibrated_index, read_pieces
-from workflow_lib.novelty.design import TEST_RANKS
+from workflow_lib.novelty.build import build_calibrated_index, calibrate_index
+from workflow_lib.novelty.design import CALIBRATED, REFERENCE, TEST_RANKS, limit_genomes, make_design
 from workflow_lib.novelty.honesty import measure_calibration
 from workflow_lib.novelty.sketch import sketch_genomes, write_sketch
 from workflow_lib.novelty.taxa import SampleFiles, _is_novel_at, propose_taxa, rank_distance
@@ -53,10 +54,16 @@ def world(tmp_path_factory):
     taxonomy = {name: genome.taxonomy for name, genome in genomes.items()}
     build_calibrated_index(
         *(windows, pieces, taxonomy, folder / "index"), factory="Flat", neighbours=1, n_pieces=4,
-        sketch=sketch, sequences=read_pieces(genomes, pieces.names),
+        sketch=sketch, genomes=genomes,
     )  # fmt: skip
     return SimpleNamespace(
-        species=species, genomes=genomes, embedder=embedder, folder=folder, index=folder / "index", sketch=sketch
+        species=species,
+        genomes=genomes,
+        embedder=embedder,
+        folder=folder,
+        index=folder / "index",
+        sketch=sketch,
+        stores=(windows, pieces),
     )
 
 
@@ -139,6 +146,23 @@ def test_a_bin_of_two_genomes_is_abstained_from(build, make_world):
     bins = {"pure": np.arange(4), "mixed": np.array([0, 1, 4, 5])}
     results = call_bins(index, calibration, bins, vectors, names, lengths, Settings(0.1, 2500, 20))
     assert results.reasons == ["", "mixed_bin"]
+
+
+def test_contaminating_pieces_are_compared_also_where_their_genome_calibrates_another_rank(world, tmp_path):
+    shutil.copytree(world.index, tmp_path / "index")
+    calibrate_index(
+        *(tmp_path / "index", *world.stores), neighbours=1, n_pieces=4, contamination=0.1, n_genomes=6,
+        sketch=world.sketch, genomes=world.genomes,
+    )  # fmt: skip
+    index = load_index(tmp_path / "index")
+    found = read_calibration(tmp_path / "index", index)
+    design = limit_genomes(make_design(index.table.lineages, found.means), index.table.genomes, 6)
+    calibrating = np.flatnonzero((design.units >= 0).any(axis=0))
+    row = CALIBRATED.index(REFERENCE)
+    assert (found.units[row] < 0).any()
+    of_hit = calibrating[found.piece_genome[found.segment_piece[found.hit_segment]]]
+    assert np.array_equal(found.hit_allowed[row], found.hit_genome != of_hit)
+    assert index.manifest["calibration_genomes"] == 6
 
 
 def test_trial_of_the_calibration(world, tmp_path):
