@@ -62,6 +62,52 @@ def add_kept(
 
 
 @numba.njit(nogil=True, cache=True)
+def drop_misses(products: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Set products, float32 (r, c), below `low` to zero; returns how many of each row, int64 (r,), are below `high`."""
+    unsure = np.zeros(products.shape[0], dtype=np.int64)
+    for i in range(products.shape[0]):
+        n = 0
+        for j in range(products.shape[1]):
+            product = products[i, j]
+            n += (product >= low) & (product < high)
+            products[i, j] = product if product >= low else np.float32(0.0)
+        unsure[i] = n
+    return unsure
+
+
+@numba.njit(nogil=True, cache=True)
+def drop_unsure_misses(
+    products: np.ndarray, at: np.ndarray, bounds: tuple[float, float, float], rows: np.ndarray, columns: np.ndarray
+) -> None:
+    """Set products that lie between the bounds to zero where the pair misses the threshold.
+
+    Parameters
+    ----------
+    products : float32 (r, c) of rows and columns, float32 (r, d) and (c, d). at : int64, rows that are looked at.
+    bounds : as in `add_kept`.
+    """
+    low, high, threshold = bounds
+    for i in at:
+        for j in range(products.shape[1]):
+            if low <= products[i, j] < high and _exact_product(rows[i], columns[j]) < threshold:
+                products[i, j] = 0.0
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def sum_both_ways(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the rows and of the columns of a float32 matrix, float64."""
+    of_rows, of_columns = np.zeros(products.shape[0]), np.zeros(products.shape[1])
+    for i in range(products.shape[0]):
+        total = 0.0
+        for j in range(products.shape[1]):
+            product = np.float64(products[i, j])
+            total += product
+            of_columns[j] += product
+        of_rows[i] = total
+    return of_rows, of_columns
+
+
+@numba.njit(nogil=True, cache=True)
 def find_near(
     coordinates: np.ndarray,
     at: np.ndarray,

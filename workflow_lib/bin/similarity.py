@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from workflow_lib.bin.kept_pairs import drop_misses, drop_unsure_misses, sum_both_ways
+
 BLOCK_ROWS = 768  # rows and columns of a block of similarities: 2.4 MB float32, and a product near full speed
 _BLOCK_SIZE = BLOCK_ROWS * BLOCK_ROWS
 _VECTOR_ROWS = 8192  # rows of a matrix-vector product that one thread takes
@@ -68,8 +70,8 @@ class ThresholdedSimilarity:
         def sums(pair: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
             i, j = pair
             kept = self._kept(vectors[i : i + BLOCK_ROWS], vectors[j : j + BLOCK_ROWS])
-            second = np.diagonal(kept).astype(np.float64) if i == j else kept.sum(axis=0, dtype=np.float64)
-            return kept.sum(axis=1, dtype=np.float64), second
+            of_rows, of_columns = sum_both_ways(kept)
+            return of_rows, np.diagonal(kept).astype(np.float64) if i == j else of_columns
 
         for (i, j), (of_rows, second) in zip(pairs, self.map(sums, pairs), strict=True):
             density[i : i + BLOCK_ROWS] += of_rows
@@ -94,7 +96,7 @@ class ThresholdedSimilarity:
                 rows,
                 step,
                 len(columns),
-                lambda part, columns=columns: self._kept(part, columns).sum(1, dtype=np.float64),
+                lambda part, columns=columns: sum_both_ways(self._kept(part, columns))[0],
             )
             sums += np.concatenate(parts) if parts else 0.0
         return sums
@@ -111,23 +113,23 @@ class ThresholdedSimilarity:
             columns = slice(start, start + _VECTOR_ROWS)
             allowed = admitted(columns)
             if allowed.any():
-                found |= (self._mask(rows, others[columns])[1] & allowed).any(axis=1)
+                found |= (self._mask(rows, others[columns]) & allowed).any(axis=1)
         return found
 
     def neighbour_counts(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Number of `others` within the threshold of each row: int64 (n_rows,)."""
         parts = [others[start : start + _VECTOR_ROWS] for start in range(0, len(others), _VECTOR_ROWS)]
-        counts = self.map(lambda part: np.count_nonzero(self._mask(rows, part)[1], axis=1), parts)
+        counts = self.map(lambda part: np.count_nonzero(self._mask(rows, part), axis=1), parts)
         return sum(counts, np.zeros(len(rows), dtype=np.int64))
 
     def pairs_within(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Whether each pair of a row and one of `others` is within the threshold: bool (n_rows, n_others)."""
-        return self._mask(rows, others)[1]
+        return self._mask(rows, others)
 
     def near(self, rows: np.ndarray, medoid: np.ndarray) -> np.ndarray:
         """Whether the similarity of each row to one vector reaches the threshold: bool (n_rows,)."""
         column = medoid[None, :]
-        parts = self._over_rows(rows, _VECTOR_ROWS, 1, lambda part: self._mask(part, column)[1][:, 0])
+        parts = self._over_rows(rows, _VECTOR_ROWS, 1, lambda part: self._mask(part, column)[:, 0])
         return np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
 
     def _over_rows(self, rows: np.ndarray, step: int, n_columns: int, function: Callable) -> list[np.ndarray]:
@@ -136,22 +138,34 @@ class ThresholdedSimilarity:
         return list(map(function, parts) if small else self.map(function, parts))
 
     def _kept(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        product, mask = self._mask(rows, columns)
-        return np.multiply(product, mask, out=product)
+        """Float32 similarities of a block, those that miss the threshold 0."""
+        product = _product(rows, columns)
+        unsure = drop_misses(product, self._low, self._high)
+        if unsure.sum() > _MANY * product.size:
+            return np.multiply(product, self._exact_mask(rows, columns), out=product)
+        drop_unsure_misses(product, np.flatnonzero(unsure), self.bounds(), rows, columns)
+        return product
 
-    def _mask(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Float32 similarities of a block and which of them reach the threshold."""
-        # A copy, so that NumPy sees two matrices: of one and its transpose it would call another BLAS routine (syrk),
-        # which rounds differently and crashes with OpenBLAS at 30,000 rows and more.
-        product = rows @ np.ascontiguousarray(columns.T)
+    def _mask(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Which similarities of a block reach the threshold: bool."""
+        product = _product(rows, columns)
         mask = product >= self._low
         surely = product >= self._high
         n_unsure = np.count_nonzero(mask) - np.count_nonzero(surely)
         if n_unsure > _MANY * product.size:
-            exact = rows.astype(np.float64) @ np.ascontiguousarray(columns.T, dtype=np.float64)
-            return product, exact >= float(self.threshold)
+            return self._exact_mask(rows, columns)
         if n_unsure:
             at_row, at_column = np.nonzero(mask & ~surely)
             exact = np.einsum("ij,ij->i", rows[at_row], columns[at_column], dtype=np.float64)
             mask[at_row, at_column] = exact >= float(self.threshold)
-        return product, mask
+        return mask
+
+    def _exact_mask(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        exact = rows.astype(np.float64) @ np.ascontiguousarray(columns.T, dtype=np.float64)
+        return exact >= float(self.threshold)
+
+
+def _product(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    # A copy, so that NumPy sees two matrices: of one and its transpose it would call another BLAS routine (syrk),
+    # which rounds differently and crashes with OpenBLAS at 30,000 rows and more.
+    return rows @ np.ascontiguousarray(columns.T)

@@ -30,6 +30,7 @@ from workflow_lib.bin.two_genomes import (
     gain_of_two_genomes,
     needed_gain,
 )
+from workflow_lib.blocks import block_pool
 from workflow_lib.markers.counts import MarkerCounts
 
 logger = logging.getLogger(__name__)
@@ -108,10 +109,11 @@ def _refine(
     contigs: Contigs, noise: Noise, labels: np.ndarray, rounds: int, counts: np.ndarray, near_only: bool
 ) -> np.ndarray:
     labels, bins, noise = settle(contigs, noise, labels, passes=_PASSES, near_only=near_only)
+    whole: set[bytes] = set()
     for number in range(rounds):
         variance = _noise_about_medians(contigs, labels)
         labels, n_merged = merge_bins(contigs, noise, bins, variance, labels, counts, without_gap=False)
-        labels, n_split = split_bins(contigs, noise, bins, variance, labels)
+        labels, n_split = split_bins(contigs, noise, bins, variance, labels, whole)
         logger.info("round %d: %d pairs of bins merged, %d bins split", number + 1, n_merged, n_split)
         if not n_merged + n_split:
             break
@@ -127,7 +129,7 @@ def _refine(
 
 
 def split_bins(
-    contigs: Contigs, noise: Noise, bins: Bins, variance: np.ndarray, labels: np.ndarray
+    contigs: Contigs, noise: Noise, bins: Bins, variance: np.ndarray, labels: np.ndarray, whole: set[bytes]
 ) -> tuple[np.ndarray, int]:
     """Split the bins that are rather two genomes than one.
 
@@ -141,18 +143,26 @@ def split_bins(
     contigs, noise, bins : as `mixture.settle` has them; of the bins only the axes count.
     variance : float64 (n, L) of log depth within a genome.
     labels : int64 (n,) bins 0, 1, ..., -1 unbinned.
+    whole : bins, as the bytes of their rows, that were one genome before and are not looked at again: the noise hardly
+        changes from round to round. Those that are found to be one are added.
 
     Returns
     -------
-    labels, the new bins having the highest numbers, and how many bins were split.
+    labels, the new bins having the highest numbers, and how many bins were split. The same at any number of threads.
     """
     labels = labels.copy()
     n_bins = n_new = int(labels.max(initial=-1)) + 1
-    with threadpool_limits(1, "blas"):  # the same bytes at any number of threads
-        for rows in rows_of_bins(labels):
-            composition = contigs.composition[rows] @ bins.axes
-            second = _second_genome(composition, noise.composition[rows], contigs.log_depth[rows], variance[rows])
-            if second is not None:
+    looked_at = [rows for rows in rows_of_bins(labels) if rows.tobytes() not in whole]
+
+    def second_of(rows: np.ndarray) -> np.ndarray | None:
+        composition = contigs.composition[rows] @ bins.axes
+        return _second_genome(composition, noise.composition[rows], contigs.log_depth[rows], variance[rows])
+
+    with block_pool() as map_blocks:
+        for rows, second in zip(looked_at, map_blocks(second_of, looked_at), strict=True):
+            if second is None:
+                whole.add(rows.tobytes())
+            else:
                 labels[rows[second]] = n_new
                 n_new += 1
     return labels, n_new - n_bins

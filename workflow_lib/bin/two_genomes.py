@@ -159,7 +159,8 @@ def _square_distance(x, y):
 
 @numba.njit(cache=True, nogil=True)
 def _log_density(composition, noise, centre, uncertainty, log_depth, variance, depth):
-    """Logarithm of the likelihood of each contig (n,) in a genome as `mixture.assign` has it, without its constant."""
+    """Logarithm of the likelihood of each contig (n,) in a genome as `mixture.assign` has it, without what is the same
+    in all genomes."""
     n, dim = composition.shape
     value = np.zeros(n)
     for i in range(n):
@@ -171,7 +172,6 @@ def _log_density(composition, noise, centre, uncertainty, log_depth, variance, d
         for library in range(len(depth)):
             square = (log_depth[i, library] - depth[library]) ** 2 / variance[i, library]
             value[i] -= (DEPTH_FREEDOM + 1) / 2 * math.log1p(square / DEPTH_FREEDOM)
-            value[i] -= 0.5 * math.log(variance[i, library])
     return value
 
 
@@ -203,10 +203,12 @@ def _gain(composition, noise, log_depth, variance, share, steps):
         centre, uncertainty = _mean_composition(composition, noise, 1 - share)
         in_second = _log_density(composition, noise, centre, uncertainty, log_depth, variance, second)
         in_second += math.log(1 - part)
-        highest = np.maximum(in_first, in_second)
-        both = highest + np.log(np.exp(in_first - highest) + np.exp(in_second - highest))
-        total = both.sum()
-        before, share = share, np.exp(in_first - both)
+        total, before, share = 0.0, share, np.empty(n)
+        for i in range(n):
+            ahead = in_first[i] - in_second[i]
+            lower = math.exp(-abs(ahead))  # of the two likelihoods, in units of the higher
+            total += max(in_first[i], in_second[i]) + math.log1p(lower)
+            share[i] = (1 if ahead >= 0 else lower) / (1 + lower)
         if share.sum() < 1 or share.sum() > n - 1:
             return -np.inf, 0.0, share > 0.5
         if np.abs(share - before).max() < _SETTLED:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workflow_lib.bin.kept_pairs import add_kept, find_near
+from workflow_lib.bin.kept_pairs import add_kept, drop_misses, drop_unsure_misses, find_near, sum_both_ways
 from workflow_lib.bin.similarity import ThresholdedSimilarity
 from workflow_lib.embed.base import unit_rows
 
@@ -57,3 +57,24 @@ def test_near_points_of_spans(points, threshold):
     assert np.array_equal(found, places[exact >= np.float32(threshold)])
     none = np.zeros(0, dtype=np.int64)
     assert not len(find_near(points[order], points[5], none, none, bounds(threshold), points, order, points[5]))
+
+
+@pytest.mark.parametrize("threshold", [-0.2, 0.3, 0.95, 2.0])
+def test_misses_are_dropped(points, threshold):
+    """Also where the products, wrong by up to 1e-3, do not tell them."""
+    exact = points.astype(np.float64) @ points[:90].T.astype(np.float64)
+    unsure = np.abs(exact - threshold) < 1e-3
+    products = np.where(unsure, threshold, exact).astype(np.float32)
+    low, high = np.float32(threshold - 1e-3), np.float32(threshold + 1e-3)
+    found = drop_misses(products, low, high)
+    assert np.array_equal(found, unsure.sum(axis=1))
+    drop_unsure_misses(products, np.flatnonzero(found), (low, high, threshold), points, points[:90])
+    np.testing.assert_allclose(products, np.where(exact >= threshold, exact, 0), rtol=0, atol=1.001e-3)
+    assert np.array_equal(products == 0, exact < threshold)
+
+
+def test_sums_of_rows_and_columns(points):
+    of_rows, of_columns = sum_both_ways(points)
+    np.testing.assert_allclose(of_rows, points.sum(axis=1, dtype=np.float64), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(of_columns, points.sum(axis=0, dtype=np.float64), rtol=0, atol=1e-13)
+    assert of_rows.dtype == of_columns.dtype == np.float64

@@ -273,7 +273,7 @@ def test_splitting_and_merging_alone_number_bins_as_they_say():
     contigs, noise = prepare(*sample[:3])
     labels = np.where(sample[3] == 1, 0, sample[3])
     bins, _ = estimate(contigs, noise, sample[3])
-    split, n_split = split_bins(contigs, noise, bins, noise.depth, labels)
+    split, n_split = split_bins(contigs, noise, bins, noise.depth, labels, set())
     assert n_split == 1
     assert split.max() == N_GENOMES
     settled, bins, noise = settle(contigs, noise, sample[3], passes=1)

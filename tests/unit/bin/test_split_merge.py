@@ -34,7 +34,7 @@ def step(sizes, *, apart=0.0, depth_apart=0.0, n_libraries=1):
 
 def n_split(sizes, **apart):
     given, second = step(sizes, **apart)
-    return split_bins(*given, np.zeros_like(second))[1]
+    return split_bins(*given, np.zeros_like(second), set())[1]
 
 
 def n_merged(sizes, **apart):
@@ -71,18 +71,27 @@ def test_without_depth_composition_decides(apart, one):
 def test_composition_counts_on_the_axes_of_the_bins():
     (contigs, noise, bins, variance), second = step((30, 30), apart=40.0)
     one_bin = np.zeros_like(second)
-    assert split_bins(contigs, noise, bins, variance, one_bin)[1] == 1
+    assert split_bins(contigs, noise, bins, variance, one_bin, set())[1] == 1
     blind = replace(bins, axes=np.diag(np.arange(DIM) > 0).astype(np.float64))
-    assert split_bins(contigs, noise, blind, variance, one_bin)[1] == 0
+    assert split_bins(contigs, noise, blind, variance, one_bin, set())[1] == 0
+
+
+def test_bins_that_were_whole_are_not_looked_at_again():
+    given, second = step((30, 30), apart=40.0)
+    whole, one_bin = set(), np.zeros_like(second)
+    assert split_bins(*given, second, whole)[1] == 0
+    assert len(whole) == 2
+    assert split_bins(*given, one_bin, whole)[1] == 1  # of other contigs
+    assert split_bins(*given, one_bin, {np.arange(60).tobytes()})[1] == 0
 
 
 @pytest.mark.parametrize("n", [0, 1, 9])
 def test_bins_of_few_contigs_or_none_stay(n):
     given, second = step((n, 0))
-    labels, found = split_bins(*given, second)
+    labels, found = split_bins(*given, second, set())
     assert found == 0
     assert np.array_equal(labels, second)
-    unbinned, found = split_bins(*given, np.full(n, -1))
+    unbinned, found = split_bins(*given, np.full(n, -1), set())
     assert found == 0
     assert (unbinned == -1).all()
 
