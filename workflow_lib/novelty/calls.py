@@ -13,6 +13,7 @@ from workflow_lib.novelty.design import KNOWN, REFERENCE, TEST_RANKS, TESTS
 _RANK_COLUMNS = [TESTS.index(rank) for rank in TEST_RANKS]
 ABSTAIN, AMBIGUOUS, NOVEL = "abstain", "ambiguous", "novel"
 CONFLICT = "conflict"
+_MEDIAN = 0.5  # p above which a rank is not called, whatever the rate allows
 _LEAST = 1.001  # p times (units + 1) of the smallest p that a calibration can give, but for rounding
 
 
@@ -68,7 +69,11 @@ def decide(
 def _count_by_class(
     p: np.ndarray, n_units: np.ndarray, plain: np.ndarray, likelihoods: np.ndarray, units: np.ndarray
 ) -> np.ndarray:
-    """p-values, float64 (m, T), whose sum over the queries is that of the false discoveries expected of each class."""
+    """p-values, float64 (m, T), whose sum over the queries is that of the false discoveries expected of each class.
+
+    Where hardly any query is of a null, all together may be called within the rate, also those that match a reference
+    genome. So those of ranks are 1 where a query is nearer than `_MEDIAN` of what is not novel at the rank.
+    """
     counted = plain.copy()
     used = np.isfinite(likelihoods[:, :-1]).any(axis=0)
     if not used.any():
@@ -78,7 +83,8 @@ def _count_by_class(
     fewest = np.where(np.isfinite(likelihoods), units, units.max(initial=0)).min(axis=0, initial=units.max(initial=0))
     shares, bounds, totals = estimate_shares(likelihoods[:, own], fewest[own])
     is_least = p[:, columns] * (n_units[:, columns] + 1) < _LEAST
-    counted[:, columns] = np.minimum(mixture_p(p[:, columns], is_least, bounds[:-1], totals[:-1]), plain[:, columns])
+    novel = np.minimum(mixture_p(p[:, columns], is_least, bounds[:-1], totals[:-1]), plain[:, columns])
+    counted[:, columns] = np.where(plain[:, columns] > _MEDIAN, 1.0, novel)
     if used[0]:
         known = 1 - shares[0] + (bounds[0] - shares[0])
         counted[:, TESTS.index(KNOWN)] *= min(known, 1)

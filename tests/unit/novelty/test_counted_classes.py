@@ -134,7 +134,22 @@ def test_without_classes_q_is_benjamini_hochberg_of_p():
     assert calls.q[:, column] == pytest.approx(benjamini_hochberg(calls.p[:, column]))
     adaptive, _ = call(np.random.default_rng(2), (20, 20, 20, 20))
     assert np.array_equal(calls.p, adaptive.p, equal_nan=True)
-    assert (adaptive.q[:, column] <= calls.q[:, column] + 1e-12).all()
+    assert (adaptive.q[:, column] <= np.where(calls.p[:, column] > 0.5, 1, calls.q[:, column] + 1e-12)).all()
+
+
+def test_what_is_nearer_than_half_of_the_known_is_not_called_where_nearly_all_are_novel():
+    """The rate alone would allow to call everything: of 200 queries 10 are known."""
+    wrong, found = [], []
+    for seed in range(10):
+        calls, kind = call(np.random.default_rng(seed), (10, 190, 0, 0))
+        q, p = (table[:, TESTS.index("species")] for table in (calls.q, calls.p))
+        is_novel = np.array([one.startswith("novel") for one in calls.call])
+        assert np.array_equal(is_novel, q <= 0.1)
+        assert not is_novel[p > 0.5].any()
+        wrong.append(is_novel[kind == 0].mean())
+        found.append(is_novel[kind == 1].mean())
+    assert 0.3 < np.mean(wrong) < 0.6  # of the nearer half none, of the others all
+    assert np.mean(found) > 0.95
 
 
 def test_queries_without_any_test_are_abstained_from():
