@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 _AHEAD = 8  # blocks a thread that are computed before the first of them is asked for
 
@@ -17,9 +23,7 @@ def block_pool() -> Iterator[Callable[[Callable, Iterable], Iterable]]:
     BLAS cuts a product differently for each number of threads, and rounds it differently. Blocks whose shape does not
     depend on the threads give the same bytes on each. The `map` keeps the order and holds a few results a thread.
     """
-    from threadpoolctl import ThreadpoolController
-
-    controller = ThreadpoolController()  # looks for the libraries that are loaded, once
+    controller = _blas_controller(len(sys.modules))
     threads = max((pool["num_threads"] for pool in controller.info() if pool["user_api"] == "blas"), default=1)
     with controller.limit(limits=1, user_api="blas"):
         if threads == 1:
@@ -27,6 +31,21 @@ def block_pool() -> Iterator[Callable[[Callable, Iterable], Iterable]]:
         else:
             with ThreadPoolExecutor(threads) as pool:
                 yield lambda function, blocks: map_in_order(pool, function, blocks, threads * _AHEAD)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Run BLAS on one thread: it gives other bytes on each number of them."""
+    with _blas_controller(len(sys.modules)).limit(limits=1, user_api="blas"):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _blas_controller(n_modules: int) -> ThreadpoolController:
+    """Of the BLAS libraries that are loaded, which takes milliseconds to find out: anew where more was imported."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def cut_blocks(n: int, most: int, *, parts: int = 16, least: int = 16) -> list[slice]:

@@ -6,10 +6,9 @@ Two facts stand in for labels: both halves of a contig are of one genome, and a 
 from __future__ import annotations
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.metric import MIN_PIECES, Pieces, unit_rows, whiten_out_of_fold, whitening
-from workflow_lib.blocks import block_pool
+from workflow_lib.blocks import block_pool, one_blas_thread
 
 NEIGHBOURS = 20
 DIM = 48
@@ -43,11 +42,11 @@ def adapt(vectors: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, Pieces]:
     known = vectors if embedded.all() else vectors[embedded]
     if len(pieces) < MIN_PIECES or len(known) <= NEIGHBOURS:
         return vectors, pieces
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         whitened = unit_rows(known @ whitening(pieces.vectors, ridge=_RIDGE))
     sample = np.linspace(0, len(known) - 1, min(len(known), _SAMPLE)).astype(np.int64)
     genomes = neighbour_means(known, nearest(whitened, NEIGHBOURS, sample))
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         return whiten_out_of_fold(vectors, pieces, lambda halves: _discriminant(genomes, halves))
 
 

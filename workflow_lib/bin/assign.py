@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.adapt import adapt
 from workflow_lib.bin.depth_share import depth_share
@@ -21,7 +20,7 @@ from workflow_lib.bin.refine import refine
 from workflow_lib.bin.similarity import ThresholdedSimilarity
 from workflow_lib.bin.split_merge import refine_by_likelihood
 from workflow_lib.bin.threshold import Threshold, label_free
-from workflow_lib.blocks import block_pool
+from workflow_lib.blocks import block_pool, one_blas_thread
 from workflow_lib.embed.base import unit_rows
 from workflow_lib.markers.counts import MarkerCounts
 
@@ -310,7 +309,7 @@ def _refine_by_likelihood(
     markers: MarkerCounts | None,
 ) -> Binning:
     """The binning after `refine_by_likelihood`; `vectors` and `pieces` are the embeddings as they are."""
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         whitened = vectors @ whitening(pieces.vectors)
     profile = depth_profile(depth, unit_rows(whitened), lengths) if depth is not None else None
     find = partial(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workflow_lib.bin.metric import Pieces
+from workflow_lib.blocks import one_blas_thread
 from workflow_lib.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -114,14 +115,12 @@ def _depth_noise(log: np.ndarray, vectors: np.ndarray, lengths: np.ndarray) -> n
     The closer half of these pairs is nearly always of one genome. The median of their difference is
     0.6745 sqrt(2) sigma and does not mind the few that are not.
     """
-    from threadpoolctl import threadpool_limits
-
     n_long = min(max(len(log) // 4, 200), _NOISE_CONTIGS, len(log))
     longest = np.argsort(-lengths, kind="stable")[:n_long]
     longest = longest[vectors[longest].any(axis=1)]
     if len(longest) < _MIN_NOISE_CONTIGS:
         return np.full(log.shape[1], DEFAULT_NOISE)
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         similarity = vectors[longest] @ vectors[longest].T.copy()
     np.fill_diagonal(similarity, -np.inf)
     nearest, closeness = similarity.argmax(axis=1), similarity.max(axis=1)

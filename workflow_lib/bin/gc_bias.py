@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.special import fdtrc
-from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import LOG_OFFSET, Depth
 from workflow_lib.bin.groups import rows_of_bins, weighted_sums
+from workflow_lib.blocks import one_blas_thread
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def _parabola(terms: np.ndarray, log_depth: np.ndarray, weights: np.ndarray, lab
         about_bins = values - (sums / total[:, None])[of]
         x, y = np.where(np.abs(about_bins) < _ROUNDING, 0, about_bins)[:, :-1], about_bins[:, -1]
         root = np.sqrt(counting)
-        with threadpool_limits(1, "blas"):  # the same bytes at any number of threads
+        with one_blas_thread():  # the same bytes at any number of threads
             coefficients = np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0]
         residual = y - (x * coefficients).sum(axis=1)
     slopes = weights * (1 - 3 * far) / (1 + far) ** 3  # of the counting residuals, where these change
@@ -125,7 +125,7 @@ def _is_beyond_chance(
     """
     n, dim = x.shape
     free = n - n_bins - dim
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         inner = (x * slopes[:, None]).T @ x
         scatter = (x * residual[:, None] ** 2).T @ x * n / max(free, 1)
     wald = coefficients @ inner @ np.linalg.pinv(scatter) @ inner @ coefficients

@@ -9,6 +9,7 @@ import numpy as np
 
 from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.parts import two_parts
+from workflow_lib.blocks import one_blas_thread
 from workflow_lib.markers.counts import MarkerCounts
 
 logger = logging.getLogger(__name__)
@@ -37,13 +38,11 @@ def split_by_markers(labels: np.ndarray, vectors: np.ndarray, lengths: np.ndarra
     int64 (n,): parts with more bp keep the number of their bin, others get new ones. Nothing becomes unbinned; bins
     that are too small now are for the caller to drop. The same at any number of threads.
     """
-    from threadpoolctl import threadpool_limits
-
     labels = labels.copy()
     pending = list(enumerate(rows_of_bins(labels)))
     n_before = len(pending)
     fresh = n_before
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         while pending and markers.families:
             label, rows = pending.pop()
             second = _best_cut(vectors[rows], lengths[rows], markers.counts[rows]) if len(rows) > 1 else None

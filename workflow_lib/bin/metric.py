@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workflow_lib.blocks import one_blas_thread
 from workflow_lib.embed.base import unit_rows
 from workflow_lib.errors import InputError
 
@@ -69,11 +70,9 @@ def whiten(vectors: np.ndarray, pieces: Pieces) -> tuple[np.ndarray, Pieces]:
     -----
     Within-class covariance normalisation (Hatch, Kajarekar and Stolcke 2006, Interspeech), a class being a contig.
     """
-    from threadpoolctl import threadpool_limits
-
     if len(pieces) < MIN_PIECES:
         return vectors, pieces
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         return whiten_out_of_fold(vectors, pieces, whitening)
 
 

@@ -11,12 +11,11 @@ import numba
 import numpy as np
 from scipy.optimize import nnls
 from scipy.sparse import csr_array
-from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.near_bins import Block, all_pairs, check_near, near_pairs, nearest_bins, sample_rows
-from workflow_lib.blocks import block_pool
+from workflow_lib.blocks import block_pool, one_blas_thread
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ class Contigs:
     def covariance(self) -> np.ndarray:
         """Of the compositions that are known, float64 (d, d)."""
         known = self.composition[self.known]
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             return np.cov(known.T, bias=True).reshape(known.shape[1], -1)
 
 
@@ -112,7 +111,7 @@ def prepare(whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray) ->
     known = whitened.any(axis=1)
     composition = whitened.astype(np.float64)
     if composition.shape[1] > DIM:
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             centred = composition[known] - composition[known].mean(axis=0)
             _, directions = np.linalg.eigh(centred.T @ centred)
             composition = composition @ directions[:, ::-1][:, :DIM]
@@ -172,13 +171,15 @@ def estimate(contigs: Contigs, noise: Noise, labels: np.ndarray) -> tuple[Bins, 
     correction = size[of] / np.maximum(size[of] - 1, 1)
     lengths, composition = contigs.lengths[member], contigs.composition[member]
     means, _ = weighted_means(composition, of, 1 / noise.composition[member])
-    residual = (composition - means[of]) * np.sqrt(correction)[:, None]
-    least = max(_LEAST_NOISE * np.mean(composition**2), 1e-12)
-    with threadpool_limits(1, "blas"):
+    residual = means[of]
+    np.subtract(composition, residual, out=residual)
+    residual *= np.sqrt(correction)[:, None]
+    least = max(_LEAST_NOISE * np.einsum("ij,ij->", composition, composition) / composition.size, 1e-12)
+    with one_blas_thread():
         axes = _axes_within(residual, noise.composition[member], least)
         composition, residual = composition @ axes, residual @ axes
         total = np.einsum("ij,ik,kj->j", axes, contigs.covariance, axes, optimize=False)
-    variance = _by_length((residual**2).mean(axis=1), lengths, contigs.lengths)
+    variance = _by_length(np.einsum("ij,ij->i", residual, residual) / residual.shape[1], lengths, contigs.lengths)
     means, precision = weighted_means(composition, of, 1 / variance[member])
     centre = np.average(means, axis=0, weights=np.sqrt(size))
     between = np.maximum(means.var(axis=0) - np.mean(1 / precision), _MIN_SPREAD)
@@ -213,7 +214,7 @@ def _axes_within(residual: np.ndarray, variance: np.ndarray, least: float) -> np
 
     `least` is a lower bound of the mean variance, for bins of copies.
     """
-    square = (residual**2).sum(axis=1) / variance
+    square = np.einsum("ij,ij->i", residual, residual) / variance
     weight = np.minimum(1, 3 * np.median(square) / np.maximum(square, 1e-12)) / variance
     dim = residual.shape[1]
     covariance = (residual * weight[:, None]).T @ residual / len(residual)

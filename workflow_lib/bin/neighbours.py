@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.similarity import ThresholdedSimilarity
-from workflow_lib.blocks import block_pool
+from workflow_lib.blocks import block_pool, one_blas_thread
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +98,7 @@ def find_lists(vectors: np.ndarray, threshold: float, *, recall: float = 0.995, 
     own = np.arange(len(rows)), member[rows]
     counts[own] = np.maximum(counts[own] - 1, 0)  # a contig is no neighbour of itself
     shares = counts / np.maximum(counts.sum(axis=1), 1)[:, None]
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         cosines = means[member[rows]] @ means.T.copy()
     cut = _choose_cut(shares[::2], cosines[::2], recall)
     near = _near_lists(means, cut)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.groups import rows_of_bins
@@ -30,7 +29,7 @@ from workflow_lib.bin.two_genomes import (
     gain_of_two_genomes,
     needed_gain,
 )
-from workflow_lib.blocks import block_pool
+from workflow_lib.blocks import block_pool, one_blas_thread
 from workflow_lib.markers.counts import MarkerCounts
 
 logger = logging.getLogger(__name__)
@@ -220,7 +219,7 @@ def merge_bins(
     members = rows_of_bins(labels)
     pairs = _close_pairs(contigs, noise, bins, labels, counts, without_gap=without_gap)
     labels, used = labels.copy(), set()
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         for i, j in pairs:
             if i in used or j in used:
                 continue
@@ -294,7 +293,7 @@ def _close_pairs(
     """Pairs of bins that composition and marker genes may take for one genome, the closest in composition first."""
     member = np.flatnonzero(labels != UNBINNED)
     present, of = np.unique(labels[member], return_inverse=True)
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         composition = contigs.composition[member] @ bins.axes
     weights = 1 / noise.composition[member]
     means, precision = weighted_means(composition, of, weights)

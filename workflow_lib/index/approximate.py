@@ -11,7 +11,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from workflow_lib.blocks import block_pool, cut_blocks
+from workflow_lib.blocks import block_pool, cut_blocks, one_blas_thread
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
 from workflow_lib.index.base import SearchIndex
@@ -191,10 +191,8 @@ def _is_graph(index: faiss.Index) -> bool:
 @contextmanager
 def _deterministic(factory: str) -> Iterator[None]:
     """BLAS on one thread, as it rounds differently for each number; a graph on one altogether, as its links race."""
-    from threadpoolctl import threadpool_limits
-
     threads = faiss.omp_get_max_threads()
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         if "HNSW" in factory:
             faiss.omp_set_num_threads(1)
         try:

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from workflow_lib.blocks import one_blas_thread
 from workflow_lib.index import SearchIndex
 from workflow_lib.index.windows import parse_window
 from workflow_lib.novelty.calibration_set import CalibrationSet
@@ -159,13 +160,11 @@ class _Work:
 
     def add_genome(self, rows: np.ndarray, vectors: np.ndarray, foreign: np.ndarray, strangers: np.ndarray) -> None:
         """Fill in one genome, of which `rows` are the pieces, and `foreign` those that contaminate its bins."""
-        from threadpoolctl import threadpool_limits
-
         genome = int(self.genomes[rows[0]])
         share = self.contamination[genome]
         own, other = self._mean_vectors(self.strata[rows], vectors), self._mean_vectors(self.strata[foreign], strangers)
         bins = np.where(np.isnan(other), own, (1 - share) * own + share * other).astype(np.float32)
-        with threadpool_limits(1, "blas"):  # as BLAS rounds differently for each number of threads
+        with one_blas_thread():  # as BLAS rounds differently for each number of threads
             self.norms[genome] = bins @ bins.T
             self._add_tests(rows, genome, vectors, bins)
 

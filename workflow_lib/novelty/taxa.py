@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from workflow_lib.archives import ARCHIVE_SKETCHES, ARCHIVE_TABLE, check_archives
+from workflow_lib.blocks import one_blas_thread
 from workflow_lib.contig2bin import read_contig2bin
 from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open, atomic_path
@@ -223,7 +223,7 @@ def rank_distance(means: np.ndarray, names: list[str | None]) -> float | None:
     pairs = np.zeros((2, _DISTANCES), dtype=np.int64)  # of different taxa, of the same
     for start in range(0, len(named), _BLOCK):
         block = slice(start, start + _BLOCK)
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             distances = to_chord(vectors[block] @ vectors.T)
         later = np.arange(len(named)) > np.arange(len(named))[block, None]
         same = taxa[block, None] == taxa

@@ -9,6 +9,7 @@ import numpy as np
 
 from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.parts import two_parts
+from workflow_lib.blocks import one_blas_thread
 from workflow_lib.review.contigs import MIN_BIN_CONTIGS, bin_distances, bin_sums, scaled_distances, upper_tail
 
 logger = logging.getLogger(__name__)
@@ -67,13 +68,11 @@ def judge_bins(
     -------
     The verdicts; with fewer than 8 bins of 5 embedded contigs nothing is judged.
     """
-    from threadpoolctl import threadpool_limits
-
     n_bins = int(labels.max(initial=-1)) + 1
     distances, p_values = np.full(n_bins, np.nan), np.full(n_bins, np.nan)
     split, parts = np.zeros(n_bins, dtype=bool), np.zeros(len(labels), dtype=np.int64)
     embedded = embedded & (labels >= 0)
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         for label, rows in enumerate(rows_of_bins(np.where(embedded, labels, -1))):
             if len(rows) >= MIN_BIN_CONTIGS:
                 in_second, distances[label] = two_parts(vectors[rows], lengths[rows])
