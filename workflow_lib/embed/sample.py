@@ -62,19 +62,15 @@ def embed_fasta(
             lengths.append(len(record.sequence))
             yield record.name, record.sequence
 
-    names, vectors = embed_records(embedder, contigs(), shard_folder=shard_folder, shard_mbp=shard_mbp)
+    shards = {"shard_folder": shard_folder, "shard_mbp": shard_mbp}
+    names, vectors = embed_records(embedder, contigs(), **shards)
     rows = choose_pieces(np.array(lengths, dtype=np.int64), n_pieces=n_pieces, min_piece=min_piece)
     n_bp = sum(lengths[row] // 2 * 2 for row in rows)
-    _, halves = embed_records(
-        embedder, _halves(fasta, rows), shard_folder=shard_folder, shard_mbp=shard_mbp, total_bp=n_bp, kind="half"
-    )
+    _, halves = embed_records(embedder, _halves(fasta, rows), **shards, total_bp=n_bp, kind="half")
     _write_pieces(folder / PIECES_NAME, rows, np.array(lengths, dtype=np.int64), halves)
-    extra_files = [PIECES_NAME]
     if cut_long:
         n_bp = sum(len(place_cuts(length)) for length in lengths) * CUT_LENGTH
-        cuts = _embed_cuts(embedder, fasta, shard_folder=shard_folder, shard_mbp=shard_mbp, total_bp=n_bp)
-        write_cuts(folder / CUTS_NAME, cuts)
-        extra_files.append(CUTS_NAME)
+        write_cuts(folder / CUTS_NAME, _embed_cuts(embedder, fasta, **shards, total_bp=n_bp))
     manifest = {
         "embedder": embedder.name,
         "fingerprint": embedder.fingerprint,
@@ -83,7 +79,7 @@ def embed_fasta(
         "source": getattr(embedder, "source", {}),  # of a hub model: repository and commit
     }
     store = EmbeddingStore(vectors, names, manifest)
-    write_store(folder, store, extra_files=extra_files)
+    write_store(folder, store, extra_files=[PIECES_NAME, *([CUTS_NAME] if cut_long else [])])
     return store
 
 

@@ -17,7 +17,7 @@ from workflow_lib.index.windows import parse_window, tabulate_windows
 from workflow_lib.manifest import MANIFEST_NAME
 from workflow_lib.novelty.calibrate import calibrate
 from workflow_lib.novelty.calibration_set import CALIBRATION_NAME, write_calibration
-from workflow_lib.novelty.design import limit_genomes, make_design
+from workflow_lib.novelty.design import CALIBRATION_GENOMES, limit_genomes, make_design
 from workflow_lib.novelty.scores import genome_means
 from workflow_lib.novelty.sketch import Sketch
 from workflow_lib.store import EmbeddingStore
@@ -36,7 +36,7 @@ def build_calibrated_index(
     neighbours: int,
     n_pieces: int,
     contamination: float = 0.0,
-    n_genomes: int = 2000,
+    n_genomes: int = CALIBRATION_GENOMES,
     sketch: Sketch | None = None,
     genomes: dict[str, Genome] | None = None,
 ) -> SearchIndex:
@@ -86,7 +86,7 @@ def calibrate_index(
     neighbours: int,
     n_pieces: int,
     contamination: float = 0.0,
-    n_genomes: int = 2000,
+    n_genomes: int = CALIBRATION_GENOMES,
     device: str = "cpu",
     sketch: Sketch | None = None,
     genomes: dict[str, Genome] | None = None,
@@ -106,6 +106,8 @@ def calibrate_index(
     means, spread = genome_means(windows, index.table.genomes)
     design = limit_genomes(make_design(index.table.lineages, means), index.table.genomes, n_genomes)
     pieces = _select_pieces(pieces, compress(index.table.genomes, (design.units >= 0).any(axis=0)))
+    if sketch and genomes is None:
+        raise ValueError("a sketch needs the genomes, for the sequences of the pieces")
     matches = sketch.match(read_pieces(genomes, pieces.names), index.table.genomes) if sketch else None
     calibration = calibrate(
         *(index, means, spread, pieces),

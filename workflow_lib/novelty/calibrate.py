@@ -71,17 +71,7 @@ def calibrate(
         calibrating=calibrating,
         contamination=_draw_contamination(len(calibrating), contamination, seed=int(pieces.manifest["seed"])),
     )
-    blocks = [
-        block for block in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(genomes[rows])) + 1) if len(block)
-    ]
-    own = {int(genomes[rows[block[0]]]): block for block in blocks}
-
-    def read(block: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(pieces.vectors[rows[block]])
-
-    for genome, block in own.items():
-        foreign = own.get(int(work.foreign[genome]), block[:0])
-        work.add_genome(block, read(block), foreign, read(foreign))
+    work.add_pieces(pieces.vectors, rows)
     result = work.result()
     n_known = {test: len(np.unique(row[row >= 0])) for test, row in zip(CALIBRATED, result.units, strict=True)}
     logger.info(
@@ -158,6 +148,20 @@ class _Work:
         self.norms = np.full((n_genomes, n_strata * len(levels), n_strata * len(levels)), np.nan, dtype=np.float32)
         self.candidates = np.zeros((len(CALIBRATED), n_genomes, self.n_candidates), dtype=np.int64)
 
+    def add_pieces(self, vectors: np.ndarray, rows: np.ndarray) -> None:
+        """Fill in all genomes; `rows`: those of the pieces in `vectors`, (n, d), of a genome at a time."""
+        if not len(rows):
+            return
+        blocks = np.split(np.arange(len(rows)), np.flatnonzero(np.diff(self.genomes)) + 1)
+        own = {int(self.genomes[block[0]]): block for block in blocks}
+
+        def read(block: np.ndarray) -> np.ndarray:
+            return np.ascontiguousarray(vectors[rows[block]])
+
+        for genome, block in own.items():
+            foreign = own.get(int(self.foreign[genome]), block[:0])
+            self.add_genome(block, read(block), foreign, read(foreign))
+
     def add_genome(self, rows: np.ndarray, vectors: np.ndarray, foreign: np.ndarray, strangers: np.ndarray) -> None:
         """Fill in one genome, of which `rows` are the pieces, and `foreign` those that contaminate its bins."""
         genome = int(self.genomes[rows[0]])
@@ -228,6 +232,7 @@ class _Work:
             k=np.array(self.k, dtype=np.int64),
             bounds=self.bounds,
             levels=np.array(self.levels, dtype=np.int64),
+            calibrating=self.calibrating,
             units=self.design.units[:, self.calibrating],
             piece_genome=self.genomes,
             piece_stratum=self.strata,

@@ -33,6 +33,7 @@ class CalibrationSet:
     k : int64 (), genomes over which a score is the mean.
     bounds : int64 (S + 1,), bp.
     levels : int64 (L,), numbers of pieces of simulated bins.
+    calibrating : int64 (B,), positions of these genomes among the G.
     units : int64 (T, B), see `Design`.
     piece_genome : int64 (P,), position among the B. piece_stratum : int64 (P,).
     piece_scores : float64 (T, P), NaN where a piece does not calibrate a test.
@@ -52,6 +53,7 @@ class CalibrationSet:
     k: np.ndarray
     bounds: np.ndarray
     levels: np.ndarray
+    calibrating: np.ndarray
     units: np.ndarray
     piece_genome: np.ndarray
     piece_stratum: np.ndarray
@@ -134,7 +136,8 @@ class CalibrationSet:
         for stratum, weight in composition.weights.items():
             weights[stratum * n_levels + composition.levels[stratum]] = weight
         used = np.flatnonzero(weights)
-        products = self.bin_products[CALIBRATED.index(test)].reshape(len(self.bin_norms), len(weights), -1)[:, used]
+        shape = len(self.bin_norms), len(weights), self.bin_products.shape[-1]
+        products = self.bin_products[CALIBRATED.index(test)].reshape(shape)[:, used]
         similarities = np.einsum("gsc,s->gc", products, weights[used])
         squares = np.einsum("gst,s,t->g", self.bin_norms[:, used][:, :, used], weights[used], weights[used])
         return similarities, squares

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
 
 import numpy as np
 
@@ -18,6 +19,7 @@ OUTSIDE = "outside"
 CALIBRATED = (*TESTS, OUTSIDE)
 
 
+CALIBRATION_GENOMES = 2000  # that calibrate a test at most; the smallest p-value is one in as many taxa
 # Without this many genomes that show how near members of a taxon are, every nameless genome might be of it.
 _MIN_PAIRS = 20
 _NEAR_LEVEL = 0.95
@@ -88,23 +90,22 @@ def make_design(lineages: list[dict[str, str]], means: np.ndarray | None = None)
 def limit_genomes(design: Design, names: list[str], most: int) -> Design:
     """The design with at most `most` genomes a test: one of each unit, then a second of each, and so on.
 
-    Which ones is drawn by a hash of their names, so that tests share genomes, and those of a growing reference stay.
+    Units are drawn by a hash of the first of their names, whatever their size, and genomes within them by a hash of
+    theirs, so that tests share genomes.
 
     Parameters
     ----------
     names : of the G genomes.
     """
-    drawn = np.array(
-        sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest()), dtype=np.int64
-    )
+    hashes = [hashlib.sha256(name.encode()).digest() for name in names]
     units = np.full_like(design.units, -1)
     for chosen, own in zip(units, design.units, strict=True):
-        candidates = drawn[own[drawn] >= 0]
-        _, first, unit = np.unique(np.sort(own[candidates]), return_index=True, return_inverse=True)
-        by_unit = np.argsort(own[candidates], kind="stable")
-        turn = np.empty(len(candidates), dtype=np.int64)
-        turn[by_unit] = np.arange(len(candidates)) - first[unit]
-        kept = candidates[np.argsort(turn, kind="stable")[:most]]
+        members: dict[int, list[int]] = {}
+        for genome in sorted(np.flatnonzero(own >= 0).tolist(), key=hashes.__getitem__):
+            members.setdefault(int(own[genome]), []).append(genome)
+        drawn = sorted(members.values(), key=lambda genomes: hashes[min(genomes, key=names.__getitem__)])
+        turns = (genome for turn in zip_longest(*drawn) for genome in turn if genome is not None)
+        kept = np.fromiter(islice(turns, most), dtype=np.int64)
         chosen[kept] = own[kept]
     return replace(design, units=units)
 

@@ -72,7 +72,8 @@ def measure_calibration(
     _warn_of_untested(strata, settings)
     columns = ("level", "stratum", "rank", "alpha", "units", "queries", "realised", "standard_error", "p_null", "power")
     halved = replace(settings, alpha=max(LEVELS), min_calibration=max(settings.min_calibration // 2, 1))
-    rates = [row for kind in kinds for row in _rate_rows(calibration, kind, halved, generator)]
+    lineages = [index.table.lineages[code] for code in calibration.calibrating]
+    rates = [row for kind in kinds for row in _rate_rows(calibration, lineages, kind, halved, generator)]
     _write(folder / "rates.tsv", columns, rates)
     distances = [row for stratum in range(len(calibration.bounds) - 1) for row in _distance_rows(calibration, stratum)]
     _write(folder / "distances.tsv", ("stratum", "left_out", "low", "high", "density"), distances)
@@ -146,11 +147,15 @@ def _in_use(calibration: CalibrationSet) -> list[str]:
 
 
 def _rate_rows(
-    calibration: CalibrationSet, kind: _Queries, settings: Settings, generator: np.random.Generator
+    calibration: CalibrationSet,
+    lineages: list[dict[str, str]],
+    kind: _Queries,
+    settings: Settings,
+    generator: np.random.Generator,
 ) -> list[tuple]:
     """Realised rates, shares of null p-values and power a rank and level, over the splits."""
     in_use = _in_use(calibration)
-    splits = [_try_split(calibration, kind, in_use, settings, generator) for _ in range(_REPEATS) if in_use]
+    splits = [_try_split(calibration, lineages, kind, in_use, settings, generator) for _ in range(_REPEATS) if in_use]
     rows = []
     for position, rank in enumerate(in_use):
         units, queries = (
@@ -194,14 +199,19 @@ class _Split:
 
 
 def _try_split(
-    calibration: CalibrationSet, kind: _Queries, in_use: list[str], settings: Settings, generator: np.random.Generator
+    calibration: CalibrationSet,
+    lineages: list[dict[str, str]],
+    kind: _Queries,
+    in_use: list[str],
+    settings: Settings,
+    generator: np.random.Generator,
 ) -> _Split:
     """Calibrate with half of the clades, call the genomes of the others, each searched without one of its taxa.
 
     The clades are what the highest test leaves out, the largest that are not split anyway. One query a taxon of the
-    lowest rank; what it is searched without is drawn from what its taxonomy allows.
+    lowest rank; what it is searched without is drawn from what the tests that it calibrates leave out.
     """
-    clade = _clades(calibration, in_use)[kind.genome]
+    clade = _clades(lineages, in_use)[kind.genome]
     chosen = generator.permutation(clade.max(initial=0) + 1) <= clade.max(initial=0) // 2
     held_out = chosen[clade]
     nulls = [*in_use, OUTSIDE]
@@ -210,7 +220,7 @@ def _try_split(
     drawn = np.where(usable, generator.random(usable.shape), -1).argmax(axis=0)
     order = generator.permutation(len(kind.genome))
     order = order[held_out[order] & usable.any(axis=0)[order]]
-    order = order[np.unique(_species(calibration)[kind.genome[order]], return_index=True)[1]]
+    order = order[np.unique(_encode(lineages, in_use[:1])[kind.genome[order]], return_index=True)[1]]
     tested = RankTests(len(order), [{}] * len(calibration.means), settings)
 
     def calibrate(test: str, near: np.ndarray | None) -> Calibration:
@@ -223,16 +233,18 @@ def _try_split(
     return _Split(calls.p, calls.q, drawn[order], {rank: calibrate(rank, None).n_units for rank in in_use})
 
 
-def _clades(calibration: CalibrationSet, in_use: list[str]) -> np.ndarray:
-    """int64 (B,): what the test of the highest rank leaves out with each genome; of others, the species."""
-    units = calibration.units[CALIBRATED.index(in_use[-1])]
-    return np.unique(np.where(units >= 0, units, -1 - _species(calibration)), return_inverse=True)[1]
+def _clades(lineages: list[dict[str, str]], in_use: list[str]) -> np.ndarray:
+    """int64 (B,): what the test of the highest rank leaves out with each genome: its taxon of the next lower one."""
+    return _encode(lineages, in_use[-2::-1] if len(in_use) > 1 else in_use)
 
 
-def _species(calibration: CalibrationSet) -> np.ndarray:
-    """int64 (B,): a number for each species; genomes without the test of species are one each."""
-    units = calibration.units[TESTS.index(TEST_RANKS[0])]
-    return np.where(units >= 0, units, units.max(initial=0) + 1 + np.arange(len(units)))
+def _encode(lineages: list[dict[str, str]], ranks: list[str]) -> np.ndarray:
+    """int64 (B,): a number for each taxon, of the first of the ranks that a genome names; without any it is its own."""
+    names = [
+        next((f"{rank}\t{one[rank]}" for rank in ranks if one.get(rank)), str(number))
+        for number, one in enumerate(lineages)
+    ]
+    return np.unique(np.array(names, dtype=str), return_inverse=True)[1]
 
 
 def _distance_rows(calibration: CalibrationSet, stratum: int) -> list[tuple]:

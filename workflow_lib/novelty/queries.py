@@ -79,7 +79,7 @@ def call_contigs(
         identities.
     cuts : of contigs of `LONG` bp and more.
 
-    Memory: a block of the search, queries x genomes of a block, and a few numbers a contig.
+    Memory: the vectors, a block of the search, and queries x genomes of a block.
     """
     stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
     found, at, n_vectors = _search(index, calibration, stand_ins, _usable_matches(matches, calibration))
@@ -181,7 +181,8 @@ def _find_stand_ins(
 def _search(
     index: SearchIndex, calibration: CalibrationSet, stand_ins: StandIns, matches: Matches
 ) -> tuple[Neighbours, np.ndarray, np.ndarray]:
-    """Search all contigs, those that are replaced by their cuts, of which the one of median score is taken.
+    """Search all contigs, or their cuts, of which the one of median score is taken; of an even number the last is left
+    out, for each of two is an extreme.
 
     Returns
     -------
@@ -190,22 +191,28 @@ def _search(
     """
     n, n_all = len(stand_ins.replaced), len(stand_ins.names)
     positions = stand_ins.of(np.arange(n))
-    vectors = stand_ins.vectors(positions)
-    has_vector = vectors.any(axis=1)
-    positions, vectors = positions[has_vector], vectors[has_vector]
+    positions = _leave_odd(positions[stand_ins.has_vector[positions]], stand_ins.contig)
     identity, matched = find_identities(matches, np.arange(n_all), n_all, len(index.table.genomes))
     found = find_neighbours(
-        *(index, vectors, calibration.spread),
+        *(index, stand_ins.vectors(positions), calibration.spread),
         k=int(calibration.k),
         taxa=margin_taxa(index.table.lineages),
         identity=(identity[positions], matched[positions]),
     )
     contig = stand_ins.contig[positions]
     order, n_vectors = np.lexsort((found.score, contig)), np.bincount(contig, minlength=n)
-    chosen = order[(np.cumsum(n_vectors) - n_vectors + (n_vectors - 1) // 2)[n_vectors > 0]]
+    chosen = order[(np.cumsum(n_vectors) - n_vectors + n_vectors // 2)[n_vectors > 0]]
     at = np.full(n, -1, dtype=np.int64)
     at[n_vectors > 0] = positions[chosen]
     return Neighbours(**{name: column[chosen] for name, column in vars(found).items()}), at, n_vectors
+
+
+def _leave_odd(positions: np.ndarray, contig: np.ndarray) -> np.ndarray:
+    """Positions without the last of each contig that has an even number of them; `contig`: that of every position."""
+    own, counts = contig[positions], np.bincount(contig[positions], minlength=1)
+    order = np.argsort(own, kind="stable")
+    last = order[np.cumsum(counts)[(counts > 0) & (counts % 2 == 0)] - 1]
+    return np.delete(positions, last)
 
 
 def _compose(stand_ins: StandIns, members: np.ndarray, calibration: CalibrationSet) -> Composition:

@@ -23,6 +23,7 @@ class StandIns:
     names : n + p, of contigs and cuts.
     contig : int64 (n + p,), the contig that each is, or is cut from.
     bp : float64 (n + p,), that each stands for; the cuts of a contig share its length.
+    has_vector : bool (n + p,), whether it has a direction.
     stratum : int64 (n + p,), -1: too short, no direction, no calibrated stratum.
     longer : bool (n + p,), longer than the pieces of its stratum.
     replaced : bool (n,), contigs for which their cuts stand.
@@ -31,6 +32,7 @@ class StandIns:
     names: list[str]
     contig: np.ndarray
     bp: np.ndarray
+    has_vector: np.ndarray
     stratum: np.ndarray
     longer: np.ndarray
     replaced: np.ndarray
@@ -86,4 +88,5 @@ def find_stand_ins(
     bp = np.concatenate([lengths, lengths[cuts.rows] / np.maximum(n_cuts, 1)[cuts.rows]])
     cut_names = [f"{names[row]}|{start}" for row, start in zip(cuts.rows.tolist(), cuts.starts.tolist(), strict=True)]
     contig = np.concatenate([np.arange(n), cuts.rows])
-    return StandIns([*names, *cut_names], contig, bp, stratum, longer, longer[:n] & (n_cuts > 0), vectors, cuts)
+    replaced = longer[:n] & (n_cuts > 0)
+    return StandIns([*names, *cut_names], contig, bp, has_vector, stratum, longer, replaced, vectors, cuts)

@@ -55,3 +55,16 @@ def test_no_queries():
     calls = decide(np.zeros((0, len(TESTS))), np.zeros((0, len(TESTS)), dtype=np.int64), alpha=0.1)
     assert calls.call == []
     assert calls.q.shape == (0, len(TESTS))
+
+
+def test_a_rank_is_not_called_above_one_that_is_nearer_than_half():
+    """The p-value of a rank is at least that of the rank below."""
+    p = np.full((50, len(TESTS)), np.nan)
+    p[:, TESTS.index("species")] = [0.01] * 49 + [0.6]
+    p[:, TESTS.index("genus")] = 0.01
+    likelihoods = np.tile([0.01, 0.01, np.nan, np.nan, np.nan, np.nan, 0.98], (50, 1))
+    units = np.full((50, 7), 100)
+    calls = decide(p, np.where(np.isnan(p), 0, 100), alpha=0.1, classes=(likelihoods, units))
+    assert set(calls.call[:49]) == {"novel_genus"}
+    assert calls.call[49] == "ambiguous"
+    assert calls.q[49, TESTS.index("genus")] == 1

@@ -118,3 +118,22 @@ def test_the_same_genomes_are_drawn_in_any_order():
     one = limit_genomes(make_design([lineage(t) for t in text]), names, 20)
     other = limit_genomes(make_design([lineage(text[i]) for i in order]), [names[i] for i in order], 20)
     assert np.array_equal(one.units[:, order] >= 0, other.units >= 0)
+
+
+def test_units_are_drawn_whatever_their_size():
+    """One species in ten has twenty genomes, the others two: so it is among those that are drawn."""
+    sizes = [20 if number % 10 == 0 else 2 for number in range(1000)]
+    text = [f"p1 g{number // 5} s{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    names = [f"{number}.{i}" for number, size in enumerate(sizes) for i in range(size)]
+    limited = limit_genomes(make_design([lineage(one) for one in text]), names, 200)
+    row = limited.units[TESTS.index("species")]
+    drawn = np.flatnonzero(row >= 0)
+    assert len(drawn) == len(np.unique(row[drawn])) == 200
+    assert 8 <= sum(text[i].endswith("0") for i in drawn) <= 34  # three standard deviations about 20
+
+
+def test_names_are_drawn_by_no_order_of_theirs():
+    names = [f"genome.{i:03d}" for i in range(400)]
+    limited = limit_genomes(make_design([{}] * 400), names, 100)
+    drawn = np.flatnonzero(limited.units[TESTS.index(REFERENCE)] >= 0)
+    assert 150 < drawn.mean() < 250

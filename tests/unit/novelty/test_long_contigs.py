@@ -16,6 +16,8 @@ from workflow_lib.index import load_index
 from workflow_lib.index.reference import embed_reference
 from workflow_lib.novelty import Settings, call_bins, call_contigs, call_sample, read_calibration
 from workflow_lib.novelty.build import build_calibrated_index
+from workflow_lib.novelty.honesty import measure_calibration
+from workflow_lib.novelty.queries import _leave_odd
 from workflow_lib.novelty.sketch import sketch_genomes, write_sketch
 from workflow_lib.novelty.stand_ins import find_stand_ins
 from workflow_lib.tables import Genome
@@ -93,6 +95,13 @@ def test_cuts_that_are_longer_than_what_calibrates_are_said_to_be():
     assert found.longer[1]
 
 
+def test_an_odd_number_of_cuts_stands_for_each_contig():
+    contig = np.array([0, 1, 2, 3, 1, 1, 2, 2, 2, 3, 3, 3, 3])
+    positions = np.array([0, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+    assert _leave_odd(positions, contig).tolist() == [0, 4, 6, 7, 8, 9, 10, 11]
+    assert _leave_odd(positions[:0], contig).tolist() == []
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A reference of 24 species, the first with a large second replicon, and contigs: a short and a long one of it, one
@@ -131,7 +140,9 @@ def world(tmp_path_factory):
     (folder / "status.tsv").write_text("contig\tlength\tstatus\treason\n" + rows)
     names = [name for name, _ in contigs]
     (folder / "bins.tsv").write_text("contig\tbin\n" + "".join(f"{name}\tbin.{name}\n" for name in names))
-    return SimpleNamespace(folder=folder, embedder=embedder, shards=shards, contigs=contigs, sketch=sketch)
+    return SimpleNamespace(
+        folder=folder, embedder=embedder, shards=shards, contigs=contigs, sketch=sketch, genomes=genomes
+    )
 
 
 def call(world, store, *, cut_long=True, fasta=None):
@@ -160,8 +171,9 @@ def test_a_long_contig_can_be_known(world, tmp_path):
         assert rows["old"]["nearest_genome"].split(".")[0] == "0"
         assert 0.97 < float(rows["old"]["identity"]) < 0.99
         assert {rows[name]["flags"] for name in ("old", "short", "new")} == {""}
-        expected = {"old": "2", "short": "1", "replicon": "8", "new": "2"}
-        assert {name: row["n_windows"] for name, row in rows.items()} == expected
+        # Of an even number of cuts there is no median.
+        expected = ("1", "1", "7", "1") if rows is contigs else ("2", "1", "8", "2")
+        assert tuple(rows[name]["n_windows"] for name in ("old", "short", "replicon", "new")) == expected
     assert [contigs[name]["stratum"].split("|")[0] for name in ("short", "old")] == ["10000-19999", "20000-49999"]
     assert bins["replicon"]["stratum"].split("|")[0] == "20000-49999:8"
     assert bins["old"]["length"] == str(LENGTH)
@@ -207,12 +219,19 @@ def test_the_median_cut_stands_for_a_contig(world):
     queries = world.embedder.embed(whole), list("abc"), np.array([len(sequence) for sequence in whole])
     matches = world.sketch.match([*whole, *pieces], genomes)
     found = call_contigs(index, calibration, *queries, SETTINGS, matches=matches, cuts=cuts)
-    median = 1 + np.argsort(plain.neighbours.score[1:-1], kind="stable")[3]
+    median = 1 + np.argsort(plain.neighbours.score[1:8], kind="stable")[3]  # the eighth is left out
     for column in vars(plain.neighbours):
         own = getattr(found.neighbours, column)
         np.testing.assert_array_equal(own, getattr(plain.neighbours, column)[[0, median, len(alone) - 1]])
     np.testing.assert_array_equal(found.calls.p, plain.calls.p[[0, median, len(alone) - 1]])
-    assert found.n_windows.tolist() == [1, 8, 1]
+    assert found.n_windows.tolist() == [1, 7, 1]
+
+
+def test_the_trial_of_the_calibration_has_bins_of_long_contigs(world, tmp_path):
+    measure_calibration(world.folder / "index", world.genomes, tmp_path, settings=SETTINGS, seed=1)
+    rows = list(csv.DictReader((tmp_path / "strata.tsv").open(), delimiter="\t"))
+    strata = {row["stratum"] for row in rows if row["level"] == "bin"}
+    assert strata == {"2500-4999:8;5000-9999:8;10000-19999:8", "20000-49999:8"}
 
 
 def test_a_bin_with_a_long_contig_is_as_one_of_its_cuts(world):

@@ -19,7 +19,7 @@ from workflow_lib.index.reference import embed_reference
 from workflow_lib.novelty import Settings, call_contigs, call_sample, read_calibration
 from workflow_lib.novelty.build import build_calibrated_index, calibrate_index
 from workflow_lib.novelty.design import CALIBRATED, REFERENCE, TEST_RANKS, limit_genomes, make_design
-from workflow_lib.novelty.honesty import measure_calibration
+from workflow_lib.novelty.honesty import _clades, measure_calibration
 from workflow_lib.novelty.sketch import sketch_genomes, write_sketch
 from workflow_lib.novelty.taxa import SampleFiles, _is_novel_at, propose_taxa, rank_distance
 from workflow_lib.report.calibration_summary import calibration_summary
@@ -163,6 +163,36 @@ def test_contaminating_pieces_are_compared_also_where_their_genome_calibrates_an
     of_hit = calibrating[found.piece_genome[found.segment_piece[found.hit_segment]]]
     assert np.array_equal(found.hit_allowed[row], found.hit_genome != of_hit)
     assert index.manifest["calibration_genomes"] == 6
+    lineages = [index.table.lineages[code] for code in found.calibrating]
+    assert np.array_equal(found.calibrating, calibrating)
+    assert not any(lineages[own]["genus"] == lineages[other]["genus"] for own, other in enumerate(found.foreign))
+    measure_calibration(tmp_path / "index", world.genomes, tmp_path, settings=SETTINGS, seed=1)
+    units = {(row["level"], row["test"]): int(row["units"]) for row in read_rows(tmp_path / "strata.tsv")}
+    assert units["contig", "reference"] == units["bin", "reference"] == 6
+
+
+@pytest.mark.parametrize("taxonomy", [{"phylum": "p", "genus": "g", "species": "s"}, {}])
+def test_the_trial_of_a_reference_of_one_genome_says_nothing(world, tmp_path, taxonomy):
+    genome = replace(world.genomes["0.0"], taxonomy=taxonomy)
+    stores = embed_reference(
+        *(world.embedder, [genome]), window=10_000, strata=(2500, 5000, 10_000), pieces=4, seed=1,
+        shard_folder=tmp_path / "shards", shard_mbp=1,
+    )  # fmt: skip
+    build_calibrated_index(
+        *(*stores, {genome.name: taxonomy}, tmp_path / "index"), factory="Flat", neighbours=1, n_pieces=4
+    )
+    measure_calibration(tmp_path / "index", {genome.name: genome}, tmp_path, settings=SETTINGS, seed=1)
+    assert read_rows(tmp_path / "rates.tsv") == []
+    assert {row["tested"] for row in read_rows(tmp_path / "strata.tsv")} == {"no"}
+
+
+def test_clades_of_a_limited_calibration_are_whole():
+    lineages = [{"phylum": f"p{i % 2}", "genus": f"g{i // 4}", "species": f"s{i // 2}"} for i in range(16)]
+    in_use = ["species", "genus", "phylum"]
+    assert len(set(zip(_clades(lineages, in_use).tolist(), (i // 4 for i in range(16)), strict=True))) == 4
+    nameless = [*lineages, {}, {}]
+    assert len(set(_clades(nameless, in_use).tolist())) == 6
+    assert len(set(_clades(lineages, ["species"]).tolist())) == 8
 
 
 def test_trial_of_the_calibration(world, tmp_path):

@@ -51,3 +51,22 @@ def test_composition():
 def test_a_bin_without_usable_contigs():
     one = compose_bin(["a"], np.array([100]), np.array([-1]), (1, 2))
     assert one.members == one.weights == {}
+
+
+def test_what_stands_for_a_bin_is_drawn_by_length():
+    """Of nine contigs one stands; the one that is twice as long in a fifth of the bins, the others in a tenth each."""
+    lengths, taken = np.array([8000] + [4000] * 8), np.zeros(9)
+    for number in range(3000):
+        names = [f"bin.{number}.{i}" for i in range(9)]
+        one = compose_bin(names, lengths, np.zeros(9, dtype=np.int64), (1,))
+        taken[one.members[0]] += 1
+    shares = taken / 3000
+    assert abs(shares[0] - 0.2) < 0.025
+    assert np.abs(shares[1:] - 0.1).max() < 0.02
+
+
+def test_contigs_of_cuts_are_counted_once():
+    names, strata = list("abcd"), np.array([0, 0, 0, 1])
+    assert compose_bin(names, np.full(4, 3000), strata, (1, 2, 4), np.array([0, 0, 1, 2])).n_contigs in (2, 3)
+    assert compose_bin(names, np.full(4, 3000), strata, (1, 2, 4)).n_contigs == 3
+    assert compose_bin(names, np.full(4, 3000), strata, (1,), np.zeros(4, dtype=np.int64)).n_contigs == 1
