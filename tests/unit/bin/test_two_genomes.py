@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 from scipy.stats import t as student
 
@@ -132,3 +132,25 @@ def test_without_libraries_composition_counts_once():
     numbers = 1 + TEMPER * DIM
     assert needed_gain(20, 0, DIM) == pytest.approx(1.5 * 0.5 * numbers * np.log(20))
     assert needed_gain(20, 0, DIM) > 20
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_overlapping_depths_are_fitted_by_maximum_likelihood(seed):
+    """Contigs between the two belong to both by half, not to the nearer: else the two would be drawn apart."""
+    (_, _, log_depth, variance), _ = bin_of((90, 60), depth_apart=0.55, seed=seed)
+    x, scale = log_depth[:, 0], np.sqrt(variance[:, 0])
+
+    def log_likelihood(centres, share):
+        parts = [student.logpdf(x, 6, centre, scale) for centre in centres]
+        return logsumexp(parts, axis=0, b=np.array([[1 - share], [share]])).sum()
+
+    two = min(
+        minimize(
+            lambda given: -log_likelihood(given[:2], 1 / (1 + np.exp(-given[2]))),
+            [1.9, 2.6, odds],
+            method="Nelder-Mead",
+        ).fun
+        for odds in (-2.0, 0.0, 2.0)
+    )
+    one = minimize_scalar(lambda centre: -student.logpdf(x, 6, centre, scale).sum(), bounds=(1.5, 3), method="bounded")
+    assert fit_two_depths(log_depth, variance)[0] == pytest.approx(one.fun - two, abs=0.1)
