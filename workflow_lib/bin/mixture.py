@@ -177,10 +177,12 @@ def estimate(contigs: Contigs, noise: Noise, labels: np.ndarray) -> tuple[Bins, 
     least = max(_LEAST_NOISE * np.einsum("ij,ij->", composition, composition) / composition.size, 1e-12)
     with one_blas_thread():
         axes = _axes_within(residual, noise.composition[member], least)
-        composition, residual = composition @ axes, residual @ axes
+        residual = residual @ axes
         total = np.einsum("ij,ik,kj->j", axes, contigs.covariance, axes, optimize=False)
     variance = _by_length(np.einsum("ij,ij->i", residual, residual) / residual.shape[1], lengths, contigs.lengths)
     means, precision = weighted_means(composition, of, 1 / variance[member])
+    with one_blas_thread():
+        means = means @ axes  # those of the contigs on these axes
     centre = np.average(means, axis=0, weights=np.sqrt(size))
     between = np.maximum(means.var(axis=0) - np.mean(1 / precision), _MIN_SPREAD)
     left = between / (1 + precision[:, None] * between)  # variance of a centre, its contigs known
