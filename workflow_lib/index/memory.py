@@ -44,9 +44,9 @@ def building_mb(input_mb: float, is_in_parts: bool, factory: str) -> int:
 def calibrating_mb(held: Iterable[str | Path], windows: Iterable[str | Path]) -> int:
     """Memory of calibration. `held`: files of the index, the pieces and the sketch.
 
-    Twice what is held: most of it is memory-mapped, but an index of `Torch` or on a GPU is read, names of pieces are
-    strings, and simulated bins take a genome about what its pieces do. Windows are read a block at a time, their names
-    as a table, a store at a time; of the genomes' sequences one is read at a time.
+    Twice what is held: most of it is memory-mapped, but an index of `Torch` or on a GPU is read, pieces that calibrate
+    are, names of pieces are strings, and simulated bins take a genome about what its pieces do. Windows are read a
+    block at a time, their names as a table, a store at a time; of the genomes' sequences one is read at a time.
     """
     held_mb, windows_mb = (sum(Path(path).stat().st_size for path in paths) / 1e6 for paths in (held, windows))
     return int(_BUILDING_MB + _HELD_SHARE * held_mb + _TABLE_SHARE * windows_mb)

@@ -99,6 +99,8 @@ def calibrate_index(
         Windows: one store, or several with genomes of their own.
     neighbours, n_pieces, contamination, n_genomes, sketch, genomes : as of `build_calibrated_index`.
     device : of the search.
+
+    Memory: the pieces that calibrate, and that of `calibrate`.
     """
     folder = Path(folder)
     (folder / MANIFEST_NAME).unlink(missing_ok=True)

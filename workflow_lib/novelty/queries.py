@@ -275,7 +275,7 @@ def _is_mixed(vector: np.ndarray, calibrated: np.ndarray) -> bool:
 
 
 def _format_composition(composition: Composition, bounds: np.ndarray) -> str:
-    """Contigs used of each stratum, e.g. `2500-4999:8;5000-9999:2`."""
+    """Contigs or cuts used of each stratum, e.g. `2500-4999:8;5000-9999:2`."""
     return ";".join(f"{format_stratum(s, bounds)}:{len(members)}" for s, members in composition.members.items())
 
 
