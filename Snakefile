@@ -15,6 +15,7 @@ if Path("config/config.yaml").is_file():
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 include: "rules/filter.smk"
 include: "rules/depth.smk"
 include: "rules/embed.smk"

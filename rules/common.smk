@@ -1,7 +1,6 @@
 # Table loading and get_* functions; no rules here.
 import os
 import sys
-from functools import cache
 
 sys.path.insert(0, workflow.basedir)
 # Scripts of jobs import workflow_lib too, also inside a conda environment.
@@ -18,7 +17,7 @@ from workflow_lib.embed.registry import check_model, is_language_model, name_mod
 from workflow_lib.errors import NovabinError
 from workflow_lib.files import check_writable
 from workflow_lib.index.factories import can_fill_in_parts, check_factory, index_file
-from workflow_lib.index.memory import building_mb, calibrating_mb, training_mb
+from workflow_lib.index.memory import building_mb, training_mb
 from workflow_lib.markers.find import NO_MARKERS, check_markers
 from workflow_lib.tables import load_libraries, load_reference, load_samples, load_sets
 from workflow_lib.train.sources import check_source
@@ -142,11 +141,6 @@ def get_depth_cut(wildcards):
     return cut
 
 
-def get_mapping_memory(wildcards, input, attempt):
-    """`mem_mb` of mapping: minimap2's index grows with the contigs (about 4 bp a byte of gzip), not with the reads."""
-    return int((4000 + 80 * os.path.getsize(input.reference) / 1e6) * attempt)
-
-
 def get_truth(wildcards):
     """The truth table of a sample; a sample without one cannot be evaluated."""
     truth = SAMPLES[wildcards.sample].truth
@@ -187,9 +181,9 @@ def get_part_genomes(wildcards):
     return [REFERENCE[name].fasta for name in PARTS[wildcards.part]]
 
 
-def get_part_files(kind):
-    """The stores of `windows` or `pieces` of all parts: the manifest of each, then what it proves."""
-    names = ("manifest.json", "vectors.npy", "contigs.txt")
+def get_part_files(kind, *names):
+    """The stores of `windows`, `pieces` or `sketch/parts` of all parts: the manifest of each, then what it proves."""
+    names = ("manifest.json", *(names or ("vectors.npy", "contigs.txt")))
     return [f"<results>/index/{{reference}}/{kind}/{part}/{name}" for name in names for part in PARTS]
 
 
@@ -288,53 +282,6 @@ def get_threshold_model():
 def needs_labelled_sequences():
     """Whether binning embeds labelled sequences: it then needs what the embedding of the contigs needs."""
     return config["bin"]["threshold"]["method"] == "percentile"
-
-
-def get_embed_memory(base_mb, per_input_mb):
-    """A `mem_mb` function as of `get_memory`, with room for a language model: libraries, batches, its weights thrice.
-
-    A model of the hub that is not here yet is taken for one of 250 million parameters.
-    """
-    model = config["embed"]["model"]
-    if is_language_model(model):
-        fetched = f"{config['pathvars']['resources']}/models/{model_folder_name(model)}"
-        base_mb += 2500 + 3 * (weights_mb(model) or weights_mb(fetched) or 1000)
-    return get_memory(base_mb, per_input_mb)
-
-
-def get_embed_runtime(base_minutes, per_input_gb):
-    """A `runtime` function as of `get_runtime`; a language model takes 20 times as long, without a GPU 400 times.
-
-    Measured for DNABERT-2: 1,000 CPU seconds a Mbp; a MB of gzip is about 3 Mbp, twice for strands, twice for halves
-    or cuts.
-    """
-    if is_language_model(config["embed"]["model"]):
-        per_input_gb *= 20 if get_gpus() else 400
-    return get_runtime(base_minutes, per_input_gb)
-
-
-def get_embed_threads():
-    """Cores of a job that embeds: a language model on the CPU takes what it gets, the others wait for the disk."""
-    return 8 if is_language_model(config["embed"]["model"]) else 2
-
-
-@cache
-def get_memory(base_mb, per_input_mb):
-    """A `mem_mb` function: grows with the size of the input and with every attempt."""
-
-    def mem_mb(wildcards, input, attempt):
-        return int((base_mb + per_input_mb * input.size_mb) * attempt)
-
-    return mem_mb
-
-
-def get_runtime(base_minutes, per_input_gb):
-    """A `runtime` function in minutes: grows with the size of the input and with every attempt."""
-
-    def runtime(wildcards, input, attempt):
-        return int((base_minutes + per_input_gb * input.size_mb / 1000) * attempt)
-
-    return runtime
 
 
 def get_given_bins(wildcards):

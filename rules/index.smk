@@ -169,18 +169,10 @@ rule calibrate_index:
         get_device_env(config["index"]["device"])
     threads: 2
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * calibrating_mb(
-            [
-                input.index,
-                input.ids,
-                *input.pieces,
-                input.sketch_hashes,
-                input.sketch_genomes,
-            ],
-            input.windows,
-        ),
-        runtime=get_runtime(10, 30),
+        # Windows are read a block at a time, their names as a table, a store at a time; of the genomes those that
+        # calibrate, one at a time; the sketch from end to end.
+        mem_mb=get_memory(1500, 2, windows=0.25, genomes=0, sketch_hashes=0.1, sketch_genomes=0.1),
+        runtime=get_runtime(10, 30, windows=5, genomes=1, sketch_hashes=5, sketch_genomes=5),
         gpu=count_gpus(config["index"]["device"]),
     params:
         version=[stage_version("index"), stage_version("novelty")],

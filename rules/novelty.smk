@@ -1,18 +1,18 @@
 # rules of the novelty stage
 
 
-rule sketch_reference:
+rule sketch_part:
     input:
         table=get_reference_table,
-        genomes=[genome.fasta for genome in REFERENCE.values()],
+        genomes=get_part_genomes,
     output:
-        hashes="<results>/index/{reference}/sketch/hashes.npy",
-        genomes="<results>/index/{reference}/sketch/genomes.npy",
-        manifest="<results>/index/{reference}/sketch/manifest.json",
+        hashes=temp("<results>/index/{reference}/sketch/parts/{part}/hashes.npy"),
+        genomes=temp("<results>/index/{reference}/sketch/parts/{part}/genomes.npy"),
+        manifest=temp("<results>/index/{reference}/sketch/parts/{part}/manifest.json"),
     log:
-        "<logs>/sketch_reference/{reference}.log",
+        "<logs>/sketch_part/{reference}.{part}.log",
     benchmark:
-        "<benchmarks>/sketch_reference/{reference}.tsv"
+        "<benchmarks>/sketch_part/{reference}.{part}.tsv"
     conda:
         "../envs/novabin.yaml"
     threads: 1
@@ -21,9 +21,33 @@ rule sketch_reference:
         runtime=get_runtime(15, 60),
     params:
         version=stage_version("novelty"),
+        names=get_part_names,
         scale=config["novelty"]["sketch_scale"],
     script:
-        "../scripts/sketch_reference.py"
+        "../scripts/sketch_part.py"
+
+
+rule merge_sketches:
+    input:
+        parts=get_part_files("sketch/parts", "hashes.npy", "genomes.npy"),
+    output:
+        hashes="<results>/index/{reference}/sketch/hashes.npy",
+        genomes="<results>/index/{reference}/sketch/genomes.npy",
+        manifest="<results>/index/{reference}/sketch/manifest.json",
+    log:
+        "<logs>/merge_sketches/{reference}.log",
+    benchmark:
+        "<benchmarks>/merge_sketches/{reference}.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 1
+    resources:
+        mem_mb=get_memory(2000, 0),
+        runtime=get_runtime(10, 5),
+    params:
+        version=stage_version("novelty"),
+    script:
+        "../scripts/merge_sketches.py"
 
 
 rule call_novelty:
@@ -52,8 +76,9 @@ rule call_novelty:
         get_device_env(config["index"]["device"])
     threads: 2
     resources:
-        mem_mb=get_memory(1500, 3),
-        runtime=get_runtime(10, 60),
+        # The index is mapped, and scanned for every block of contigs; the sketch is read from end to end.
+        mem_mb=get_memory(1500, 3, faiss=2, ids=0.5, sketch_hashes=0.1, sketch_genomes=0.1),
+        runtime=get_runtime(10, 60, sketch_hashes=5, sketch_genomes=5),
         gpu=count_gpus(config["index"]["device"]),
     params:
         version=[stage_version("novelty"), stage_version("index")],
@@ -85,8 +110,9 @@ rule measure_calibration:
         "../envs/novabin.yaml"
     threads: 1
     resources:
-        mem_mb=get_memory(1500, 3),
-        runtime=get_runtime(15, 30),
+        # A few hundred genomes are read, and of the index what it is of.
+        mem_mb=get_memory(1500, 3, genomes=0, faiss=0, ids=0.5),
+        runtime=get_runtime(15, 30, genomes=0, faiss=1, ids=1),
     params:
         version=[stage_version("novelty"), stage_version("index")],
         settings=get_novelty_settings(),
@@ -120,8 +146,8 @@ rule propose_taxa:
         "../envs/novabin.yaml"
     threads: 1
     resources:
-        mem_mb=get_memory(1500, 3),
-        runtime=get_runtime(15, 60),
+        mem_mb=get_memory(1500, 3, faiss=0, ids=0.5),
+        runtime=get_runtime(15, 60, faiss=1, ids=1),
     params:
         version=[stage_version("novelty"), stage_version("index")],
         samples=list(SAMPLES),

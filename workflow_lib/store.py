@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,9 +68,17 @@ def write_store(folder: str | Path, store: EmbeddingStore, *, extra_files: list[
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """As `np.save`, which writes through C's buffers and so loses the error of a disk that fills up at the end."""
+    with array_writer(path, array.dtype, array.shape) as write:
+        write(array)
+
+
+@contextmanager
+def array_writer(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
+    """Give a function that writes the rows of a .npy file, block by block, all of `shape` in the end."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with atomic_open(path, "wb") as handle:
-        np.lib.format.write_array_header_1_0(handle, np.lib.format.header_data_from_array_1_0(array))
-        handle.write(array.reshape(-1).view(np.uint8))
+        np.lib.format.write_array_header_1_0(handle, header)
+        yield lambda rows: handle.write(rows.reshape(-1).view(np.uint8))
 
 
 def read_store(folder: str | Path, *, mmap: bool = False, verify: bool = True) -> EmbeddingStore:

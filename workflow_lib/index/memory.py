@@ -15,7 +15,6 @@ _COPIES = 3  # of the training rows: the sample, what a transformation makes of 
 _TABLE_SHARE = 0.25
 _CODES_SHARE = 0.5  # codes are doubled when they outgrow their memory, and are at most half of the rest
 _WHOLE_SHARE = 4
-_HELD_SHARE = 2
 
 
 def training_mb(windows: Iterable[str | Path], factory: str) -> int:
@@ -39,14 +38,3 @@ def building_mb(input_mb: float, is_in_parts: bool, factory: str) -> int:
     on_disk = components[-1] in ("Flat", "auto") or any(part.startswith(("IVF", "IMI")) for part in components)
     share = (_TABLE_SHARE if on_disk else _CODES_SHARE) if is_in_parts else _WHOLE_SHARE
     return int(_BUILDING_MB + share * input_mb)
-
-
-def calibrating_mb(held: Iterable[str | Path], windows: Iterable[str | Path]) -> int:
-    """Memory of calibration. `held`: files of the index, the pieces and the sketch.
-
-    Twice what is held: most of it is memory-mapped, but an index of `Torch` or on a GPU is read, pieces that calibrate
-    are, names of pieces are strings, and simulated bins take a genome about what its pieces do. Windows are read a
-    block at a time, their names as a table, a store at a time; of the genomes' sequences one is read at a time.
-    """
-    held_mb, windows_mb = (sum(Path(path).stat().st_size for path in paths) / 1e6 for paths in (held, windows))
-    return int(_BUILDING_MB + _HELD_SHARE * held_mb + _TABLE_SHARE * windows_mb)

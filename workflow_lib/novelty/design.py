@@ -8,6 +8,7 @@ from itertools import islice, zip_longest
 
 import numpy as np
 
+from workflow_lib.blocks import cut_blocks, one_blas_thread
 from workflow_lib.index.base import to_chord
 from workflow_lib.taxonomy import RANKS
 
@@ -23,6 +24,7 @@ CALIBRATION_GENOMES = 2000  # that calibrate a test at most; the smallest p-valu
 # Without this many genomes that show how near members of a taxon are, every nameless genome might be of it.
 _MIN_PAIRS = 20
 _NEAR_LEVEL = 0.95
+_BLOCK_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def make_design(lineages: list[dict[str, str]], means: np.ndarray | None = None)
     if in_use:
         lower[OUTSIDE] = in_use[-1]
         units[CALIBRATED.index(OUTSIDE)] = _rank_units(codes, None, in_use[-1], strict=False)
-    limits = {} if means is None else {rank: _near_limit(codes, rank, means) for rank in in_use}
+    has_nameless = [rank for rank in in_use if (codes[rank] < 0).any()]
+    limits = {} if means is None else {rank: _near_limit(codes, rank, means) for rank in has_nameless}
     return Design(units, codes, lower, means, {rank: limit for rank, limit in limits.items() if limit is not None})
 
 
@@ -115,15 +118,18 @@ def _near_limit(codes: dict[str, np.ndarray], rank: str, means: np.ndarray) -> f
 
     Of a taxon above species, only genomes of other species count.
     """
+    species = codes[TEST_RANKS[0]]
     found = []
-    for taxon in range(codes[rank].max(initial=-1) + 1):
-        members = np.flatnonzero(codes[rank] == taxon)
-        for genome in members:
-            others = members[members != genome]
-            if rank != TEST_RANKS[0]:
-                others = others[codes[TEST_RANKS[0]][others] != codes[TEST_RANKS[0]][genome]]
-            if len(others):
-                found.append(_nearest(means, np.array([genome]), others)[0])
+    for members in _members(codes[rank]):
+        own = means[members].astype(np.float64)
+        alone = np.arange(len(members)) if rank == TEST_RANKS[0] else species[members]
+        for rows in cut_blocks(len(members), _BLOCK_ROWS):
+            with one_blas_thread():
+                similarity = own[rows] @ own.T
+            similarity[alone[rows, None] == alone] = -np.inf
+            nearest = similarity.max(axis=1)
+            found.append(to_chord(nearest[nearest > -np.inf]))
+    found = np.concatenate([np.zeros(0), *found])
     return float(np.quantile(found, _NEAR_LEVEL)) if len(found) >= _MIN_PAIRS else None
 
 
@@ -134,14 +140,28 @@ def _nearest(means: np.ndarray, genomes: np.ndarray, others: np.ndarray) -> np.n
 
 def _rank_units(codes: dict[str, np.ndarray], rank: str | None, lower: str | None, *, strict: bool) -> np.ndarray:
     """int64 (G,) units: the genomes whose taxon of `rank` (None: any) has a member that is not left out."""
-    n = len(codes[TEST_RANKS[0]])
-    units = codes[lower or rank].copy()
-    for genome in np.flatnonzero(units >= 0):
-        same = np.ones(n, dtype=bool) if rank is None else codes[rank] == codes[rank][genome]
-        unranked = rank is not None and codes[rank][genome] < 0
-        if unranked or not (same & ~_excluded(codes, lower, genome, strict=strict)).any():
-            units[genome] = -1
+    taxa = codes[lower or rank]
+    units = np.full(len(taxa), -1, dtype=np.int64)
+    for members in [np.arange(len(taxa))] if rank is None else _members(codes[rank]):
+        names = np.arange(len(members)) if lower is None else codes[lower][members]
+        named = np.flatnonzero(names >= 0)
+        if len(np.unique(names[named])) > 1:  # one of another name is never left out
+            kept = named
+        elif strict:
+            kept = named[: len(named) if len(named) < len(members) else 0]
+        else:
+            own = {name: column[members] for name, column in codes.items()}
+            maybe = named if len(named) < len(members) else named[:0]
+            kept = [genome for genome in maybe if not _excluded(own, lower, genome, strict=False).all()]
+        units[members[kept]] = taxa[members[kept]]
     return units
+
+
+def _members(codes: np.ndarray) -> list[np.ndarray]:
+    """Genomes, int64 ascending, of every taxon that has a code."""
+    order = np.argsort(codes, kind="stable")
+    named = order[codes[order] >= 0]
+    return np.split(named, np.flatnonzero(np.diff(codes[named])) + 1)
 
 
 def _excluded(codes: dict[str, np.ndarray], lower: str | None, genome: int, *, strict: bool) -> np.ndarray:

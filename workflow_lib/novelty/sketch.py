@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from workflow_lib.fasta import read_fasta
 from workflow_lib.files import sha256_lines
 from workflow_lib.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from workflow_lib.novelty.identity import MIN_SHARED, K, Matches
-from workflow_lib.store import write_array
+from workflow_lib.store import array_writer, write_array
 from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 SEGMENT = 10_000  # bp; longer sequences are compared in parts, so that a shared part of a long contig shows
 _VERSION = 1  # of the hash
 _HASHES, _CODES = "hashes.npy", "genomes.npy"
+_BATCH = 1 << 22  # hashes that are looked up at a time
+_MOST_PAIRS = 1 << 26  # of hashes with genomes, of a batch
+_MERGED = 1 << 24  # hashes that are merged at a time, about
 _BASE_CODES = base_codes()
 
 
@@ -62,37 +65,36 @@ def _hash_kmers(text, codes, k, limit, kept):  # pragma: no cover -- compiled
     return n
 
 
-@compiled("int64(uint64[::1], uint64[::1], int64[::1])")
-def _find_runs(hashes, wanted, first):  # pragma: no cover -- compiled
-    """Write the first row of `hashes` (ascending) of each wanted hash, -1 where there is none; return how many rows."""
-    total = 0
+@compiled("void(uint64[::1], uint64[::1], int64[::1], int64[::1])")
+def _find_runs(hashes, wanted, first, counts):  # pragma: no cover -- compiled
+    """Write where the rows of `hashes` begin that equal each wanted hash, and how many there are; both ascending."""
+    low = 0  # no row before it is as large as the wanted hash
     for i in range(len(wanted)):
-        low, high = 0, len(hashes)
+        step = 1
+        while low + step < len(hashes) and hashes[low + step] < wanted[i]:
+            low += step
+            step *= 2
+        high = min(low + step, len(hashes))
         while low < high:
             middle = (low + high) // 2
             if hashes[middle] < wanted[i]:
                 low = middle + 1
             else:
                 high = middle
-        first[i] = -1
-        if low < len(hashes) and hashes[low] == wanted[i]:
-            first[i] = low
-            while low < len(hashes) and hashes[low] == wanted[i]:
-                total += 1
-                low += 1
-    return total
+        end = low
+        while end < len(hashes) and hashes[end] == wanted[i]:
+            end += 1
+        first[i], counts[i] = low, end - low
 
 
-@compiled("void(uint64[::1], int32[::1], int64[::1], int32[::1])")
-def _gather(hashes, codes, first, found):  # pragma: no cover -- compiled
+@compiled("void(int32[::1], int64[::1], int64[::1], int32[::1])")
+def _gather(codes, first, counts, found):  # pragma: no cover -- compiled
     """Write the genomes of the runs that `_find_runs` found."""
     n = 0
     for i in range(len(first)):
-        row = first[i]
-        while row >= 0 and row < len(hashes) and hashes[row] == hashes[first[i]]:
+        for row in range(first[i], first[i] + counts[i]):
             found[n] = codes[row]
             n += 1
-            row += 1
 
 
 def hash_sequence(sequence: bytes, scale: int) -> np.ndarray:
@@ -134,33 +136,50 @@ class Sketch:
         ----------
         genomes : names by whose order the result numbers genomes; others of the sketch are passed over.
 
-        Memory: one sequence, and what is shared.
+        Memory: one sequence, 64 bytes for each of a batch of 4 million hashes (200 Mbp at a scale of 50), 24 for each
+        pair of a hash with a genome that has it (64 million a batch, unless one segment has more), and what is shared.
         """
         position = {name: code for code, name in enumerate(genomes)}
         order = np.array([position.get(name, -1) for name in self.genomes], dtype=np.int64)
-        owners, sizes, segments, codes, shared = [], [], [], [], []
+        owners, sizes, found = [], [], [(np.zeros(0, np.int64),) * 3]
+        batch: list[np.ndarray] = []
+        n_wanted = 0
         for owner, sequence in enumerate(sequences):
             for segment in cut_segments(as_bytes([sequence])[0]):
-                wanted = hash_sequence(segment, self.scale)
-                found, counts = self._count(wanted)
-                found = order[found]
-                kept = (counts >= MIN_SHARED) & (found >= 0)
-                segments.append(np.full(kept.sum(), len(owners), dtype=np.int64))
-                codes.append(found[kept])
-                shared.append(counts[kept])
+                batch.append(hash_sequence(segment, self.scale))
+                n_wanted += len(batch[-1])
                 owners.append(owner)
-                sizes.append(len(wanted))
-        return Matches(
-            *(np.array(values, dtype=np.int64) for values in (owners, sizes)),
-            *(np.concatenate([np.zeros(0, np.int64), *parts]) for parts in (segments, codes, shared)),
-        )
+                sizes.append(len(batch[-1]))
+                if n_wanted >= _BATCH:
+                    found += self._count(batch, len(owners) - len(batch))
+                    batch, n_wanted = [], 0
+        found += self._count(batch, len(owners) - len(batch))
+        segment, code, shared = (np.concatenate(values) for values in zip(*found, strict=True))
+        kept = order[code] >= 0
+        owner, size = (np.array(values, dtype=np.int64) for values in (owners, sizes))
+        return Matches(owner, size, segment[kept], order[code[kept]], shared[kept])
 
-    def _count(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(positions in `genomes`, hashes shared) of the genomes that share any of `wanted`."""
-        first = np.empty(len(wanted), dtype=np.int64)
-        found = np.empty(_find_runs(self.hashes, wanted, first), dtype=np.int32)
-        _gather(self.hashes, self.codes, first, found)
-        return np.unique(found, return_counts=True)
+    def _count(self, batch: list[np.ndarray], first_segment: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(segment, position in `genomes`, hashes shared), int64, of all pairs with `MIN_SHARED` of these segments.
+
+        Hashes are looked up in ascending order, so that the sketch is read once a batch and from its beginning to its
+        end: it may be larger than the memory.
+        """
+        if not batch:
+            return []
+        wanted = np.concatenate(batch)
+        by_hash = np.argsort(wanted, kind="stable")
+        first, counts = (np.empty(len(wanted), dtype=np.int64) for _ in range(2))
+        _find_runs(self.hashes, wanted[by_hash], first, counts)
+        if counts.sum() > _MOST_PAIRS and len(batch) > 1:  # sequence that very many genomes share
+            half = len(batch) // 2
+            return self._count(batch[:half], first_segment) + self._count(batch[half:], first_segment + half)
+        codes = np.empty(counts.sum(), dtype=np.int32)
+        _gather(self.codes, first, counts, codes)
+        segment = np.repeat(np.arange(len(batch)), [len(hashes) for hashes in batch])[by_hash]
+        pairs, shared = np.unique(np.repeat(segment, counts) * len(self.genomes) + codes, return_counts=True)
+        pairs, shared = pairs[shared >= MIN_SHARED], shared[shared >= MIN_SHARED]
+        return [(pairs // len(self.genomes) + first_segment, pairs % len(self.genomes), shared)]
 
 
 def sketch_genomes(genomes: Iterable[Genome], *, scale: int) -> Sketch:
@@ -180,12 +199,16 @@ def sketch_genomes(genomes: Iterable[Genome], *, scale: int) -> Sketch:
     joined = np.concatenate(hashes)
     order = np.argsort(joined, kind="stable")
     joined, codes = joined[order], codes[order]
-    digest = hashlib.sha256(joined.data)
-    digest.update(codes.data)
-    identity = sha256_lines([digest.hexdigest(), f"{_VERSION} {K} {scale}", *names])[:12]
+    digests = hashlib.sha256(joined.data).hexdigest(), hashlib.sha256(codes.data).hexdigest()
+    identity = _identify(digests, scale, names)
     seconds = time.monotonic() - start
     logger.info("%d genomes (%d bp) sketched to %d hashes in %.1f s", len(names), n_bp, len(joined), seconds)
     return Sketch(joined, codes, names, scale, identity)
+
+
+def _identify(digests: tuple[str, str], scale: int, genomes: list[str]) -> str:
+    """The `sketch_id`; `digests`: SHA-256 of the hashes and of the codes."""
+    return sha256_lines([*digests, f"{_VERSION} {K} {scale}", *genomes])[:12]
 
 
 def write_sketch(folder: str | Path, sketch: Sketch) -> None:
@@ -194,8 +217,55 @@ def write_sketch(folder: str | Path, sketch: Sketch) -> None:
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
     write_array(folder / _HASHES, sketch.hashes)
     write_array(folder / _CODES, sketch.codes)
-    content = {"version": _VERSION, "k": K, "scale": sketch.scale, "genomes": sketch.genomes}
-    write_manifest(folder, content | {"sketch_id": sketch.sketch_id}, checksums=[_HASHES, _CODES])
+    _write_manifest(folder, sketch.scale, sketch.genomes, sketch.sketch_id)
+
+
+def merge_sketches(folder: str | Path, parts: Sequence[Sketch]) -> None:
+    """Write to `folder` one sketch of the genomes of all parts, in their order; as of `sketch_genomes` of them all.
+
+    Parameters
+    ----------
+    parts : of one scale, at least one; their arrays may be memory maps.
+
+    Memory: 32 bytes a hash of a block of 16 million, about.
+    """
+    folder, start = Path(folder), time.monotonic()
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)
+    scale, names = parts[0].scale, [name for part in parts for name in part.genomes]
+    shape, digests = (sum(len(part.hashes) for part in parts),), (hashlib.sha256(), hashlib.sha256())
+    with (
+        array_writer(folder / _HASHES, np.uint64, shape) as write_hashes,
+        array_writer(folder / _CODES, np.int32, shape) as write_codes,
+    ):
+        for block in _merged_blocks(parts):
+            for values, digest, write in zip(block, digests, (write_hashes, write_codes), strict=True):
+                digest.update(values.data)
+                write(values)
+    identity = _identify(tuple(digest.hexdigest() for digest in digests), scale, names)
+    _write_manifest(folder, scale, names, identity)
+    seconds = time.monotonic() - start
+    logger.info("%d sketches of %d genomes merged to %d hashes in %.1f s", len(parts), len(names), *shape, seconds)
+
+
+def _merged_blocks(parts: Sequence[Sketch]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the hashes and genomes of all parts in ranges of hashes, sorted."""
+    n_blocks = sum(len(part.hashes) for part in parts) // _MERGED + 1
+    # Hashes are evenly distributed: so are ranges of their values.
+    largest = (1 << 64) // parts[0].scale
+    ends = np.array([largest * (block + 1) // n_blocks for block in range(n_blocks - 1)], dtype=np.uint64)
+    cuts = [np.concatenate([[0], np.searchsorted(part.hashes, ends), [len(part.hashes)]]) for part in parts]
+    firsts = np.cumsum([0, *(len(part.genomes) for part in parts)], dtype=np.int32)[:-1]
+    for block in range(n_blocks):
+        rows = [slice(*cut[block : block + 2]) for cut in cuts]
+        hashes = np.concatenate([part.hashes[own] for part, own in zip(parts, rows, strict=True)])
+        codes = np.concatenate([part.codes[own] + first for part, own, first in zip(parts, rows, firsts, strict=True)])
+        order = np.argsort(hashes, kind="stable")
+        yield hashes[order], codes[order]
+
+
+def _write_manifest(folder: Path, scale: int, genomes: list[str], sketch_id: str) -> None:
+    content = {"version": _VERSION, "k": K, "scale": scale, "genomes": genomes, "sketch_id": sketch_id}
+    write_manifest(folder, content, checksums=[_HASHES, _CODES])
 
 
 def read_sketch(folder: str | Path) -> Sketch:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workflow_lib.index.memory import building_mb, calibrating_mb, training_mb
+from workflow_lib.index.memory import building_mb, training_mb
 
 
 def write_manifests(folder, n, parts, dim=96):
@@ -39,12 +39,6 @@ def test_what_cannot_be_trained_is_told_by_the_job(tmp_path):
     files[0].unlink()
     with pytest.raises(FileNotFoundError):  # not made yet: Snakemake asks again
         training_mb(files, "Flat")
-
-
-def test_calibrating_does_not_take_the_windows(tmp_path):
-    for name in ("held", "windows"):
-        (tmp_path / name).write_bytes(bytes(4_000_000))
-    assert calibrating_mb([tmp_path / "held"] * 3, [tmp_path / "windows"] * 2) == 1500 + 2 * 12 + 8 // 4
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,23 @@
 """The k-mer sketch: what it keeps, what it finds, its files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import reverse_complement, write_fasta
+from workflow_lib.novelty import sketch as sketch_module
 from workflow_lib.novelty.identity import K, Matches, find_identities, keep_placed, pair_identities
-from workflow_lib.novelty.sketch import SEGMENT, cut_segments, hash_sequence, read_sketch, sketch_genomes, write_sketch
+from workflow_lib.novelty.sketch import (
+    SEGMENT,
+    cut_segments,
+    hash_sequence,
+    merge_sketches,
+    read_sketch,
+    sketch_genomes,
+    write_sketch,
+)
 from workflow_lib.tables import Genome
 
 
@@ -117,6 +128,43 @@ def test_same_genomes_same_sketch_and_damage_is_found(world, tmp_path):
         read_sketch(tmp_path)
     with pytest.raises(InputError, match="no manifest"):
         read_sketch(folder / "none")
+
+
+@pytest.mark.parametrize("block", [100, 10**9])
+def test_parts_are_merged_to_the_sketch_of_all(world, tmp_path, monkeypatch, block):
+    _, _, folder, genomes = world
+    monkeypatch.setattr(sketch_module, "_MERGED", block)
+    same = [genomes[3], *genomes[:1], genomes[3]]  # hashes that two genomes of two parts, and two of one, share
+    parts = [sketch_genomes(part, scale=20) for part in (same, [], genomes[1:3] + genomes[3:])]
+    renamed = [Genome(f"{i}{genome.name}", genome.fasta, {}) for i, genome in enumerate(same + genomes[1:])]
+    names = iter(renamed)
+    parts = [replace(part, genomes=[next(names).name for _ in part.genomes]) for part in parts]
+    merge_sketches(tmp_path / "merged", parts)
+    write_sketch(tmp_path / "whole", sketch_genomes(renamed, scale=20))
+    for name in ("hashes.npy", "genomes.npy", "manifest.json"):
+        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    merge_sketches(tmp_path / "one", [read_sketch(folder)])
+    assert read_sketch(tmp_path / "one").sketch_id == read_sketch(folder).sketch_id
+
+
+def test_matches_do_not_depend_on_how_many_hashes_are_looked_up_at_a_time(world, monkeypatch):
+    sequences, sketch, _, _ = world
+    rng = np.random.default_rng(4)
+    contigs = [mutate(rng, sequences[i % 4][7000 * i % 40_000 :][:9000], 0.02) for i in range(12)]
+    contigs[3:3] = [b"", sequences[0][:30_000] + sequences[1][:30_000]]
+    whole = vars(sketch.match(contigs, sketch.genomes))
+    assert len(whole["genome"]) > 15
+    # By hand: the hashes of a segment that are among those of a genome.
+    own = [set(sketch.hashes[sketch.codes == code].tolist()) for code in range(4)]
+    segments = [segment for contig in contigs for segment in cut_segments(contig)]
+    shared = [[len(own[code] & set(hash_sequence(segment, 20).tolist())) for code in range(4)] for segment in segments]
+    expected = [(i, code, n) for i, row in enumerate(shared) for code, n in enumerate(row) if n >= 3]
+    assert list(zip(*(whole[name].tolist() for name in ("segment", "genome", "shared")), strict=True)) == expected
+    for batch, pairs in ((700, 10**9), (10**9, 900), (1, 1)):
+        monkeypatch.setattr(sketch_module, "_BATCH", batch)
+        monkeypatch.setattr(sketch_module, "_MOST_PAIRS", pairs)
+        found = vars(sketch.match(contigs, sketch.genomes))
+        assert all(np.array_equal(found[name], whole[name]) for name in whole)
 
 
 def test_a_bin_counts_as_a_genome_only_where_it_has_its_place():
