@@ -35,11 +35,11 @@ def get_embed_threads():
 
 
 def weigh_input(input, each, shares):
-    """MB of the input, times `each`; inputs with a share of their own, by name, times that."""
+    """MiB of the input, times `each`; inputs with a share of their own, by name, times that."""
     sizes = {}
     for name in shares:
         files = [input[name]] if isinstance(input[name], str) else input[name]
-        sizes[name] = sum(map(os.path.getsize, files)) / 1e6
+        sizes[name] = sum(map(os.path.getsize, files)) / 2**20
     weighed = sum(share * sizes[name] for name, share in shares.items())
     return weighed + each * max(input.size_mb - sum(sizes.values()), 0)
 
@@ -47,7 +47,7 @@ def weigh_input(input, each, shares):
 def get_memory(base_mb, per_input_mb, **shares):
     """A `mem_mb` function: grows with the size of the input and with every attempt.
 
-    `shares`: of inputs that are not held as they are, MB a MB: those that are memory-mapped, or read a part at a time.
+    `shares`: of inputs that are not held as they are: those that are memory-mapped, or read a part at a time.
     """
 
     def mem_mb(wildcards, input, attempt):

@@ -20,7 +20,7 @@ rule ask:
 
 def test_what_is_mapped_counts_with_its_share(tmp_path):
     for name, mb in {"sample": 4, "one": 2, "two": 4}.items():
-        (tmp_path / name).write_bytes(bytes(mb * 1_000_000))
+        (tmp_path / name).write_bytes(bytes(mb << 20))
     (tmp_path / "Snakefile").write_text(RULE.format(resources=RESOURCES))
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", str(tmp_path)]
     subprocess.run([*command, "-s", str(tmp_path / "Snakefile")], check=True, capture_output=True)
