@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_gzip
 
@@ -157,8 +159,11 @@ def write_fasta(path: str | Path, records: Iterable[tuple[str, bytes]]) -> int:
 
 def format_record(name: str, sequence: bytes) -> bytes:
     """One record as FASTA text, 80 columns a line."""
-    rows = [sequence[i : i + _LINE_WIDTH] for i in range(0, len(sequence), _LINE_WIDTH)]
-    return b">" + name.encode() + b"\n" + b"".join(row + b"\n" for row in rows)
+    whole = len(sequence) - len(sequence) % _LINE_WIDTH
+    lines = np.full((whole // _LINE_WIDTH, _LINE_WIDTH + 1), ord("\n"), dtype=np.uint8)
+    lines[:, :-1] = np.frombuffer(sequence, dtype=np.uint8, count=whole).reshape(-1, _LINE_WIDTH)
+    rest = sequence[whole:] + b"\n" if whole < len(sequence) else b""
+    return b"".join((b">", name.encode(), b"\n", lines.data, rest))
 
 
 _COMPLEMENT = bytes.maketrans(b"ACGTRYSWKMBDHVN", b"TGCAYRSWMKVHDBN")

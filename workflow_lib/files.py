@@ -59,13 +59,15 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator:
 
 @contextmanager
 def atomic_gzip(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a gzip file for writing bytes: the same content gives the same bytes (no time, no name in the header)."""
-    from isal import igzip
+    """Open a gzip file for writing bytes: the same content gives the same bytes (no time, no name in the header).
+
+    It is packed by a thread that holds no lock of the interpreter.
+    """
+    from isal import igzip_threaded
 
     with (
         atomic_path(path) as temporary,
-        open(temporary, "wb") as raw,
-        igzip.IGzipFile(filename="", fileobj=raw, mode="wb", compresslevel=GZIP_LEVEL, mtime=0) as handle,
+        igzip_threaded.open(temporary, "wb", compresslevel=GZIP_LEVEL, threads=1) as handle,
     ):
         yield handle
 

@@ -21,6 +21,7 @@ _GAP = 600  # bp between two k-mers of a gene, at most
 _CHAINS = 4  # genes of a family and strand that are followed at a time
 _LEAST_SPAN = 0.5  # share of a typical gene that is recognised: the end of a contig leaves one part so long
 _NEAR = 300  # bp between parts of a gene that are taken for one
+_TOP = len(RESIDUES) ** (K - 1)
 _BASES = "TCAG"
 _CODE_TABLE = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"  # NCBI table 11, codons in TCAG order
 
@@ -48,36 +49,39 @@ def protein_codes(sequence: str) -> np.ndarray:
     return np.where((windows < 0).any(axis=1), -1, codes)
 
 
-@compiled("Tuple((int64[::1], int64[::1]))(uint8[::1], uint8[::1], uint8[::1], uint8[::1])")
-def _translated(text, nucleotides, forward, reverse):  # pragma: no cover -- compiled
-    """Code of the k-mer that begins at every base, and on the other strand of the one that ends there."""
-    n = len(text)
-    size = max(n - 3 * K + 1, 0)
-    codes, others = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
-    top = 20 ** (K - 1)
-    for frame in range(3):
-        code, other, run, other_run = 0, 0, 0, 0
-        for i in range(frame, n - 2, 3):
-            a, b, c = nucleotides[text[i]], nucleotides[text[i + 1]], nucleotides[text[i + 2]]
-            residue, opposite = 255, 255
-            if a < 4 and b < 4 and c < 4:
-                codon = a * 16 + b * 4 + c
-                residue, opposite = forward[codon], reverse[codon]
-            run = 0 if residue == 255 else run + 1
-            other_run = 0 if opposite == 255 else other_run + 1
-            code = 0 if residue == 255 else code % top * 20 + residue
-            other = 0 if opposite == 255 else other // 20 + opposite * top
-            start = i - 3 * (K - 1)
-            if run >= K:
-                codes[start] = code
-            if other_run >= K:
-                others[start] = other
-    return codes, others
+@compiled("UniTuple(int64, 2)(uint8[::1], uint8[::1], uint8[::1], uint8[::1], uint64[::1], int64[:, ::1])")
+def _find(text, nucleotides, forward, reverse, wanted, found):  # pragma: no cover -- compiled
+    """Find k-mers in all frames; how many on the strand, and on the other.
+
+    Written are rows of `found`: bases from which they are read on the strand, their codes; bases up to which they are
+    read on the other, their codes.
+    """
+    codes, runs, others, other_runs = np.zeros((4, 3), np.int64)
+    codon, n_bases, frame, n, n_others = 0, 0, 0, 0, 0
+    for i in range(len(text)):
+        base = nucleotides[text[i]]
+        n_bases = n_bases + 1 if base < 4 else 0
+        codon = (codon << 2 | base & 3) & 63
+        residue, opposite = (forward[codon], reverse[codon]) if n_bases >= 3 else (255, 255)
+        frame = 0 if frame == 2 else frame + 1
+        runs[frame] = 0 if residue == 255 else runs[frame] + 1
+        codes[frame] = 0 if residue == 255 else codes[frame] % _TOP * 20 + residue
+        if runs[frame] >= K and wanted[codes[frame] >> 6] >> np.uint64(codes[frame] & 63) & np.uint64(1):
+            found[0, n], found[1, n] = i - 3 * K + 1, codes[frame]
+            n += 1
+        other_runs[frame] = 0 if opposite == 255 else other_runs[frame] + 1
+        others[frame] = 0 if opposite == 255 else others[frame] // 20 + opposite * _TOP
+        if other_runs[frame] >= K and wanted[others[frame] >> 6] >> np.uint64(others[frame] & 63) & np.uint64(1):
+            found[2, n_others], found[3, n_others] = i - 3 * K + 1, others[frame]
+            n_others += 1
+    return n, n_others
 
 
 @numba.njit(cache=True, nogil=True)
-def _chain(codes, index, family, place, weight, thresholds, genes):  # pragma: no cover -- compiled
+def _chain(places, entries, family, place, weight, thresholds, genes):  # pragma: no cover -- compiled
     """Follow genes along a strand: rows of `genes` are family, first and last k-mer, score; how many there are.
+
+    `places` of k-mers on the strand, ascending; `entries`: their rows of the table.
 
     A gene is a chain of k-mers of one family whose places in the family fit their places on the strand. Of k-mers that
     overlap the heaviest counts.
@@ -86,11 +90,9 @@ def _chain(codes, index, family, place, weight, thresholds, genes):  # pragma: n
     diagonal, score, heaviest = np.zeros((3, n_families, _CHAINS))
     first, last, counted = np.full((3, n_families, _CHAINS), -(_GAP + 1), np.int64)
     n_genes = 0
-    for i in range(len(codes) + 1):
-        at_end = i == len(codes)
-        if not at_end and (codes[i] < 0 or index[codes[i]] < 0):
-            continue
-        entry = 0 if at_end else index[codes[i]]
+    for number in range(len(places) + 1):
+        at_end = number == len(places)
+        i, entry = (0, 0) if at_end else (places[number], entries[number])
         start, stop = (0, n_families) if at_end else (family[entry], family[entry] + 1)
         for f in range(start, stop):
             chosen, oldest = -1, 0
@@ -127,20 +129,38 @@ def _put(genes, n_genes, family, first, last, score):  # pragma: no cover -- com
     return n_genes + 1
 
 
-def both_strands(sequence: str | bytes) -> tuple[np.ndarray, np.ndarray]:
-    """k-mers of a contig's six reading frames, int64 (bp - 14,): from each base on, and on the other strand up to it.
+def find_codes(sequence: str | bytes, wanted: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Find k-mers in a contig's six reading frames.
 
-    -1 where a codon is a stop or holds another letter than A, C, G, T or U.
+    Those with a stop, or another letter than A, C, G, T or U, are passed over.
+
+    Parameters
+    ----------
+    wanted : uint64 (20^5 / 64,), a bit for each code that is looked for.
+
+    Returns
+    -------
+    for the strand and for the other one: first bases on the strand of the k-mers' 15 bp, int64, ascending, 0-based, and
+    their codes, int64.
     """
     text = np.frombuffer(bytearray(as_bytes([sequence])[0]), dtype=np.uint8)
-    return _translated(text, _NUCLEOTIDES, _FORWARD, _REVERSE)
+    found = np.empty((4, len(text)), dtype=np.int64)
+    n, n_others = _find(text, _NUCLEOTIDES, _FORWARD, _REVERSE, wanted, found)
+    return (found[0, :n], found[1, :n]), (found[2, :n_others], found[3, :n_others])
+
+
+def mark_codes(codes: np.ndarray) -> np.ndarray:
+    """These codes as `find_codes` takes them."""
+    marks = np.zeros(N_CODES, dtype=np.uint8)
+    marks[codes] = 1
+    return np.packbits(marks, bitorder="little").view(np.uint64)
 
 
 class MarkerSearch:
     """Finds the genes of a `MarkerTable`. It holds an array of 13 MB; threads may share it."""
 
     def __init__(self, table: MarkerTable) -> None:
-        self._table = table
+        self._table, self._wanted = table, mark_codes(table.codes)
         self._index = np.full(N_CODES, -1, dtype=np.int32)
         self._index[table.codes] = np.arange(len(table.codes), dtype=np.int32)
 
@@ -151,17 +171,18 @@ class MarkerSearch:
         rarely found on both.
         """
         table, found = self._table, []
-        for strand, codes in zip("+-", both_strands(sequence), strict=True):
-            # A gene of the other strand is read from its own start.
-            codes = codes if strand == "+" else np.ascontiguousarray(codes[::-1])
+        for strand, (places, codes) in zip("+-", find_codes(sequence, self._wanted), strict=True):
+            if strand == "-":  # a gene of the other strand is read from its own start
+                places, codes = len(sequence) - 3 * K - places[::-1], codes[::-1]
             rows = np.empty((len(codes) + _CHAINS * len(table.families), 4))  # a k-mer ends one chain at most
-            n = _chain(codes, self._index, table.family, table.place, table.weight, table.thresholds, rows)
+            columns = table.family, table.place, table.weight, table.thresholds
+            n = _chain(places, self._index[codes], *columns, rows)
             for family, first, last, score in _join(rows[:n].tolist()):
                 start, end = int(first) + 1, int(last) + 3 * K
                 if end - start + 1 < _LEAST_SPAN * 3 * table.lengths[int(family)]:
                     continue
                 if strand == "-":
-                    start, end = len(codes) + 3 * K - end, len(codes) + 3 * K - start
+                    start, end = len(sequence) + 1 - end, len(sequence) + 1 - start
                 found.append(MarkerGene(contig, table.families[int(family)], start, end, strand, score))
         return _distinct(found)
 

@@ -8,12 +8,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 
 from workflow_lib.errors import InputError
 from workflow_lib.markers.counts import MarkerGene
-from workflow_lib.markers.kmer_search import MarkerSearch, both_strands, protein_codes
+from workflow_lib.markers.kmer_search import MarkerSearch, find_codes, mark_codes, protein_codes
 from workflow_lib.markers.table import N_CODES, MarkerTable
 
 logger = logging.getLogger(__name__)
@@ -94,18 +93,11 @@ def _by_family(members: Iterable[Member]) -> dict[int, list[int]]:
 
 def count_codes(sequences: Iterable[bytes]) -> np.ndarray:
     """How often each k-mer is seen in the six reading frames of some sequences: int64 (20^5,)."""
-    counts = np.zeros(N_CODES, dtype=np.int64)
+    counts, every = np.zeros(N_CODES, dtype=np.int64), mark_codes(np.arange(N_CODES))
     for sequence in sequences:
-        for codes in both_strands(sequence):
-            _add(counts, codes)
+        for _, codes in find_codes(sequence, every):
+            np.add.at(counts, codes, 1)
     return counts
-
-
-@numba.njit(cache=True)
-def _add(counts, codes):  # pragma: no cover -- compiled
-    for code in codes:
-        if code >= 0:
-            counts[code] += 1
 
 
 def measure(

@@ -9,8 +9,8 @@ from protein_families import CODONS, LENGTH, N_FAMILIES, genome, random_protein,
 
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import reverse_complement, write_fasta
-from workflow_lib.markers.kmer_search import MarkerSearch, both_strands, find_kmer_markers, protein_codes
-from workflow_lib.markers.table import RESIDUES, K, MarkerTable, load_table, save_table
+from workflow_lib.markers.kmer_search import MarkerSearch, find_codes, find_kmer_markers, mark_codes, protein_codes
+from workflow_lib.markers.table import N_CODES, RESIDUES, K, MarkerTable, load_table, save_table
 from workflow_lib.markers.training import Member, build_table, choose_thresholds, count_codes, measure
 
 NAMES = [f"family{family}" for family in range(N_FAMILIES)]
@@ -46,14 +46,19 @@ def code_of(residues: str) -> int:
 @pytest.mark.parametrize("letters", ["ACGT", "ACGTNRY", "acgtu"])
 def test_codes_are_those_of_the_six_reading_frames(letters):
     sequence = "".join(np.random.default_rng(1).choice(list(letters), 300))
-    forward, reverse = both_strands(sequence)
-    assert len(forward) == len(reverse) == len(sequence) - 3 * K + 1
-    for start in range(len(forward)):
+    strands = find_codes(sequence, mark_codes(np.arange(N_CODES)))
+    forward, reverse = (dict(zip(places.tolist(), codes.tolist(), strict=True)) for places, codes in strands)
+    for start in range(len(sequence) - 3 * K + 1):
         window = sequence.upper().replace("U", "T")[start : start + 3 * K]
         for codes, text in ((forward, window), (reverse, str(Seq(window).reverse_complement()))):
             readable = set(window) <= set("ACGT")
             residues = str(Seq(text).translate(table=11)) if readable else "*"
-            assert codes[start] == (-1 if "*" in residues else code_of(residues))
+            assert codes.pop(start, -1) == (-1 if "*" in residues else code_of(residues))
+    assert not forward and not reverse
+    some = np.sort(strands[0][1])[::3]
+    for (places, codes), own in zip(find_codes(sequence, mark_codes(some)), strands, strict=True):
+        kept = np.isin(own[1], some)
+        assert (places.tolist(), codes.tolist()) == (own[0][kept].tolist(), own[1][kept].tolist())
 
 
 def test_codes_of_a_protein():
