@@ -43,7 +43,7 @@ class Contigs:
 
     Attributes
     ----------
-    composition : float64 (n, d).
+    composition : float32 (n, d).
     known : bool (n,), whether there is a composition.
     log_depth : float64 (n, L).
     lengths : float64 (n,) bp.
@@ -109,12 +109,12 @@ def prepare(whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray) ->
     lengths : int64 (n,) bp.
     """
     known = whitened.any(axis=1)
-    composition = whitened.astype(np.float64)
+    composition = whitened.astype(np.float32)
     if composition.shape[1] > DIM:
         with one_blas_thread():
             centred = composition[known] - composition[known].mean(axis=0)
-            _, directions = np.linalg.eigh(centred.T @ centred)
-            composition = composition @ directions[:, ::-1][:, :DIM]
+            _, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+            composition = composition @ directions[:, ::-1][:, :DIM].astype(np.float32)
     lengths = lengths.astype(np.float64)
     depth = profile.noise**2 + profile.sampling / np.maximum(lengths, 1)[:, None]
     return Contigs(composition, known, profile.log, lengths), Noise(np.ones(len(lengths)), depth)
@@ -173,13 +173,13 @@ def estimate(contigs: Contigs, noise: Noise, labels: np.ndarray) -> tuple[Bins, 
     means, _ = weighted_means(composition, of, 1 / noise.composition[member])
     residual = means[of]
     np.subtract(composition, residual, out=residual)
-    residual *= np.sqrt(correction)[:, None]
-    least = max(_LEAST_NOISE * np.einsum("ij,ij->", composition, composition) / composition.size, 1e-12)
+    residual *= np.sqrt(correction, dtype=np.float32)[:, None]
+    least = max(_LEAST_NOISE * _squares(composition).mean() / composition.shape[1], 1e-12)
     with one_blas_thread():
         axes = _axes_within(residual, noise.composition[member], least)
-        residual = residual @ axes
+        residual = residual @ axes.astype(np.float32)
         total = np.einsum("ij,ik,kj->j", axes, contigs.covariance, axes, optimize=False)
-    variance = _by_length(np.einsum("ij,ij->i", residual, residual) / residual.shape[1], lengths, contigs.lengths)
+    variance = _by_length(_squares(residual) / residual.shape[1], lengths, contigs.lengths)
     means, precision = weighted_means(composition, of, 1 / variance[member])
     with one_blas_thread():
         means = means @ axes  # those of the contigs on these axes
@@ -195,11 +195,11 @@ def estimate(contigs: Contigs, noise: Noise, labels: np.ndarray) -> tuple[Bins, 
 
 
 def weighted_means(values: np.ndarray, of: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (K, d) of the rows of `values` (m, d) of each bin, and the sum of its weights (K,)."""
+    """Mean (K, d) of the rows of `values` (m, d), in their precision, of each bin, and the sum of its weights (K,)."""
     n_bins = int(of.max()) + 1
-    rows = csr_array((weights, (of, np.arange(len(of)))), shape=(n_bins, len(of)))
+    rows = csr_array((weights.astype(values.dtype), (of, np.arange(len(of)))), shape=(n_bins, len(of)))
     total = np.bincount(of, weights, minlength=n_bins)
-    return (rows @ values) / total[:, None], total
+    return (rows @ values) / total[:, None].astype(values.dtype), total
 
 
 def _mean_depths(log_depth: np.ndarray, of: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -216,13 +216,18 @@ def _axes_within(residual: np.ndarray, variance: np.ndarray, least: float) -> np
 
     `least` is a lower bound of the mean variance, for bins of copies.
     """
-    square = np.einsum("ij,ij->i", residual, residual) / variance
+    square = _squares(residual) / variance
     weight = np.minimum(1, 3 * np.median(square) / np.maximum(square, 1e-12)) / variance
     dim = residual.shape[1]
-    covariance = (residual * weight[:, None]).T @ residual / len(residual)
+    covariance = ((residual * weight[:, None].astype(np.float32)).T @ residual / len(residual)).astype(np.float64)
     mean = max(np.trace(covariance) / dim, least)
     values, directions = np.linalg.eigh((1 - _RIDGE) * covariance + _RIDGE * mean * np.eye(dim))
     return directions / np.sqrt(values)
+
+
+def _squares(rows: np.ndarray) -> np.ndarray:
+    """Sum of the squares of each row, float64."""
+    return np.einsum("ij,ij->i", rows, rows).astype(np.float64)
 
 
 def depth_variance(contigs: Contigs, member: np.ndarray, square: np.ndarray) -> np.ndarray:
@@ -265,7 +270,8 @@ def assign(
     equal prior share what it leaves.
     """
     n_bins, dim = bins.centres.shape
-    norm, numbers = (bins.centres**2).sum(axis=1), np.arange(n_bins)
+    centres, axes = bins.centres.astype(np.float32), bins.axes.astype(np.float32)
+    norm, numbers = (centres**2).sum(axis=1), np.arange(n_bins)
     freedom = COMPOSITION_FREEDOM
     constant = math.lgamma((freedom + dim) / 2) - math.lgamma(freedom / 2) - dim / 2 * math.log(freedom / 2)
     unbinned = np.count_nonzero(labels == UNBINNED) / max(len(labels), 1)
@@ -276,8 +282,8 @@ def assign(
 
     def search(block: Block) -> tuple[np.ndarray, np.ndarray]:
         rows, near = block
-        x = contigs.composition[rows] @ bins.axes
-        square = np.maximum((x**2).sum(axis=1)[:, None] + norm[near] - 2 * (x @ bins.centres[near].T), 0)
+        x = contigs.composition[rows] @ axes
+        square = np.maximum((x**2).sum(axis=1)[:, None] + norm[near] - 2 * (x @ centres[near].T), 0)
         best, highest = _likeliest(
             square, noise.composition[rows], bins.uncertainty[near], dim, constant,
             contigs.log_depth[rows], noise.depth[rows], bins.depths[near], bins.depth_uncertainty[near],
