@@ -54,10 +54,10 @@ def _discriminant(genomes: np.ndarray, halves: np.ndarray) -> np.ndarray:
     """The transform of `adapt`, float32 (d, min(d, 48)); `genomes` (m, d) are means of neighbours as they are."""
     whiten = whitening(halves, ridge=_RIDGE)
     means = (genomes @ whiten).astype(np.float64)
-    _, spread, axes = np.linalg.svd(means, full_matrices=False)
-    squares = spread**2 / len(means)
+    squares, axes = np.linalg.eigh(means.T @ means / len(means))
+    squares, axes = np.maximum(squares[::-1], 0), axes[:, ::-1]
     prior = (squares**2).sum() / squares.sum()
-    return np.ascontiguousarray(whiten @ (axes.T / np.sqrt(squares + prior))[:, :DIM], dtype=np.float32)
+    return np.ascontiguousarray(whiten @ (axes / np.sqrt(squares + prior))[:, :DIM], dtype=np.float32)
 
 
 def nearest(vectors: np.ndarray, k: int, of: np.ndarray | None = None) -> np.ndarray:
