@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workflow_lib.errors import InputError
-from workflow_lib.files import atomic_open
 from workflow_lib.index.base import UNCALIBRATED_NAME, SearchIndex
 from workflow_lib.index.factories import EXACT, SCANN, plan_index
 from workflow_lib.index.shards import (
@@ -110,13 +108,21 @@ def plan_growth(shards: list[Shard], previous: SearchIndex | None, options: Inde
 
 def write_growth(path: str | Path, growth: Growth) -> None:
     """Write what `train_parts` decided, for the jobs that fill the parts."""
-    with atomic_open(path) as handle:
-        json.dump(asdict(growth), handle)
+    path = Path(path)
+    write_manifest(path.parent, asdict(growth), name=path.name, sealed=True)
 
 
 def read_growth(path: str | Path) -> Growth:
-    """Read what `write_growth` wrote."""
-    return Growth(**json.loads(Path(path).read_text(encoding="utf-8")))
+    """Read what `write_growth` wrote.
+
+    Raises
+    ------
+    InputError
+        when it is not there or was changed.
+    """
+    path = Path(path)
+    content = read_manifest(path.parent, name=path.name, sealed=True)
+    return Growth(**{field.name: content[field.name] for field in fields(Growth)})
 
 
 def train_parts(

@@ -11,6 +11,12 @@ function hypothesis(name) {
   return HYPOTHESES[name] || [`${name} in the reference`, `the contig's ${name} is in the reference`];
 }
 
+// Calls of one group, novel at six ranks, share a colour.
+function callPattern(index) {
+  const shape = ["", "/", "x", ".", "-", "|"][index % 6];
+  return { shape, fillmode: "overlay", fgcolor: cssColour("page"), fgopacity: 0.7, size: 7, solidity: 0.3 };
+}
+
 function drawCalls(novelty) {
   const rows = novelty.calls;
   if (!rows.length) {
@@ -27,7 +33,7 @@ function drawCalls(novelty) {
       type: "bar", orientation: "h", name: escapeText(row.call), y: ["bins", "base pairs", "contigs"],
       x: ["bins", "bp", "contigs"].map((key, i) => row[key] / totals[i]), hoverinfo: "text",
       hovertext: shown.map((text) => `${escapeText(row.call)}: ${text}`),
-      marker: { color: cssColour(group), opacity: 1 - 0.16 * Math.min(index, 5), line: { color: cssColour("page"), width: 1 } },
+      marker: { color: cssColour(group), pattern: callPattern(index), line: { color: cssColour("page"), width: 1 } },
     };
   });
   drawPlot("plot-calls", traces, layout({
