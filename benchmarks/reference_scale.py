@@ -40,6 +40,8 @@ def main() -> None:
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--number", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.genomes < SEQUENCED:
+        parser.error(f"--genomes {arguments.genomes}: at least {SEQUENCED}")
     os.environ.update(dict.fromkeys(THREADS, str(arguments.threads)))
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     if arguments.step:
@@ -70,12 +72,12 @@ def draw_tree(arguments):
     return {"phylum": species // 1440, "family": species // 24, "genus": species // 4, "species": species}
 
 
-def draw_vectors(arguments, n: int, genomes=None):
-    """n unit rows, float32, of each genome, or of these (positions; what they are new at is drawn)."""
+def draw_vectors(arguments, seed: int, n: int, genomes=None):
+    """n unit rows, float32, of each genome, or of these (positions)."""
     import numpy as np
 
     taxa = draw_tree(arguments) | {"genome": np.arange(arguments.genomes)}
-    generator, own = np.random.default_rng(n), np.random.default_rng(1)
+    generator, own = np.random.default_rng([2, seed]), np.random.default_rng(1)
     centres = np.zeros((arguments.genomes, DIM), dtype=np.float32)
     for rank, taxon in taxa.items():
         centres += (SPREADS[rank] * own.standard_normal((taxon.max() + 1, DIM), dtype=np.float32))[taxon]
@@ -154,10 +156,10 @@ def draw(arguments) -> None:
     known |= {"genomes_left_out": {}}
     names, n = genome_names(arguments), arguments.windows
     windows = [format_window(name, "c", i * 10_000, (i + 1) * 10_000) for name in names for i in range(n)]
-    write_store(arguments.folder / "windows", EmbeddingStore(draw_vectors(arguments, n), windows, known))
+    write_store(arguments.folder / "windows", EmbeddingStore(draw_vectors(arguments, 0, n), windows, known))
     lengths = [length for length in PIECE_BP for _ in range(PIECES)]
     pieces = [format_window(name, "c", i, i + length) for name in names for i, length in enumerate(lengths)]
-    write_store(arguments.folder / "pieces", EmbeddingStore(draw_vectors(arguments, len(lengths)), pieces, known))
+    write_store(arguments.folder / "pieces", EmbeddingStore(draw_vectors(arguments, 1, len(lengths)), pieces, known))
 
 
 def calibrate(arguments) -> None:
@@ -188,7 +190,7 @@ def call(arguments) -> dict:
     index = load_index(arguments.folder / "index")
     calibration = read_calibration(arguments.folder / "index", index)
     drawn = np.random.default_rng(8).integers(arguments.genomes, size=arguments.contigs // PER_BIN)
-    vectors = draw_vectors(arguments, PER_BIN, drawn)
+    vectors = draw_vectors(arguments, 2, PER_BIN, drawn)
     names, lengths = [f"c{i}" for i in range(len(vectors))], np.full(len(vectors), CONTIG_BP)
     bins = {f"bin.{i}": np.arange(PER_BIN) + i * PER_BIN for i in range(len(drawn))}
     queries = vectors, names, lengths, Settings(alpha=0.1, min_length=2500, min_calibration=20)

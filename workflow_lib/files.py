@@ -59,9 +59,9 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator:
 
 @contextmanager
 def atomic_gzip(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a gzip file for writing bytes: the same content gives the same bytes (no time, no name in the header).
+    """Open a gzip file for writing bytes: the same writes give the same bytes (no time, no name in the header).
 
-    It is packed by a thread that holds no lock of the interpreter.
+    It is packed by a thread that holds no lock of the interpreter, every long write as a block of its own.
     """
     from isal import igzip_threaded
 

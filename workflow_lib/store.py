@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,7 +79,9 @@ def array_writer(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> Iterato
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with atomic_open(path, "wb") as handle:
         np.lib.format.write_array_header_1_0(handle, header)
+        size = handle.tell() + math.prod(shape) * np.dtype(dtype).itemsize
         yield lambda rows: handle.write(rows.reshape(-1).view(np.uint8))
+        assert handle.tell() == size, f"{handle.tell()} bytes written, expected {size}"
 
 
 def read_store(folder: str | Path, *, mmap: bool = False, verify: bool = True) -> EmbeddingStore:

@@ -3,6 +3,7 @@
 import gzip
 import random
 
+import numpy as np
 import pytest
 
 from workflow_lib import fasta
@@ -127,6 +128,13 @@ def test_round_trip_and_same_bytes(tmp_path, length):
         assert write_fasta(path, records) == 2
     assert [(record.name, record.sequence) for record in read_fasta(paths[0])] == records
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize("length", [0, 1, 79, 80, 81, 160, 161])
+def test_a_record_is_its_rows_of_80(length):
+    sequence = bytes(np.random.default_rng(length).choice(list(b"ACGTN"), length).astype(np.uint8))
+    rows = [sequence[start : start + 80] for start in range(0, length, 80)]
+    assert format_record("a", sequence) == b"\n".join([b">a", *rows, b""])
 
 
 def test_lines_have_80_columns():

@@ -1,9 +1,11 @@
-"""Atomic writing: a file is whole or absent, whatever happens; the same content gives the same bytes."""
+"""Atomic writing: a file is whole or absent, whatever happens; the same writes give the same bytes."""
 
 import errno
 import gzip
+import resource
 import time
 
+import numpy as np
 import pytest
 
 from workflow_lib.errors import InputError
@@ -45,6 +47,22 @@ def test_parent_folder_is_made(tmp_path):
     with atomic_open(tmp_path / "a/b/c.txt") as handle:
         handle.write("x\n")
     assert (tmp_path / "a/b/c.txt").read_bytes() == b"x\n"
+
+
+@pytest.mark.parametrize("size", [5_000_000, 40_000])
+def test_a_full_disk_is_told_though_a_thread_packs(tmp_path, size):
+    """In the middle, or only when the file is closed."""
+    (tmp_path / "a.gz").write_bytes(b"before")
+    content = np.random.default_rng(1).bytes(size)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # as a full disk: larger files cannot be written
+    try:
+        with pytest.raises(OSError, match=r"too large.*a\.gz"), atomic_gzip(tmp_path / "a.gz") as handle:
+            for start in range(0, size, 10_000):
+                handle.write(content[start : start + 10_000])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
 
 
 def test_gzip_bytes_do_not_depend_on_name_or_time(tmp_path):

@@ -43,7 +43,7 @@ class Contigs:
 
     Attributes
     ----------
-    composition : float32 (n, d).
+    composition : float32 (n, d), about their mean: in single precision what tells them apart would be lost beside it.
     known : bool (n,), whether there is a composition.
     log_depth : float64 (n, L).
     lengths : float64 (n,) bp.
@@ -109,11 +109,11 @@ def prepare(whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray) ->
     lengths : int64 (n,) bp.
     """
     known = whitened.any(axis=1)
-    composition = whitened.astype(np.float32)
+    mean = whitened[known].mean(axis=0, dtype=np.float64) if known.any() else np.zeros(whitened.shape[1])
+    composition = whitened.astype(np.float32) - mean.astype(np.float32)
     if composition.shape[1] > DIM:
         with one_blas_thread():
-            centred = composition[known] - composition[known].mean(axis=0)
-            _, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+            _, directions = np.linalg.eigh((composition[known].T @ composition[known]).astype(np.float64))
             composition = composition @ directions[:, ::-1][:, :DIM].astype(np.float32)
     lengths = lengths.astype(np.float64)
     depth = profile.noise**2 + profile.sampling / np.maximum(lengths, 1)[:, None]

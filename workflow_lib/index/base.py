@@ -283,7 +283,9 @@ def check_vectors(vectors: np.ndarray, dim: int, *, what: str) -> np.ndarray:
 
 def to_chord(similarities: np.ndarray) -> np.ndarray:
     """Chord distance sqrt(2 - 2 s) of cosine similarities, C-contiguous, same dtype; rounding above 1 counts as 1."""
-    return np.sqrt(np.maximum(2 - 2 * np.ascontiguousarray(similarities), 0))
+    squares = np.multiply(similarities, -2, order="C")
+    squares += 2
+    return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
 
 
 def _versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ from workflow_lib.errors import InputError
 from workflow_lib.index.approximate import read_faiss, write_faiss
 from workflow_lib.index.base import SearchIndex, to_chord
 from workflow_lib.index.factories import Plan
-from workflow_lib.index.topk import sort_nearest, update_nearest
+from workflow_lib.index.topk import sort_nearest, take_group_maxima, update_nearest
 from workflow_lib.index.windows import WindowTable
 
 # A block of similarities, queries x windows of float32: 256 x 8,192 = 8 MiB.
@@ -89,13 +89,12 @@ class FlatIndex(SearchIndex):
                 queries = vectors[block]
                 nearest = np.empty((len(self.table.genomes), len(queries)), dtype=np.float32)
 
-                def search(chunk: tuple, queries: np.ndarray = queries) -> np.ndarray:
-                    rows, _, first_rows = chunk
+                def search(chunk: tuple, queries: np.ndarray = queries, nearest: np.ndarray = nearest) -> None:
+                    rows, genomes, first_rows = chunk
                     # Windows as rows: the maximum over a genome's rows is then taken along contiguous memory.
-                    return np.maximum.reduceat(windows[rows] @ queries.T, first_rows, axis=0)
+                    take_group_maxima(windows[rows] @ queries.T, first_rows, nearest[genomes])
 
-                for (_, genomes, _), found in zip(chunks, map_blocks(search, chunks), strict=True):
-                    nearest[genomes] = found
+                list(map_blocks(search, chunks))
                 yield block, to_chord(nearest.T)
 
 

@@ -1,4 +1,4 @@
-"""The k largest similarities of each query, kept while blocks of them come by."""
+"""The largest similarities of each query: the k best while blocks of them come by, and the best of each genome."""
 
 from __future__ import annotations
 
@@ -48,3 +48,23 @@ def sort_nearest(best: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nda
     """Sort what `update_nearest` kept: most similar first, earlier rows first among equals."""
     order = np.lexsort((rows, -best), axis=1)
     return np.take_along_axis(best, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+@numba.njit("void(float32[:, ::1], int64[::1], float32[:, ::1])", nogil=True, cache=True)
+def take_group_maxima(similarities, firsts, maxima):  # pragma: no cover -- compiled
+    """Write the largest similarity of each group of windows with each query.
+
+    Parameters
+    ----------
+    similarities : float32 (w, b), of the windows of g groups, one group after the other, and b queries; no NaN.
+    firsts : int64 (g,), the first window of each group.
+    maxima : float32 (g, b).
+    """
+    n_windows, n_queries = similarities.shape
+    for group in range(len(firsts)):
+        largest = maxima[group]
+        largest[:] = similarities[firsts[group]]
+        end = firsts[group + 1] if group + 1 < len(firsts) else n_windows
+        for window in range(firsts[group] + 1, end):
+            for query in range(n_queries):
+                largest[query] = max(largest[query], similarities[window, query])

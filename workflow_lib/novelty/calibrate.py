@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 # Nearest genomes kept of a simulated bin, beyond k: the nearest of a mixture of its strata is among them, for all that
 # matters. If it ever is not, the next one takes its place.
 _N_CANDIDATES = 8
+_SEARCHED = 256  # pieces that are searched at a time: each time all windows are read
 
 
 def calibrate(
@@ -50,8 +52,8 @@ def calibrate(
     matches : what the pieces share with the index's genomes, owners in the order of `pieces`; None: not looked at.
     design : which genomes calibrate which test; None: all that can (`make_design`).
 
-    Memory: the pieces of one genome x G distances, and T x B x S x L x C + B x (S x L)^2 floats of bins simulated of B
-    calibrating genomes (5 MB at 500, 110 MB at 10,000).
+    Memory: four times 256 pieces x G distances (0.5 GB at 110,000 genomes), and T x B x S x L x C + B x (S x L)^2
+    floats of bins simulated of B calibrating genomes (5 MB at 500, 110 MB at 10,000).
     """
     start = time.monotonic()
     index.check_embedder(pieces.manifest)
@@ -112,6 +114,18 @@ def _select_owners(matches: Matches, rows: np.ndarray) -> Matches:
     return Matches(owner[segments], matches.size[segments], segment[hits], matches.genome[hits], matches.shared[hits])
 
 
+def _join_blocks(blocks: list[np.ndarray], most: int) -> Iterator[list[np.ndarray]]:
+    """Yield runs of blocks of rows that have `most` rows together, or fewer; a larger one alone."""
+    run, n = [], 0
+    for block in blocks:
+        if run and n + len(block) > most:
+            yield run
+            run, n = [], 0
+        run.append(block)
+        n += len(block)
+    yield run
+
+
 class _Work:
     """The arrays of a `CalibrationSet` while they are filled, genome by genome."""
 
@@ -158,25 +172,40 @@ class _Work:
         def read(block: np.ndarray) -> np.ndarray:
             return np.ascontiguousarray(vectors[rows[block]])
 
-        for genome, block in own.items():
-            foreign = own.get(int(self.foreign[genome]), block[:0])
-            self.add_genome(block, read(block), foreign, read(foreign))
+        for blocks_of_some in _join_blocks(blocks, _SEARCHED):
+            some = np.concatenate(blocks_of_some)
+            distances = self._distances(read(some))
+            for block in blocks_of_some:
+                foreign = own.get(int(self.foreign[self.genomes[block[0]]]), block[:0])
+                self.add_genome(block, read(block), distances[block - some[0]], foreign, read(foreign))
 
-    def add_genome(self, rows: np.ndarray, vectors: np.ndarray, foreign: np.ndarray, strangers: np.ndarray) -> None:
-        """Fill in one genome, of which `rows` are the pieces, and `foreign` those that contaminate its bins."""
+    def add_genome(
+        self,
+        rows: np.ndarray,
+        vectors: np.ndarray,
+        distances: np.ndarray,
+        foreign: np.ndarray,
+        strangers: np.ndarray,
+    ) -> None:
+        """Fill in one genome, of which `rows` are the pieces, with their distances, (n, G), to all genomes, and
+        `foreign` those that contaminate its bins."""
         genome = int(self.genomes[rows[0]])
         share = self.contamination[genome]
         own, other = self._mean_vectors(self.strata[rows], vectors), self._mean_vectors(self.strata[foreign], strangers)
         bins = np.where(np.isnan(other), own, (1 - share) * own + share * other).astype(np.float32)
         with one_blas_thread():  # as BLAS rounds differently for each number of threads
             self.norms[genome] = bins @ bins.T
-            self._add_tests(rows, genome, vectors, bins)
+            self._add_tests(rows, genome, vectors, distances, bins @ self.means.T)
 
     def _distances(self, vectors: np.ndarray, *, without: np.ndarray | None = None) -> np.ndarray:
         return np.concatenate([block for _, block in self.index.genome_distances(vectors, without=without)])
 
-    def _add_tests(self, rows: np.ndarray, genome: int, vectors: np.ndarray, vectors_of_bins: np.ndarray) -> None:
-        distances, code = self._distances(vectors), int(self.calibrating[genome])
+    def _add_tests(
+        self, rows: np.ndarray, genome: int, vectors: np.ndarray, distances: np.ndarray, products: np.ndarray
+    ) -> None:
+        code, n_genomes = int(self.calibrating[genome]), distances.shape[1]
+        has_gaps = np.isinf(distances).any()
+        closeness = np.nan_to_num(products, nan=-1).max(axis=0)
         hits = slice(*np.searchsorted(self.hit_owner, [rows[0], rows[-1] + 1]))
         # Pieces that contaminate other bins are compared as this test does, whether they calibrate it or not.
         self.hit_allowed[CALIBRATED.index(REFERENCE), hits] = self.matches.genome[hits] != code
@@ -184,18 +213,17 @@ class _Work:
             if self.design.units[position, code] < 0:
                 continue
             excluded = self.design.excluded(test, code)
-            allowed = np.flatnonzero(~excluded)
-            if len(allowed) < min(self.k, distances.shape[1]):
+            if n_genomes - np.count_nonzero(excluded) < min(self.k, n_genomes):
                 continue  # a mean over fewer genomes than a query's would be too small
-            near = distances[:, allowed]
-            if np.isinf(near).any():  # an approximate index looks further, past what is left out
-                near = self._distances(vectors, without=excluded)[:, allowed]
-            found = nearest_means(near, self.spread[allowed], self.k)
+            near = np.where(excluded, np.float32(np.inf), distances)
+            if has_gaps and np.isinf(near[:, ~excluded]).any():  # an approximate index looks past what is left out
+                near = self._distances(vectors, without=excluded)
+            found = nearest_means(near, self.spread, self.k)
             self.s1[position, rows], self.s2[position, rows] = found
-            self.distance[position, rows] = near.min(axis=1)
-            self.nearest[position, rows] = allowed[near.argmin(axis=1)]
-            self.hit_allowed[position, hits] = np.isin(self.matches.genome[hits], allowed)
-            self._add_products(position, genome, vectors_of_bins, allowed)
+            self.nearest[position, rows] = near.argmin(axis=1)
+            self.distance[position, rows] = near[np.arange(len(rows)), self.nearest[position, rows]]
+            self.hit_allowed[position, hits] = ~excluded[self.matches.genome[hits]]
+            self._add_products(position, genome, products, np.where(excluded, -np.inf, closeness))
 
     def _mean_vectors(self, strata: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """float32 (S x L, d): means of the first pieces of each stratum; NaN where there are too few."""
@@ -207,13 +235,15 @@ class _Work:
                     means[stratum, level] = own[:count].mean(axis=0)
         return means.reshape(-1, self.means.shape[1])
 
-    def _add_products(self, test: int, genome: int, vectors: np.ndarray, allowed: np.ndarray) -> None:
-        products = vectors @ self.means[allowed].T
-        largest = np.nan_to_num(products, nan=-1).max(axis=0)
-        nearest = np.argsort(-largest, kind="stable")[: self.n_candidates]
-        padded = np.where(np.isnan(products[:, :1]), np.nan, np.full((len(vectors), self.n_candidates), -np.inf))
-        padded[:, : len(nearest)] = products[:, nearest]
-        self.candidates[test, genome, : len(nearest)] = allowed[nearest]
+    def _add_products(self, test: int, genome: int, products: np.ndarray, closeness: np.ndarray) -> None:
+        """Keep the products (S x L, G) of the genomes whose `closeness` (G,), -inf where left out, is the highest."""
+        n_nearest = min(self.n_candidates, np.count_nonzero(closeness > -np.inf))
+        least = -np.partition(-closeness, n_nearest - 1)[n_nearest - 1]
+        near = np.flatnonzero(closeness >= least)
+        nearest = near[np.argsort(-closeness[near], kind="stable")[:n_nearest]]
+        padded = np.where(np.isnan(products[:, :1]), np.nan, np.full((len(products), self.n_candidates), -np.inf))
+        padded[:, :n_nearest] = products[:, nearest]
+        self.candidates[test, genome, :n_nearest] = nearest
         self.products[test, genome] = padded.reshape(self.products.shape[2:])
 
     def _scores(self) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ SEGMENT = 10_000  # bp; longer sequences are compared in parts, so that a shared
 _VERSION = 1  # of the hash
 _HASHES, _CODES = "hashes.npy", "genomes.npy"
 _BATCH = 1 << 22  # hashes that are looked up at a time
-_MOST_PAIRS = 1 << 26  # of hashes with genomes, of a batch
+_MOST_PAIRS = 1 << 22  # of hashes with genomes, that are sorted at a time
 _MERGED = 1 << 24  # hashes that are merged at a time, about
 _BASE_CODES = base_codes()
 
@@ -136,8 +136,8 @@ class Sketch:
         ----------
         genomes : names by whose order the result numbers genomes; others of the sketch are passed over.
 
-        Memory: one sequence, 64 bytes for each of a batch of 4 million hashes (200 Mbp at a scale of 50), 24 for each
-        pair of a hash with a genome that has it (64 million a batch, unless one segment has more), and what is shared.
+        Memory: one sequence, 64 bytes for each of a batch of 4 million hashes (200 Mbp at a scale of 50), 45 for each
+        of 4 million pairs of a hash with a genome that has it (of more where one segment has them), and what is shared.
         """
         position = {name: code for code, name in enumerate(genomes)}
         order = np.array([position.get(name, -1) for name in self.genomes], dtype=np.int64)
@@ -173,6 +173,7 @@ class Sketch:
         _find_runs(self.hashes, wanted[by_hash], first, counts)
         if counts.sum() > _MOST_PAIRS and len(batch) > 1:  # sequence that very many genomes share
             half = len(batch) // 2
+            del wanted, by_hash, first, counts
             return self._count(batch[:half], first_segment) + self._count(batch[half:], first_segment + half)
         codes = np.empty(counts.sum(), dtype=np.int32)
         _gather(self.codes, first, counts, codes)

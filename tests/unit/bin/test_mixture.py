@@ -198,6 +198,18 @@ def test_contigs_of_a_genome_without_a_bin_and_without_composition_are_left_out(
     assert np.mean(found[(truth != 7)][2:] == -1) < 0.05
 
 
+def test_what_all_contigs_have_in_common_does_not_matter():
+    """Embeddings of which most is the same would lose in single precision what tells them apart."""
+    composition, profile, lengths, truth = community(n_libraries=1, dim=48)
+    for offset in (0, 1e4):
+        shifted = composition + np.float32(offset)
+        contigs, noise = prepare(shifted, profile, lengths)
+        rng = np.random.default_rng(2)
+        mixed = np.where(rng.random(len(truth)) < 0.3, rng.integers(N_GENOMES, size=len(truth)), truth)
+        labels, _, _ = settle(contigs, noise, mixed, passes=4)
+        assert adjusted_rand_score(labels, truth) > 0.98
+
+
 def test_noise_is_found_as_a_function_of_length():
     composition, profile, lengths, truth = community(n=400)
     contigs, noise = prepare(composition, profile, lengths)

@@ -293,13 +293,13 @@ def test_what_a_part_says_of_its_rows_must_fit_them(tmp_path, changes, is_sealed
         grow_index(tmp_path / "index", [one], {}, options(), parts=[part], **paths)
 
 
-@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: text.replace("false", "true"), lambda text: "[]"])
-def test_a_damaged_plan_of_the_growth_is_refused(tmp_path, damage):
+@pytest.mark.parametrize("change", [("}", ""), ("false", "true"), ('"kept"', '"left"')])
+def test_a_damaged_plan_of_the_growth_is_refused(tmp_path, change):
     one, part = shard(names(0, 3)), tmp_path / "0.faiss"
     paths = {"trained": tmp_path / "trained.faiss", "growth": tmp_path / "growth.json"}
     train_parts([one], tmp_path / "index", options(), **paths)
     text = paths["growth"].read_text()
-    paths["growth"].write_text(damage(text))
+    paths["growth"].write_text(text.replace(*change))
     assert paths["growth"].read_text() != text
     with pytest.raises(InputError, match=rf"growth\.json: [\s\S]*delete {tmp_path} and run again"):
         fill_part(one, 0, part=part, **paths)

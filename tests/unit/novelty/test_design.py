@@ -1,7 +1,11 @@
 """Who calibrates which rank, what is left out, and what is one unit."""
 
-import numpy as np
+import itertools
 
+import numpy as np
+import pytest
+
+from workflow_lib.novelty import design as design_module
 from workflow_lib.novelty.design import CALIBRATED, KNOWN, REFERENCE, TESTS, limit_genomes, make_design
 
 
@@ -137,3 +141,55 @@ def test_names_are_drawn_by_no_order_of_theirs():
     limited = limit_genomes(make_design([{}] * 400), names, 100)
     drawn = np.flatnonzero(limited.units[TESTS.index(REFERENCE)] >= 0)
     assert 150 < drawn.mean() < 250
+
+
+def slow_units(codes, rank, lower, *, strict):
+    """Genome by genome: whether any of its taxon of `rank` is not left out."""
+    units = codes[lower or rank].copy()
+    for genome in np.flatnonzero(units >= 0):
+        same = True if rank is None else codes[rank] == codes[rank][genome]
+        stays = same & ~design_module._excluded(codes, lower, genome, strict=strict)
+        if (rank is not None and codes[rank][genome] < 0) or not np.any(stays):
+            units[genome] = -1
+    return units
+
+
+def slow_limit(codes, rank, means):
+    """Genome by genome: the distance to its nearest of the same taxon, of another species above that rank."""
+    found = []
+    for genome in np.flatnonzero(codes[rank] >= 0):
+        others = (codes[rank] == codes[rank][genome]) & (np.arange(len(means)) != genome)
+        if rank != "species":
+            others &= codes["species"] != codes["species"][genome]
+        if others.any():
+            found.append(design_module._nearest(means, np.array([genome]), np.flatnonzero(others))[0])
+    return np.quantile(found, 0.95) if len(found) >= 20 else None
+
+
+@pytest.mark.parametrize("missing", [0, 0.1, 0.4, 0.8])
+def test_units_and_limits_are_those_of_a_genome_at_a_time(monkeypatch, missing):
+    """Also where lineages contradict each other, and names are missing in their midst."""
+    monkeypatch.setattr(design_module, "_BLOCK_ROWS", 3)
+    rng, n_limits = np.random.default_rng(7), 0
+    for size in [0, 1, 2, *rng.integers(3, 60, 40)]:
+        lineages = []
+        for _ in range(size):
+            family, genus, species = (rng.integers(3) for _ in range(3))
+            named = {"phylum": f"p{family % 2}", "family": f"f{family}", "genus": f"g{family}{genus}"}
+            named |= {"species": f"s{family}{genus}{species}"}
+            if rng.random() < 0.1:
+                named["family"] = "f9"
+            lineages.append({rank: name for rank, name in named.items() if rng.random() >= missing})
+        means = rng.standard_normal((size, 8)).astype(np.float32)
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
+        codes = {rank: design_module._encode([one.get(rank) for one in lineages]) for rank in design_module.TEST_RANKS}
+        ranks = [rank for rank in design_module.TEST_RANKS if (codes[rank] >= 0).any()]
+        for lower, rank in [(None, ranks[0]), *itertools.combinations(ranks, 2), (ranks[-1], None)] if ranks else []:
+            for strict in (False, True):
+                found = design_module._rank_units(codes, rank, lower, strict=strict)
+                assert found.tolist() == slow_units(codes, rank, lower, strict=strict).tolist()
+        for rank in ranks:
+            limit = slow_limit(codes, rank, means)
+            n_limits += limit is not None
+            assert design_module._near_limit(codes, rank, means) == (None if limit is None else pytest.approx(limit))
+    assert n_limits > 20 or missing == 0.8

@@ -139,6 +139,9 @@ def test_parts_are_merged_to_the_sketch_of_all(world, tmp_path, monkeypatch, blo
     renamed = [Genome(f"{i}{genome.name}", genome.fasta, {}) for i, genome in enumerate(same + genomes[1:])]
     names = iter(renamed)
     parts = [replace(part, genomes=[next(names).name for _ in part.genomes]) for part in parts]
+    sizes = [len(hashes) for hashes, _ in sketch_module._merged_blocks(parts)]
+    assert len(sizes) == sum(sizes) // block + 1
+    assert max(sizes) < 2 * block  # hashes are even over their range
     merge_sketches(tmp_path / "merged", parts)
     write_sketch(tmp_path / "whole", sketch_genomes(renamed, scale=20))
     for name in ("hashes.npy", "genomes.npy", "manifest.json"):
