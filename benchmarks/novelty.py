@@ -15,12 +15,15 @@ genera and phyla, by score.
 import argparse
 import csv
 import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from workflow_lib.embed import embed_records, load_embedder
 from workflow_lib.embed.cuts import CUT_LENGTH, Cuts, place_cuts

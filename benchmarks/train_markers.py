@@ -11,6 +11,7 @@ one genus (of one species, where it has no name) are on the same side when thres
 import argparse
 import logging
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from multiprocessing import Pool
@@ -19,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyrodigal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from workflow_lib.fasta import read_fasta
 from workflow_lib.markers.table import MarkerTable, save_table
