@@ -324,14 +324,18 @@ def test_strangers_of_an_indexed_genome_do_not_make_a_bin_known(build, make_worl
     matched = replace(calibration, segment_piece=np.zeros(1, dtype=np.int64), segment_size=np.ones(1, dtype=np.int64))
     own, stranger = world.draw((99, 0, 0, 0), 9), world.draw(lineages[0], 10)
     vectors = np.concatenate([own, stranger])
-    # The tenth contig, and all of the second bin, match the first genome.
-    hits = np.arange(9, 19)
-    matches = Matches(np.arange(19), np.full(19, 100), hits, np.zeros(10, dtype=np.int64), np.full(10, 80))
-    eight = np.array([0, 1, 2, 3, 4, 5, 6, 9])  # four of each length; with one less the mean is too unsure for a place
-    bins = {"new": np.arange(10), "known": np.arange(9, 19), "eight": eight, "seven": eight[1:]}
+    # The last ten contigs match the first genome.
+    matches = Matches(np.arange(19), np.full(19, 100), np.arange(9, 19), np.zeros(10, np.int64), np.full(10, 80))
     names, lengths = [f"c{i}" for i in range(19)], np.array([3500, 7000])[np.arange(19) % 2]
-    results = call_bins(index, matched, bins, vectors, names, lengths, Settings(0.1, 2500, 20), matches=matches)
-    assert results.neighbours.identity[0] == 0
-    assert results.neighbours.identity[1] == pytest.approx(0.8 ** (1 / 21), abs=1e-4)
-    assert index.table.genomes[results.neighbours.genome[1]] == index.table.genomes[0]
-    assert (results.neighbours.identity[2:] > 0).tolist() == [False, True]
+
+    def match(rows):
+        queries = {"bin": np.array(rows)}, vectors, names, lengths, Settings(0.1, 2500, 20)
+        found = call_bins(index, matched, *queries, matches=matches).neighbours
+        return found.identity[0], index.table.genomes[found.genome[0]]
+
+    identity = pytest.approx(0.8 ** (1 / 21), abs=1e-4)
+    assert match(range(9, 19)) == (identity, index.table.genomes[0])
+    assert match(range(10))[0] == 0
+    eight = [*range(7), 9]  # four of each length; with fewer the mean is too unsure for a place
+    assert match(eight)[0] == 0
+    assert match(eight[1:]) == (identity, index.table.genomes[0])
