@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 _LEAST_DOUBLED = 0.06  # share of the families, in a bin that is looked at: genes cut at contig ends double some, too
 _LEAST_GAIN = 0.05  # in the score, by which the better part has to beat the whole
+_CLEARLY_BETTER = 1.25  # times the score of the first binning
 _MAX_STARTS = 10  # pairs of contigs with the same family that a split is begun from
 
 
@@ -104,5 +105,11 @@ def binning_score(labels: np.ndarray, markers: MarkerCounts) -> float:
 
 
 def choose_binning(candidates: Sequence[np.ndarray], markers: MarkerCounts) -> int:
-    """Which of several binnings (labels of the same contigs) has the highest `binning_score`; the first of equals."""
-    return int(np.argmax([binning_score(labels, markers) for labels in candidates]))
+    """Which of several binnings (labels of the same contigs) to keep, by `binning_score`.
+
+    The first, unless another has a score a quarter higher: then the highest, the first of equals. Where of a genome
+    only a part is known, two genomes in one bin hardly double any marker, and score more together than apart.
+    """
+    scores = np.array([binning_score(labels, markers) for labels in candidates])
+    best = int(np.argmax(scores))
+    return best if scores[best] > _CLEARLY_BETTER * scores[0] else 0

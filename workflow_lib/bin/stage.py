@@ -120,7 +120,7 @@ def bin_sample(
 def _choose_by_markers(
     found: Sequence[Binning], markers: MarkerCounts, lengths: np.ndarray, options: BinningOptions
 ) -> Binning:
-    """The best by its marker genes of several binnings, each split by markers; the last of equals."""
+    """The last of several binnings, each split by markers, or one that is clearly better by its marker genes."""
     if found[-1].threshold.method == "percentile":
         logger.info("a percentile threshold: bins are as published, marker genes do not split them")
         return found[-1]
@@ -129,7 +129,7 @@ def _choose_by_markers(
         return found[-1]
     split = [split_binning_by_markers(one, lengths, markers, options) for one in reversed(found)]
     best = choose_binning([one.labels for one in split], markers)
-    logger.info("by marker genes the binning of step %d of %d is the best", len(found) - best, len(found))
+    logger.info("the binning of step %d of %d is kept, by its marker genes", len(found) - best, len(found))
     return split[best]
 
 

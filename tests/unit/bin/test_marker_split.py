@@ -86,6 +86,19 @@ def test_the_better_binning_is_chosen(genomes):
     merged = np.where(truth == 1, 0, truth)
     assert binning_score(truth, markers) == pytest.approx(3.0)
     assert choose_binning([merged, halves, truth, truth.copy()], markers) == 2
+    assert choose_binning([truth, merged], markers) == 0
+
+
+def test_the_first_binning_is_kept_unless_another_is_clearly_better(genomes):
+    _, truth, _, markers = genomes
+    contigs = np.flatnonzero(truth == 2)
+    chosen = {}
+    for n in range(len(contigs)):
+        first = truth.copy()
+        first[contigs[:n]] = -1  # a genome loses contigs, and so markers
+        chosen[binning_score(first, markers)] = choose_binning([first, truth], markers)
+    assert {choice for score, choice in chosen.items() if score > 3 / 1.25} == {0}
+    assert {choice for score, choice in chosen.items() if score < 3 / 1.25} == {1}
 
 
 def test_two_parts_of_copies_are_none():
