@@ -13,6 +13,7 @@ from workflow_lib.bin.depth_share import depth_share
 from workflow_lib.bin.fuse import Depth, depth_profile, fuse, fuse_pieces, no_libraries
 from workflow_lib.bin.gc_bias import gc_folds, without_gc_bias
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
+from workflow_lib.bin.leftovers import LIBRARIES_OF_LEFTOVERS, bin_leftovers
 from workflow_lib.bin.marker_split import split_by_markers
 from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten, whitening
 from workflow_lib.bin.neighbours import NeighbourQuality, find_lists
@@ -102,6 +103,7 @@ class Binning:
     neighbours : what K-medoid found of all neighbours; None where it compared all pairs.
     has_mixture : whether bins were split, merged and refined by likelihood.
     gc_folds : library -> how much GC content changes its depth (`gc_bias.gc_folds`), where that was taken off.
+    pieces : halves of contigs in the space of `vectors`.
     """
 
     labels: np.ndarray
@@ -117,6 +119,7 @@ class Binning:
     neighbours: NeighbourQuality | None = None
     has_mixture: bool = False
     gc_folds: dict[str, float] = field(default_factory=dict)
+    pieces: Pieces | None = None
 
     @property
     def n_bins(self) -> int:
@@ -242,8 +245,9 @@ def _bin_in(
         labels, reasons, n_smaller = _refine(vectors, labels, reasons, lengths, threshold.value, options)
         n_dropped += n_smaller
     return Binning(
-        labels, reasons, vectors, threshold, can_bin, n_dropped, libraries, share, noise, learned, neighbours
-    )
+        labels, reasons, vectors, threshold, can_bin, n_dropped, libraries, share, noise, learned, neighbours,
+        pieces=pieces,
+    )  # fmt: skip
 
 
 def _find_medoids(
@@ -317,6 +321,10 @@ def _refine_by_likelihood(
         markers=markers, near_only=options.is_large(len(vectors)),
     )  # fmt: skip
     found = find(binning.labels)
+    if len(binning.libraries) >= LIBRARIES_OF_LEFTOVERS:
+        sizes = {"min_bin_size": options.min_bin_size, "min_bin_length": options.min_bin_length}
+        extended = bin_leftovers(found, binning.vectors, binning.pieces, lengths, **sizes, seed=options.seed)
+        found = find(extended) if extended is not found else found
     if markers is not None:
         found = find(split_by_markers(found, binning.vectors, lengths, markers))
     # A contig long enough is a bin of its own.

@@ -1,0 +1,65 @@
+"""Genomes of shorter contigs than the others of a sample: what the mixture leaves out is binned by itself."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
+from workflow_lib.bin.metric import MIN_PIECES, Pieces
+from workflow_lib.bin.threshold import label_free
+
+logger = logging.getLogger(__name__)
+
+LIBRARIES_OF_LEFTOVERS = 2  # at least: composition and one depth do not part short contigs well enough
+
+
+def bin_leftovers(
+    labels: np.ndarray,
+    vectors: np.ndarray,
+    pieces: Pieces,
+    lengths: np.ndarray,
+    *,
+    min_bin_size: int,
+    min_bin_length: int,
+    seed: int,
+) -> np.ndarray:
+    """Bin the contigs that are in no bin among themselves, by a threshold for contigs as short as they are.
+
+    Where most genomes have long contigs, those of a genome in short ones are too noisy for the threshold that is good
+    for the others; and without a bin of theirs the mixture cannot give them to it. The threshold is that of the halves
+    that are no longer than the median contig left.
+
+    Parameters
+    ----------
+    labels : int64 (n,), -1 is unbinned.
+    vectors : float32 (n, d) unit rows; rows of zeros stay unbinned.
+    pieces : halves of contigs in the same space.
+    lengths : int64 (n,) bp.
+    min_bin_size, min_bin_length : contigs and bp, both, of a new bin.
+    seed : of `label_free`.
+
+    Returns
+    -------
+    The labels, new bins having the highest; the same array where there is nothing to add, as where fewer than
+    `MIN_PIECES` contigs are left or fewer halves are as short.
+    """
+    left = np.flatnonzero((labels == UNBINNED) & vectors.any(axis=1))
+    if len(left) < MIN_PIECES or lengths[left].sum() < min_bin_length:
+        return labels
+    alike = pieces.lengths <= np.median(lengths[left])
+    if np.count_nonzero(alike) < MIN_PIECES:
+        return labels
+    short = Pieces(pieces.rows[alike], pieces.lengths[alike], pieces.vectors[alike])
+    threshold = label_free(vectors, short, min_bin_size=min_bin_size, seed=seed).value
+    found = kmedoid(vectors[left], threshold, min_bin_size=min_bin_size)
+    bp = np.bincount(found[found >= 0], lengths[left][found >= 0], minlength=1)
+    joined = (found >= 0) & (bp[found] >= min_bin_length)
+    if not joined.any():
+        return labels
+    _, number = np.unique(found[joined], return_inverse=True)
+    logger.info("%d of %d leftovers make %d bins", np.count_nonzero(joined), len(left), number.max() + 1)
+    extended = labels.copy()
+    extended[left[joined]] = labels.max(initial=UNBINNED) + 1 + number
+    return extended
