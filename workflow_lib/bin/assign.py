@@ -323,7 +323,10 @@ def _refine_by_likelihood(
     found = find(binning.labels)
     if len(binning.libraries) >= LIBRARIES_OF_LEFTOVERS:
         sizes = {"min_bin_size": options.min_bin_size, "min_bin_length": options.min_bin_length}
-        extended = bin_leftovers(found, binning.vectors, binning.pieces, lengths, **sizes, seed=options.seed)
+        extended = bin_leftovers(
+            found, binning.vectors, binning.pieces, lengths,
+            lambda vectors, threshold: _find_medoids(vectors, threshold, options)[0], **sizes, seed=options.seed,
+        )  # fmt: skip
         found = find(extended) if extended is not found else found
     if markers is not None:
         found = find(split_by_markers(found, binning.vectors, lengths, markers))

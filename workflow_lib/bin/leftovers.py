@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
-from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
+from workflow_lib.bin.kmedoid import UNBINNED, drop_small_bins
 from workflow_lib.bin.metric import MIN_PIECES, Pieces
 from workflow_lib.bin.threshold import label_free
 
@@ -20,12 +21,13 @@ def bin_leftovers(
     vectors: np.ndarray,
     pieces: Pieces,
     lengths: np.ndarray,
+    find_medoids: Callable[[np.ndarray, float], np.ndarray],
     *,
     min_bin_size: int,
     min_bin_length: int,
     seed: int,
 ) -> np.ndarray:
-    """Bin the contigs that are in no bin among themselves, by a threshold for contigs as short as they are.
+    """Bin the contigs that are in no bin, and too short to be one, by a threshold for contigs as short as they are.
 
     Where most genomes have long contigs, those of a genome in short ones are too noisy for the threshold that is good
     for the others; and without a bin of theirs the mixture cannot give them to it. The threshold is that of the halves
@@ -37,6 +39,7 @@ def bin_leftovers(
     vectors : float32 (n, d) unit rows; rows of zeros stay unbinned.
     pieces : halves of contigs in the same space.
     lengths : int64 (n,) bp.
+    find_medoids : labels, int64 (m,), of the K-medoid of some vectors (m, d) at a threshold.
     min_bin_size, min_bin_length : contigs and bp, both, of a new bin.
     seed : of `label_free`.
 
@@ -45,7 +48,7 @@ def bin_leftovers(
     The labels, new bins having the highest; the same array where there is nothing to add, as where fewer than
     `MIN_PIECES` contigs are left or fewer halves are as short.
     """
-    left = np.flatnonzero((labels == UNBINNED) & vectors.any(axis=1))
+    left = np.flatnonzero((labels == UNBINNED) & vectors.any(axis=1) & (lengths < min_bin_length))
     if len(left) < MIN_PIECES or lengths[left].sum() < min_bin_length:
         return labels
     alike = pieces.lengths <= np.median(lengths[left])
@@ -53,7 +56,7 @@ def bin_leftovers(
         return labels
     short = Pieces(pieces.rows[alike], pieces.lengths[alike], pieces.vectors[alike])
     threshold = label_free(vectors, short, min_bin_size=min_bin_size, seed=seed).value
-    found = kmedoid(vectors[left], threshold, min_bin_size=min_bin_size)
+    found = drop_small_bins(find_medoids(vectors[left], threshold), min_bin_size)
     bp = np.bincount(found[found >= 0], lengths[left][found >= 0], minlength=1)
     joined = (found >= 0) & (bp[found] >= min_bin_length)
     if not joined.any():

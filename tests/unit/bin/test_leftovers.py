@@ -1,13 +1,17 @@
 """Genomes of shorter contigs than the others are binned by a threshold of their own."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from workflow_lib.bin.kmedoid import kmedoid
 from workflow_lib.bin.leftovers import bin_leftovers
 from workflow_lib.bin.metric import MIN_PIECES, Pieces
 from workflow_lib.embed.base import unit_rows
 
 DIM, PER_GENOME = 24, 40
+FIND = partial(kmedoid, min_bin_size=1)
 SIZES = {"min_bin_size": 10, "min_bin_length": 100_000, "seed": 1}
 
 
@@ -37,7 +41,7 @@ def sample():
 def test_what_is_left_makes_bins_of_its_own(sample):
     labels, vectors, pieces, lengths, truth = sample
     before = labels.copy()
-    found = bin_leftovers(labels, vectors, pieces, lengths, **SIZES)
+    found = bin_leftovers(labels, vectors, pieces, lengths, FIND, **SIZES)
     assert np.array_equal(labels, before)
     assert np.array_equal(found[truth < 4][: 4 * PER_GENOME], before[: 4 * PER_GENOME])
     for genome in (4, 5):
@@ -58,5 +62,6 @@ def test_where_little_is_left_nothing_changes(sample):
         ((labels, vectors, pieces, lengths), SIZES | {"min_bin_length": 10**6}),
         ((labels, vectors, pieces, lengths), SIZES | {"min_bin_length": 150_000}),  # more than a genome has
         ((labels, np.zeros_like(vectors), pieces, lengths), SIZES),
+        ((labels, vectors, pieces, np.where(labels < 0, 100_000, lengths)), SIZES),  # each is a bin of its own
     ):
-        assert bin_leftovers(*given, **sizes) is given[0]
+        assert bin_leftovers(*given, FIND, **sizes) is given[0]
