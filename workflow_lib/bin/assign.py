@@ -100,10 +100,10 @@ class Binning:
     depth_share : share of depth in the similarity; 0 without depth.
     depth_noise : standard deviation of log depth within a genome, a library.
     learned : what was learned of the space from the sample: "nothing", "whitening", or "adaptation".
+    pieces : halves of contigs in the space of `vectors`.
     neighbours : what K-medoid found of all neighbours; None where it compared all pairs.
     has_mixture : whether bins were split, merged and refined by likelihood.
     gc_folds : library -> how much GC content changes its depth (`gc_bias.gc_folds`), where that was taken off.
-    pieces : halves of contigs in the space of `vectors`.
     """
 
     labels: np.ndarray
@@ -116,10 +116,10 @@ class Binning:
     depth_share: float
     depth_noise: list[float]
     learned: str
+    pieces: Pieces
     neighbours: NeighbourQuality | None = None
     has_mixture: bool = False
     gc_folds: dict[str, float] = field(default_factory=dict)
-    pieces: Pieces | None = None
 
     @property
     def n_bins(self) -> int:
@@ -245,9 +245,8 @@ def _bin_in(
         labels, reasons, n_smaller = _refine(vectors, labels, reasons, lengths, threshold.value, options)
         n_dropped += n_smaller
     return Binning(
-        labels, reasons, vectors, threshold, can_bin, n_dropped, libraries, share, noise, learned, neighbours,
-        pieces=pieces,
-    )  # fmt: skip
+        labels, reasons, vectors, threshold, can_bin, n_dropped, libraries, share, noise, learned, pieces, neighbours
+    )
 
 
 def _find_medoids(

@@ -50,8 +50,8 @@ def sort_nearest(best: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.take_along_axis(best, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
-@numba.njit("void(float32[:, ::1], int64[::1], float32[:, ::1])", nogil=True, cache=True)
-def take_group_maxima(similarities, firsts, maxima):  # pragma: no cover -- compiled
+@numba.njit(nogil=True, cache=True)
+def take_group_maxima(similarities: np.ndarray, firsts: np.ndarray, maxima: np.ndarray) -> None:
     """Write the largest similarity of each group of windows with each query.
 
     Parameters

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from workflow_lib.errors import InputError
 from workflow_lib.index import build_index, load_index
@@ -127,6 +128,18 @@ def test_same_input_same_bytes_and_identity(built, tmp_path):
     write_calibration(tmp_path / "again.npz", calibration)
     assert (tmp_path / "again.npz").read_bytes() == (folder / "calibration.npz").read_bytes()
     assert replace(calibration, k=calibration.k + 1).calibration_id != calibration.calibration_id
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat"])
+def test_the_calibration_is_the_same_at_any_number_of_threads(build, make_world, factory):
+    """The search runs on all of them, three blocks of pieces of these 48 genomes."""
+    lineages = [(p, g, s, 0) for p in range(4) for g in range(3) for s in range(4)]
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            _, calibration, _ = build(make_world(11), lineages, pieces=8, factory=factory)
+        found.append(calibration.calibration_id)
+    assert found[0] == found[1]
 
 
 def test_a_calibration_of_another_index_is_refused(built, build, make_world):
