@@ -6,7 +6,7 @@ BENCHMARK_FOLDER = "<results>/benchmark_binners/{community}/seed_{seed}"
 wildcard_constraints:
     community="|".join(map(re.escape, BENCHMARK_SETS)),
     seed="[0-9]+",
-    binner="|".join([NOVABIN, *PEERS]),
+    binner="|".join([NOVABIN, WITH_REFERENCE, *PEERS]),
 
 
 rule make_benchmark_set:

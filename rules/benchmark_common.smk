@@ -1,5 +1,5 @@
 # Functions of the rules that compare binners; no rules here.
-from workflow_lib.benchmark.binners import NOVABIN, PEERS, SPLIT_LIBRARIES
+from workflow_lib.benchmark.binners import NOVABIN, PEERS, SPLIT_LIBRARIES, WITH_REFERENCE
 
 
 def get_benchmark_sets():
@@ -40,8 +40,11 @@ def get_benchmark_bams(wildcards):
 def get_binner_inputs(wildcards):
     """What a binner gets; SemiBin2 takes alignments or the depth of halves where it can, novabin its model."""
     files = {"contigs": f"{BENCHMARK_FOLDER}/contigs.fa.gz", "depth": f"{BENCHMARK_FOLDER}/depth.tsv"}
-    if wildcards.binner == NOVABIN:
+    if wildcards.binner not in PEERS:
         files["model"] = get_model_record()
+        if wildcards.binner == WITH_REFERENCE:
+            files |= {name: get_sketch(f"{name}.npy") for name in ("hashes", "genomes")}
+            files |= {"sketch": get_sketch("manifest.json"), "table": get_reference_table(wildcards)}
     elif wildcards.binner == "semibin2" and BENCHMARK_SETS[wildcards.community]["reads"]:
         files["bams"] = get_benchmark_bams(wildcards)
         files["indexes"] = [f"{bam}.bai" for bam in files["bams"]]
@@ -52,7 +55,7 @@ def get_binner_inputs(wildcards):
 
 def get_binner_env(wildcards):
     """Conda environment of a binner."""
-    names = {NOVABIN: "novabin", "metabat2": "metabat"}
+    names = {NOVABIN: "novabin", WITH_REFERENCE: "novabin", "metabat2": "metabat"}
     return f"../envs/{names.get(wildcards.binner, wildcards.binner)}.yaml"
 
 
@@ -69,17 +72,21 @@ def get_binner_program(wildcards):
     return config["benchmark"]["binners"].get(wildcards.binner)
 
 
-def get_binner_options(wildcards):
+def get_binner_options(wildcards, input):
     """What is set of a binner, besides what is the same for all."""
     benchmark = config["benchmark"]
-    if wildcards.binner == NOVABIN:
+    if wildcards.binner not in PEERS:
+        relatives = {}
+        if wildcards.binner == WITH_REFERENCE:
+            relatives = {"sketch_folder": os.path.dirname(input.sketch), "reference": input.table}
         embed = {
             "name_or_folder": config["embed"]["model"],
             **select_options(config["embed"]["model"], config["embed"]),
         }
         return {
             "embed": embed,
-            "bin": config["bin"],
+            "bin": {"threshold": config["bin"]["threshold"], **get_binning_options()},
+            "relatives": relatives,
             **{key: config["embed"][key] for key in ("shard_mbp", "pieces")},
             "markers": config["markers"],
         }
@@ -91,15 +98,38 @@ def get_binner_options(wildcards):
 def get_binner_version(wildcards):
     """What has novabin run anew after an update of the library; peers are told by their command."""
     return (
-        [stage_version(stage) for stage in ("embed", "markers", "bin")] if wildcards.binner == NOVABIN else []
+        [stage_version(stage) for stage in ("embed", "markers", "relatives", "bin")]
+        if wildcards.binner not in PEERS
+        else []
     )
 
 
-def get_binner_task(wildcards):
+def get_binner_task(wildcards, input):
     """What a binner is told of its set."""
     chosen = BENCHMARK_SETS[wildcards.community]
     limits = {"min_length": chosen["min_length"], "min_bin_length": config["benchmark"]["min_bin_length"]}
-    return {"contig_median": chosen["contig_median"], "options": get_binner_options(wildcards), **limits}
+    return {
+        "contig_median": chosen["contig_median"],
+        "options": get_binner_options(wildcards, input),
+        **limits,
+    }
+
+
+def get_own_binners():
+    """novabin, and novabin with the reference where that is asked for; no genome may be on both sides."""
+    if not config["benchmark"]["with_reference"]:
+        return [NOVABIN]
+    genomes = config["benchmark"]["genomes"]
+    try:
+        known = set(load_reference(genomes, check_files=False)) & set(REFERENCE) if genomes else set()
+    except NovabinError as error:
+        raise WorkflowError(str(error)) from None
+    if known:
+        raise WorkflowError(
+            f"benchmark.genomes and reference have {len(known)} genomes in common, such as {min(known)}: "
+            "name others, or set benchmark.with_reference to false"
+        )
+    return [NOVABIN, WITH_REFERENCE]
 
 
 def get_benchmark_runs():
@@ -108,8 +138,8 @@ def get_benchmark_runs():
         (name, seed, binner)
         for name, chosen in BENCHMARK_SETS.items()
         for seed in config["benchmark"]["seeds"]
-        for binner in (NOVABIN, *PEERS)
-        if binner == NOVABIN
+        for binner in (*get_own_binners(), *PEERS)
+        if binner not in PEERS
         or (config["benchmark"]["binners"][binner] and not get_binner_obstacle(binner, chosen))
     ]
 

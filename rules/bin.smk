@@ -1,6 +1,32 @@
 # rules of the bin stage
 
 
+# Contigs of one genome are near the same species of the reference.
+rule find_relatives:
+    input:
+        contigs="<results>/contigs/{sample}/contigs.fa.gz",
+        table=get_reference_table,
+        sketch=get_sketch("manifest.json"),
+        sketch_hashes=get_sketch("hashes.npy"),
+        sketch_genomes=get_sketch("genomes.npy"),
+    output:
+        table="<results>/relatives/{sample}/contigs.tsv",
+    log:
+        "<logs>/find_relatives/{sample}.log",
+    benchmark:
+        "<benchmarks>/find_relatives/{sample}.tsv"
+    conda:
+        "../envs/novabin.yaml"
+    threads: 1
+    resources:
+        mem_mb=get_memory(1500, 8, sketch_hashes=0.1, sketch_genomes=0.1),
+        runtime=get_runtime(10, 30, sketch_hashes=5, sketch_genomes=5),
+    params:
+        version=stage_version("relatives"),
+    script:
+        "../scripts/find_relatives.py"
+
+
 # Depth (where there is any) joins the embedding, a threshold is found, K-medoid makes the bins.
 rule bin_contigs:
     input:
@@ -15,6 +41,7 @@ rule bin_contigs:
         ),
         marker_genes=("<results>/markers/{sample}/contigs.tsv" if HAS_MARKERS else []),
         marker_families=("<results>/markers/{sample}/families.tsv" if HAS_MARKERS else []),
+        relatives="<results>/relatives/{sample}/contigs.tsv" if uses_relatives() else [],
         labelled=config["bin"]["threshold"]["labelled"] or [],
         model=get_threshold_model(),
     output:
@@ -37,7 +64,7 @@ rule bin_contigs:
     params:
         version=stage_version("bin"),
         threshold=config["bin"]["threshold"],
-        binning={key: value for key, value in config["bin"].items() if key != "threshold"},
+        binning=get_binning_options(),
         # Of the labelled sequences that a percentile threshold needs.
         embedder=get_embed_params(),
         device=config["embed"]["device"],

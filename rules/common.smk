@@ -203,6 +203,20 @@ def get_reference_table(wildcards):
     return config["reference"]
 
 
+def uses_relatives():
+    """Whether bins are made with the nearest reference species of contigs: the mixture takes them."""
+    binning = config["bin"]
+    has_mixture = (
+        binning["threshold"]["method"] == "label_free" and binning["adapt_from"] and binning["mixture_rounds"]
+    )
+    return bool(REFERENCE and binning["relatives"] and has_mixture)
+
+
+def get_sketch(name):
+    """A file of the sketch of the reference genomes."""
+    return f"<results>/index/{config['index']['name']}/sketch/{name}"
+
+
 def get_index_file():
     """Name of the file that holds the index proper."""
     return index_file(config["index"]["factory"])
@@ -217,6 +231,11 @@ def get_index_options():
         "parameters": parameters,
         "taxonomy_release": index["taxonomy_release"],
     }
+
+
+def get_binning_options():
+    """How contigs are binned, but for the threshold."""
+    return {key: value for key, value in config["bin"].items() if key not in ("threshold", "relatives")}
 
 
 def get_novelty_settings():

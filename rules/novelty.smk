@@ -61,9 +61,9 @@ rule call_novelty:
         faiss=f"<results>/index/{config['index']['name']}/{get_index_file()}",
         ids=f"<results>/index/{config['index']['name']}/ids.tsv",
         calibration=f"<results>/index/{config['index']['name']}/calibration.npz",
-        sketch=f"<results>/index/{config['index']['name']}/sketch/manifest.json",
-        sketch_hashes=f"<results>/index/{config['index']['name']}/sketch/hashes.npy",
-        sketch_genomes=f"<results>/index/{config['index']['name']}/sketch/genomes.npy",
+        sketch=get_sketch("manifest.json"),
+        sketch_hashes=get_sketch("hashes.npy"),
+        sketch_genomes=get_sketch("genomes.npy"),
         fasta="<results>/contigs/{sample}/contigs.fa.gz",
     output:
         contigs="<results>/novelty/{sample}/contigs.tsv",

@@ -28,6 +28,7 @@ def main(snakemake) -> None:
             depth=files.depth or None,
             marker_genes=files.marker_genes or None,
             marker_families=files.marker_families or None,
+            relatives=files.relatives or None,
         ),
         BinOutputs(**dict(snakemake.output.items())),
         BinningOptions(**(params.binning | ({} if snakemake.resources.gpu else {"device": "cpu"}))),

@@ -24,7 +24,7 @@ from workflow_lib.errors import ToolError
 
 logger = logging.getLogger(__name__)
 
-NOVABIN = "novabin"
+NOVABIN, WITH_REFERENCE = "novabin", "novabin_reference"
 _LONG_MEDIAN = 20_000  # bp of the median contig from which SemiBin2 is told that the contigs are of long reads
 SPLIT_LIBRARIES = 5  # from which SemiBin2 takes depth tables without BAM files
 
@@ -137,13 +137,15 @@ class _Binner:
     unbinned: str = ""
 
 
+_OWN = _Binner(_novabin, "contig2bin.tsv", ("-c", "import workflow_lib as w; print(w.__version__)"))
 _BINNERS = {
-    NOVABIN: _Binner(_novabin, "contig2bin.tsv", ("-c", "import workflow_lib as w; print(w.__version__)")),
+    NOVABIN: _OWN,
+    WITH_REFERENCE: _OWN,
     "metabat2": _Binner(_metabat2, "clusters", ("--help",), has_header=False, unbinned="0"),
     "vamb": _Binner(_vamb, "run/vae_clusters_unsplit.tsv", ("--version",), contig_column=1),
     "semibin2": _Binner(_semibin2, "run/contig_bins.tsv", ("--version",), unbinned="-1"),
 }
-PEERS = tuple(name for name in _BINNERS if name != NOVABIN)
+PEERS = tuple(name for name, binner in _BINNERS.items() if binner is not _OWN)
 
 
 def run_binner(binner: str, program: str, task: Task, folder: Path, *, log: str | Path) -> tuple[Path, Usage]:
@@ -151,7 +153,7 @@ def run_binner(binner: str, program: str, task: Task, folder: Path, *, log: str 
 
     Parameters
     ----------
-    binner : novabin, metabat2, vamb or semibin2.
+    binner : novabin, novabin_reference (with `relatives` in its options), metabat2, vamb or semibin2.
     program : its command, e.g. the path of the program; for novabin that of Python.
     log : what it prints is appended there.
 

@@ -1,7 +1,8 @@
 """novabin as one command, from contigs and depth to bins: embedding and binning by the calls of the workflow's rules.
 
 `python -m workflow_lib.benchmark.novabin settings.json`, where settings.json is a `binners.Task` whose options are
-`embed` (of `load_embedder`), `shard_mbp`, `pieces`, `bin` and `markers` (the configuration's sections).
+`embed` (of `load_embedder`), `shard_mbp`, `pieces`, `bin` (`threshold`, and of `BinningOptions`), `markers` (the
+configuration's section), and `relatives` (`sketch_folder` and `reference` of `find_relatives`, or nothing).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ def bin_task(settings: str | Path) -> None:
     from workflow_lib.embed import embed_fasta, load_embedder
     from workflow_lib.filter.contigs import filter_contigs
     from workflow_lib.markers.find import NO_MARKERS, find_markers
+    from workflow_lib.relatives.find import find_relatives
 
     task = json.loads(Path(settings).read_text(encoding="utf-8"))
     folder, options = Path(settings).parent, task["options"]
@@ -34,23 +36,26 @@ def bin_task(settings: str | Path) -> None:
         min_piece=task["min_length"],
         cut_long=False,
     )
-    markers = {}
+    optional = {}
     if options["markers"]["method"] != NO_MARKERS:
-        markers = {"marker_genes": folder / "marker_genes.tsv", "marker_families": folder / "marker_families.tsv"}
+        optional |= {"marker_genes": folder / "marker_genes.tsv", "marker_families": folder / "marker_families.tsv"}
         find_markers(
             kept,
-            genes_table=markers["marker_genes"],
-            families_table=markers["marker_families"],
+            genes_table=optional["marker_genes"],
+            families_table=optional["marker_families"],
             **options["markers"],
             threads=task["threads"],
         )
+    if options["relatives"]:
+        optional["relatives"] = folder / "relatives.tsv"
+        find_relatives(kept, **options["relatives"], path=optional["relatives"])
     binning = dict(options["bin"])
     threshold = ThresholdOptions(**binning.pop("threshold"), embedder=options["embed"])
     names = {"contig2bin": "contig2bin.tsv", "bioboxes": "bins.binning", "summary": "binning.json"}
     outputs = {name: folder / names.get(name, f"{name}.tsv") for name in BinOutputs.__dataclass_fields__}
     bin_sample(
         "benchmark",
-        BinInputs(kept, status, folder / "embeddings", folder / "embeddings" / "pieces.npz", task["depth"], **markers),
+        BinInputs(kept, status, folder / "embeddings", folder / "embeddings" / "pieces.npz", task["depth"], **optional),
         BinOutputs(**outputs),
         BinningOptions(**binning),
         threshold,

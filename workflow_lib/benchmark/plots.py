@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Okabe & Ito's colours; markers tell the binners apart too.
 _STYLES = {
     "novabin": ("#0072B2", "o"),
+    "novabin_reference": ("#56B4E9", "P"),
     "metabat2": ("#E69F00", "s"),
     "vamb": ("#009E73", "^"),
     "semibin2": ("#D55E00", "D"),

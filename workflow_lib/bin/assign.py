@@ -18,6 +18,7 @@ from workflow_lib.bin.marker_split import split_by_markers
 from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten, whitening
 from workflow_lib.bin.neighbours import NeighbourQuality, find_lists
 from workflow_lib.bin.refine import refine
+from workflow_lib.bin.relatives import Relatives
 from workflow_lib.bin.similarity import ThresholdedSimilarity
 from workflow_lib.bin.split_merge import refine_by_likelihood
 from workflow_lib.bin.threshold import Threshold, label_free
@@ -137,9 +138,12 @@ def assign_bins(
     gc: np.ndarray | None = None,
     threshold: Threshold | None = None,
     markers: MarkerCounts | None = None,
+    relatives: Relatives | None = None,
 ) -> Binning:
     """Bin contigs: the last of `binnings`."""
-    return binnings(vectors, lengths, pieces, options, depth=depth, gc=gc, threshold=threshold, markers=markers)[-1]
+    return binnings(
+        vectors, lengths, pieces, options, depth=depth, gc=gc, threshold=threshold, markers=markers, relatives=relatives
+    )[-1]
 
 
 def binnings(
@@ -152,6 +156,7 @@ def binnings(
     gc: np.ndarray | None = None,
     threshold: Threshold | None = None,
     markers: MarkerCounts | None = None,
+    relatives: Relatives | None = None,
 ) -> list[Binning]:
     """Bin contigs, and keep what each step found.
 
@@ -168,6 +173,7 @@ def binnings(
         are then neither whitened nor joined with depth. A "fixed" one holds for the whitened vectors with depth,
         in the share that is given or found.
     markers : single-copy genes of these contigs, for the mixture; what it returns is not split by them.
+    relatives : nearest reference species of these contigs, for the mixture.
 
     Returns
     -------
@@ -199,7 +205,7 @@ def binnings(
         found.append(replace(adapted, gc_folds=folds))
         if adapted.n_bins and options.mixture_rounds:
             unbiased, folds = _without_gc_bias(depth if adapted.depth_share else None, gc, lengths, adapted)
-            settled = _refine_by_likelihood(adapted, vectors, pieces, lengths, unbiased, options, markers)
+            settled = _refine_by_likelihood(adapted, vectors, pieces, lengths, unbiased, options, markers, relatives)
             found.append(replace(settled, gc_folds=folds))
     return found
 
@@ -310,6 +316,7 @@ def _refine_by_likelihood(
     depth: Depth | None,
     options: BinningOptions,
     markers: MarkerCounts | None,
+    relatives: Relatives | None,
 ) -> Binning:
     """The binning after `refine_by_likelihood`; `vectors` and `pieces` are the embeddings as they are."""
     with one_blas_thread():
@@ -317,7 +324,7 @@ def _refine_by_likelihood(
     profile = depth_profile(depth, unit_rows(whitened), lengths) if depth is not None else None
     find = partial(
         refine_by_likelihood, whitened, profile or no_libraries(len(lengths)), lengths, rounds=options.mixture_rounds,
-        markers=markers, near_only=options.is_large(len(vectors)),
+        markers=markers, relatives=relatives, near_only=options.is_large(len(vectors)),
     )  # fmt: skip
     found = find(binning.labels)
     if len(binning.libraries) >= LIBRARIES_OF_LEFTOVERS:

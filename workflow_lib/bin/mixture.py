@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.near_bins import Block, all_pairs, check_near, near_pairs, nearest_bins, sample_rows
+from workflow_lib.bin.relatives import Relatives, weigh_relatives
 from workflow_lib.blocks import block_pool, one_blas_thread
 
 logger = logging.getLogger(__name__)
@@ -47,12 +48,14 @@ class Contigs:
     known : bool (n,), whether there is a composition.
     log_depth : float64 (n, L).
     lengths : float64 (n,) bp.
+    relatives : the nearest reference species of each.
     """
 
     composition: np.ndarray
     known: np.ndarray
     log_depth: np.ndarray
     lengths: np.ndarray
+    relatives: Relatives
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -99,13 +102,15 @@ class Bins:
     depth_uncertainty: np.ndarray
 
 
-def prepare(whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray) -> tuple[Contigs, Noise]:
+def prepare(
+    whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray, relatives: Relatives
+) -> tuple[Contigs, Noise]:
     """Contigs as the mixture takes them, and a first idea of their noise.
 
     Parameters
     ----------
     whitened : float (n, d), see `metric.whitening`; of more than `DIM` columns the principal axes are kept.
-    profile : of the same contigs.
+    profile, relatives : of the same contigs.
     lengths : int64 (n,) bp.
     """
     known = whitened.any(axis=1)
@@ -117,7 +122,7 @@ def prepare(whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray) ->
             composition = composition @ directions[:, ::-1][:, :DIM].astype(np.float32)
     lengths = lengths.astype(np.float64)
     depth = profile.noise**2 + profile.sampling / np.maximum(lengths, 1)[:, None]
-    return Contigs(composition, known, profile.log, lengths), Noise(np.ones(len(lengths)), depth)
+    return Contigs(composition, known, profile.log, lengths, relatives), Noise(np.ones(len(lengths)), depth)
 
 
 def settle(
@@ -265,7 +270,8 @@ def assign(
     Notes
     -----
     A contig's likelihood in a bin is that of its composition, Student's t with 30 degrees of freedom in d dimensions,
-    to the power 0.35, times that of its log depth, Student's t with 6 in each library. An unknown genome has
+    to the power 0.35, times that of its log depth, Student's t with 6 in each library, times that of its relatives
+    (`weigh_relatives`). An unknown genome has
     the composition of all contigs together, normally distributed, and Student's t of the depths of all bins; K bins of
     equal prior share what it leaves.
     """
@@ -279,6 +285,7 @@ def assign(
     unknown_weight = math.log(unknown_share / (1 - unknown_share) * n_bins)
     depth_of_all, depth_spread = bins.depths.mean(axis=0), bins.depths.var(axis=0)
     begin = labels if home is None else home
+    species, evidence = contigs.relatives.species, weigh_relatives(contigs.relatives, labels, n_bins)
 
     def search(block: Block) -> tuple[np.ndarray, np.ndarray]:
         rows, near = block
@@ -287,11 +294,12 @@ def assign(
         best, highest = _likeliest(
             square, noise.composition[rows], bins.uncertainty[near], dim, constant,
             contigs.log_depth[rows], noise.depth[rows], bins.depths[near], bins.depth_uncertainty[near],
-            np.searchsorted(numbers[near], begin[rows]),
+            evidence.look_up(species[rows], near), np.searchsorted(numbers[near], begin[rows]),
         )  # fmt: skip
         wide = noise.composition[rows, None] + bins.spread
         unknown = TEMPER * (-0.5 * np.log(wide) - (x - bins.centre) ** 2 / (2 * wide)).sum(axis=1)
         unknown += _log_t(contigs.log_depth[rows] - depth_of_all, noise.depth[rows] + depth_spread).sum(axis=1)
+        unknown += evidence.of_unknown
         return numbers[near][best], (unknown + unknown_weight > highest) | ~contigs.known[rows]
 
     likeliest, is_unknown = np.empty(len(labels), dtype=np.int64), np.empty(len(labels), dtype=bool)
@@ -341,9 +349,10 @@ def _likeliest(
     variance: np.ndarray,
     depths: np.ndarray,
     uncertainty: np.ndarray,
+    related: np.ndarray,
     first: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bin of the largest likelihood of composition and depth for each contig, and the logarithm of that.
+    """Bin of the largest likelihood of composition, depth and relatives for each contig, and the logarithm of that.
 
     Likelihoods have a largest value for a composition at a distance (`square`, (n, K)), and so has that of depth: most
     bins are passed over for their distance alone, without a logarithm.
@@ -354,7 +363,7 @@ def _likeliest(
     least = spread.min()
     best, highest = np.full(n, -1, np.int64), np.full(n, -np.inf)
     for i in range(n):
-        most = depth_constant
+        most = depth_constant + related[i].max()
         for library in range(n_libraries):
             most -= 0.5 * math.log(variance[i, library])
         ceiling = constant - dim / 2 * math.log(noise[i] + least)
@@ -370,7 +379,7 @@ def _likeliest(
             value = TEMPER * (constant - (COMPOSITION_FREEDOM + dim) / 2 * away - dim / 2 * math.log(total))
             if value + most < highest[i]:
                 continue
-            value += depth_constant
+            value += depth_constant + related[i, k]
             for library in range(n_libraries):
                 total = variance[i, library] + uncertainty[k, library]
                 away = (log_depth[i, library] - depths[k, library]) ** 2 / total

@@ -22,6 +22,7 @@ from workflow_lib.bin.mixture import (
     settle,
     weighted_means,
 )
+from workflow_lib.bin.relatives import NO_SPECIES, Relatives, no_relatives, species_of_bins, split_by_species
 from workflow_lib.bin.two_genomes import (
     fit_two_depths,
     fit_two_genomes,
@@ -58,6 +59,7 @@ def refine_by_likelihood(
     *,
     rounds: int,
     markers: MarkerCounts | None = None,
+    relatives: Relatives | None = None,
     near_only: bool = False,
 ) -> np.ndarray:
     """Turn bins into a mixture of genomes, and split and merge them by composition and depth.
@@ -71,6 +73,7 @@ def refine_by_likelihood(
     rounds : of splitting and merging, at most, and as many again of merging bins without a gap; each ends when nothing
         changes.
     markers : single-copy genes of the n contigs, if they were sought: see `merge_bins`.
+    relatives : nearest reference species of the n contigs, if they were sought.
     near_only : compare contigs with near bins only, see `mixture.settle`.
 
     Returns
@@ -85,7 +88,8 @@ def refine_by_likelihood(
     if (labels[rows] != UNBINNED).any():
         profile = replace(profile, log=profile.log[rows], sampling=profile.sampling[rows])
         counts = markers.counts[rows] if markers is not None else np.zeros((len(rows), 0), dtype=np.uint8)
-        contigs, noise = prepare(whitened[rows], profile, lengths[rows])
+        related = (relatives or no_relatives(len(labels))).of(rows)
+        contigs, noise = prepare(whitened[rows], profile, lengths[rows], related)
         refined[rows] = _refine(contigs, noise, labels[rows], rounds, counts, near_only)
     _, number = np.unique(labels[apart], return_inverse=True)
     refined[apart] = refined.max(initial=UNBINNED) + 1 + number
@@ -113,6 +117,8 @@ def _refine(
         variance = _noise_about_medians(contigs, labels)
         labels, n_merged = merge_bins(contigs, noise, bins, variance, labels, counts, without_gap=False)
         labels, n_split = split_bins(contigs, noise, bins, variance, labels, whole)
+        labels, n_parted = split_by_species(contigs.relatives, labels)
+        n_split += n_parted
         logger.info("round %d: %d pairs of bins merged, %d bins split", number + 1, n_merged, n_split)
         if not n_merged + n_split:
             break
@@ -208,6 +214,9 @@ def merge_bins(
     With `without_gap`, bins up to 7 sqrt(L) apart are merged too where a tenth of their weight (1 / variance) lies in
     the middle third of the line between them: atypical parts of a genome lie so, two genomes do not.
 
+    Bins of the same reference species (`species_of_bins`) are merged whatever their compositions, unless their depths
+    part them; bins of two species never.
+
     Marker genes, `counts` (n, m), may forbid it: where the families that the two have in common are e^3 times likelier
     of two genomes than of one (`one_against_two`). And they may allow it for bins up to 8 sqrt(L) apart: where they are
     e^3 times likelier of one.
@@ -217,7 +226,8 @@ def merge_bins(
     labels, with empty bins left in their numbering, and how many pairs were merged.
     """
     members = rows_of_bins(labels)
-    pairs = _close_pairs(contigs, noise, bins, labels, counts, without_gap=without_gap)
+    species = species_of_bins(contigs.relatives, labels, len(members))
+    pairs = _close_pairs(contigs, noise, bins, labels, counts, species, without_gap=without_gap)
     labels, used = labels.copy(), set()
     with one_blas_thread():
         for i, j in pairs:
@@ -226,29 +236,37 @@ def merge_bins(
             rows = np.concatenate([members[i], members[j]])
             composition = contigs.composition[rows] @ bins.axes
             second = np.arange(len(rows)) >= len(members[i])
-            of_rows = noise.composition[rows], contigs.log_depth[rows], variance[rows]
-            if not _are_two_genomes(composition, *of_rows, second):
+            of_depth = contigs.log_depth[rows], variance[rows], second
+            is_same = species[i] == species[j] != NO_SPECIES
+            if not _are_two_genomes(composition, noise.composition[rows], *of_depth, of_one_species=is_same):
                 labels[members[j]] = i
                 used |= {i, j}
     return labels, len(used) // 2
 
 
 def _are_two_genomes(
-    composition: np.ndarray, noise: np.ndarray, log_depth: np.ndarray, variance: np.ndarray, second: np.ndarray
+    composition: np.ndarray,
+    noise: np.ndarray,
+    log_depth: np.ndarray,
+    variance: np.ndarray,
+    second: np.ndarray,
+    *,
+    of_one_species: bool = False,
 ) -> bool:
     """Whether two parts of some contigs gain what `split_bins` asks for; without libraries depths gain nothing.
 
     K-medoid may cut a genome along its depth. In the parts depth varies less than in the genome, so that with noise
     from such bins two depths always gain enough: they do not count where composition alone gains nothing and contigs
-    fill the gap between the depths, as they do where a distribution was cut.
+    fill the gap between the depths, as they do where a distribution was cut. Of one species it is depth that tells.
     """
     n, n_libraries = log_depth.shape
     if gain_of_two_depths(log_depth, variance, second) > needed_gain(n, n_libraries):
+        if _share_between_depths(log_depth, variance, second) < _LEAST_BETWEEN_DEPTHS:
+            return True
         no_depth = np.zeros((n, 0))
-        of_composition = gain_of_two_genomes(composition, noise, no_depth, no_depth, second)
-        return of_composition > 0 or _share_between_depths(log_depth, variance, second) < _LEAST_BETWEEN_DEPTHS
+        return not of_one_species and gain_of_two_genomes(composition, noise, no_depth, no_depth, second) > 0
     gain = gain_of_two_genomes(composition, noise, log_depth, variance, second)
-    return gain > needed_gain(n, n_libraries, composition.shape[1])
+    return not of_one_species and gain > needed_gain(n, n_libraries, composition.shape[1])
 
 
 def _may_be_one(found: np.ndarray, others: np.ndarray, is_close: np.ndarray) -> np.ndarray:
@@ -288,9 +306,10 @@ def one_against_two(n_families: int, n: int, n_others: int, both: int) -> float:
 
 
 def _close_pairs(
-    contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray, counts: np.ndarray, *, without_gap: bool
-) -> list[tuple[int, int]]:
-    """Pairs of bins that composition and marker genes may take for one genome, the closest in composition first."""
+    contigs: Contigs, noise: Noise, bins: Bins, labels: np.ndarray, counts: np.ndarray, species: np.ndarray,
+    *, without_gap: bool,
+) -> list[tuple[int, int]]:  # fmt: skip
+    """Pairs of bins that composition, marker genes and `species` may take for one genome, the closest first."""
     member = np.flatnonzero(labels != UNBINNED)
     present, of = np.unique(labels[member], return_inverse=True)
     with one_blas_thread():
@@ -306,8 +325,9 @@ def _close_pairs(
         square = ((means[i + 1 :] - means[i]) ** 2).sum(axis=1)
         square -= means.shape[1] * (1 / precision[i + 1 :] + 1 / precision[i])
         distance = np.sqrt(np.maximum(square, 0))
-        near = np.flatnonzero(distance < limit)
-        is_close = distance[near] < _CLOSE * unit
+        is_same, is_other = _compare_species(species[present[i]], species[present[i + 1 :]])
+        near = np.flatnonzero(((distance < limit) | is_same) & ~is_other)
+        is_close = (distance[near] < _CLOSE * unit) | is_same[near]
         for at in np.flatnonzero(~is_close & (distance[near] < _CLOSE_WITHOUT_GAP * unit)) if without_gap else ():
             other = i + 1 + near[at]
             both = np.concatenate([rows[i], rows[other]])
@@ -316,6 +336,12 @@ def _close_pairs(
         near = near[_may_be_one(families[i], families[i + 1 + near], is_close)]
         found += [(distance[j], int(present[i]), int(present[i + 1 + j])) for j in near]
     return [(i, j) for _, i, j in sorted(found)]
+
+
+def _compare_species(own: int, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which bins (K,) are of the species of a bin, and which of another one; neither where it is not known."""
+    known = (others != NO_SPECIES) & (own != NO_SPECIES)
+    return known & (others == own), known & (others != own)
 
 
 def _share_between(composition: np.ndarray, weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:

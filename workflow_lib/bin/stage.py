@@ -21,6 +21,7 @@ from workflow_lib.bin.outputs import (
     write_summary,
     zero_bins_reason,
 )
+from workflow_lib.bin.relatives import read_relatives
 from workflow_lib.bin.threshold import Threshold, class_center_percentiles, read_labelled
 from workflow_lib.errors import InputError
 from workflow_lib.markers.counts import MarkerCounts, read_counts
@@ -33,7 +34,8 @@ logger = logging.getLogger(__name__)
 class BinInputs:
     """Files that a sample's bins are made from.
 
-    `depth` is None where no library is counted on the sample, the tables of marker genes where none are sought.
+    `depth` is None where no library is counted on the sample, the tables of marker genes where none are sought,
+    `relatives` where there is no reference.
     """
 
     contigs: str | Path
@@ -43,6 +45,7 @@ class BinInputs:
     depth: str | Path | None = None
     marker_genes: str | Path | None = None
     marker_families: str | Path | None = None
+    relatives: str | Path | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,11 @@ def bin_sample(
     if inputs.marker_genes and inputs.marker_families:
         markers = read_counts(inputs.marker_genes, inputs.marker_families, store.names)
     gc = gc_content(bases)
-    found = binnings(store.vectors, lengths, pieces, options, depth=depth, gc=gc, threshold=threshold, markers=markers)
+    relatives = read_relatives(inputs.relatives, store.names) if inputs.relatives else None
+    found = binnings(
+        store.vectors, lengths, pieces, options, depth=depth, gc=gc, threshold=threshold, markers=markers,
+        relatives=relatives,
+    )  # fmt: skip
     binning = _choose_by_markers(found, markers, lengths, options) if markers else found[-1]
     rows = describe_bins(binning, store.names, lengths, bases, depth)
     write_assignments(outputs.contig2bin, outputs.bioboxes, store.names, binning, sample)

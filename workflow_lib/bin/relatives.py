@@ -1,0 +1,165 @@
+"""What the nearest reference species of contigs say of bins: contigs of one genome have the same relatives."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from workflow_lib.bin.groups import rows_of_bins
+from workflow_lib.bin.kmedoid import UNBINNED
+from workflow_lib.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+NO_SPECIES = -1
+_SURE_IDENTITY = 0.96  # from which a contig is of that species: others of the genus are farther, at 0.95 or below
+_SURE_MARGIN = 0.02  # of identity, by which the next species has to be farther
+_STRAY = 0.05  # share of contigs whose relatives tell nothing of their genome: doubled, moved between genomes, chance
+_PRIOR = 1.0  # contigs of the average of all that every bin is taken to hold beside its own
+_LEAST_SURE = 5  # contigs that are surely of a species, before they tell of their bin
+_LEAST_PART = 0.2  # share of the sure contigs of a bin that a second species needs to be a genome of its own
+_LEAST_SHARE = 0.1  # share of the contigs of a bin that are surely of its species
+
+
+@dataclass(frozen=True)
+class Relatives:
+    """The nearest reference species of n contigs.
+
+    Attributes
+    ----------
+    species : int64 (n,) number of the species, `NO_SPECIES` where the reference has nothing like the contig.
+    is_sure : bool (n,) whether the contig is of that species rather than of one that is near it.
+    """
+
+    species: np.ndarray
+    is_sure: np.ndarray
+
+    def of(self, rows: np.ndarray) -> Relatives:
+        """Those of some rows."""
+        return Relatives(self.species[rows], self.is_sure[rows])
+
+
+def no_relatives(n: int) -> Relatives:
+    """Of n contigs for which none were sought."""
+    return Relatives(np.full(n, NO_SPECIES, dtype=np.int64), np.zeros(n, dtype=bool))
+
+
+def read_relatives(path: str | Path, names: list[str]) -> Relatives:
+    """Read the table of `novelty.relatives.write_relatives`.
+
+    Parameters
+    ----------
+    names : of the contigs, in the order of the table.
+
+    Raises
+    ------
+    InputError
+        when its contigs are not these, in this order.
+    """
+    with open(path, encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
+    if [row["contig"] for row in rows] != names:
+        raise InputError(
+            f"the relatives are of {len(rows)} contigs, {len(names)} are embedded; or other names, or another order",
+            path=path,
+            remedy="delete it and run again",
+        )
+    numbers = {name: number for number, name in enumerate(sorted({row["species"] for row in rows if row["species"]}))}
+    species = np.array([numbers.get(row["species"], NO_SPECIES) for row in rows], dtype=np.int64)
+    identity, others = (np.array([float(row[key] or 0) for row in rows]) for key in ("identity", "next_identity"))
+    is_sure = (species != NO_SPECIES) & (identity >= _SURE_IDENTITY) & (identity - others >= _SURE_MARGIN)
+    logger.info(
+        "%d of %d contigs have a relative in the reference, %d are surely of one of its species",
+        *(np.count_nonzero(species != NO_SPECIES), len(rows), np.count_nonzero(is_sure)),
+    )
+    return Relatives(species, is_sure)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How much likelier the relatives of a contig are in each of K bins than those of a stray contig, logarithms.
+
+    Attributes
+    ----------
+    of_none : float64 (K,) of contigs without relatives.
+    of_absent : float64 (K,) of a species that the bin does not have.
+    of_present : float64 (T, K), sparse: what is added of the species that it has.
+    """
+
+    of_none: np.ndarray
+    of_absent: np.ndarray
+    of_present: csr_array
+    of_unknown: float = -math.log(_STRAY)  # in a genome that may be any
+
+    def look_up(self, species: np.ndarray, bins: np.ndarray | slice) -> np.ndarray:
+        """Of contigs with these species (m,) in some bins: float64 (m, bins)."""
+        found = np.repeat(self.of_none[bins][None, :], len(species), axis=0)
+        related = np.flatnonzero(species != NO_SPECIES)
+        if len(related):
+            found[related] = self.of_absent[bins] + self.of_present[species[related]][:, bins].toarray()
+        return found
+
+
+def weigh_relatives(relatives: Relatives, labels: np.ndarray, n_bins: int) -> Evidence:
+    """The evidence of relatives, from those of the contigs in the bins.
+
+    A contig of a bin has a species, or none, with the probability that its contigs have it (with one contig of the
+    average of all beside them), but for a share of 0.05 of stray ones, that have what any contig may have.
+    """
+    code = relatives.species + 1  # 0: none
+    n_codes = int(code.max(initial=0)) + 1
+    of_all = np.maximum(np.bincount(code, minlength=n_codes), 1) / max(len(code), 1)
+    member = np.flatnonzero(labels != UNBINNED)
+    total = np.bincount(labels[member], minlength=n_bins) + _PRIOR
+    keys, counts = np.unique(code[member] * n_bins + labels[member], return_counts=True)
+    present, of = np.divmod(keys, n_bins)
+    odds = (1 - _STRAY) / _STRAY
+    of_absent = np.log1p(odds * _PRIOR / total)
+    values = np.log1p(odds * (counts / of_all[present] + _PRIOR) / total[of])
+    of_none = of_absent.copy()
+    of_none[of[present == 0]] = values[present == 0]
+    has = present > 0
+    more = csr_array((values[has] - of_absent[of[has]], (present[has] - 1, of[has])), shape=(n_codes - 1, n_bins))
+    return Evidence(of_none, of_absent, more)
+
+
+def species_of_bins(relatives: Relatives, labels: np.ndarray, n_bins: int) -> np.ndarray:
+    """The species that the sure contigs of each bin have, int64 (K,), or `NO_SPECIES`.
+
+    It has to be that of more than half of them, of at least 5, and of a tenth of the contigs.
+    """
+    found = np.full(n_bins, NO_SPECIES, dtype=np.int64)
+    for label, rows in enumerate(rows_of_bins(labels, n_bins)):
+        sure = relatives.species[rows[relatives.is_sure[rows]]]
+        if len(sure):
+            species, counts = np.unique(sure, return_counts=True)
+            most = counts.argmax()
+            if counts[most] >= max(_LEAST_SURE, _LEAST_SHARE * len(rows)) and 2 * counts[most] > len(sure):
+                found[label] = species[most]
+    return found
+
+
+def split_by_species(relatives: Relatives, labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Take contigs that are surely of another species than most of their bin out of it, where they are many.
+
+    Returns
+    -------
+    labels : new bins of the sure contigs of a species have the highest numbers, the bin keeps those that are not sure.
+    How many bins are new. A second species has 5 sure contigs and a fifth of all that are sure in the bin.
+    """
+    labels = labels.copy()
+    first = fresh = int(labels.max(initial=UNBINNED)) + 1
+    for rows in rows_of_bins(labels):
+        sure = rows[relatives.is_sure[rows]]
+        _, of, counts = np.unique(relatives.species[sure], return_inverse=True, return_counts=True)
+        large = np.flatnonzero(counts >= max(_LEAST_SURE, _LEAST_PART * len(sure)))
+        for second in large[np.argsort(-counts[large], kind="stable")][1:]:
+            labels[sure[of == second]] = fresh
+            fresh += 1
+    return labels, fresh - first

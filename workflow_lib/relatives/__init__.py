@@ -1,0 +1,1 @@
+"""The relatives stage: which species of the reference contigs share sequence with."""
