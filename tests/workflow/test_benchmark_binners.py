@@ -4,11 +4,13 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 from running import link_example, run_snakemake
 
-from workflow_lib.fasta import write_fasta
+from workflow_lib.fasta import read_fasta, write_fasta
 from workflow_lib.simulate import evolve_genomes, reference_lineages
+from workflow_lib.simulate.strains import mutate
 
 PEERS_OFF = {"metabat2": None, "vamb": None, "semibin2": None}
 SMALL = {"contig_sigma": 0.4, "mean_depth": 12, "min_bin_length": 20_000}
@@ -89,3 +91,24 @@ def test_what_cannot_be_run_is_said_before_anything_runs(root, folder):
     target = settings(folder, sets=[tiny("one"), tiny("one")], seeds=[1])
     done = run_snakemake(folder, root, "-n", *target, check=False)
     assert done.returncode and "found a name twice" in done.stdout
+
+
+def test_novabin_once_more_with_a_reference(root, folder):
+    """The reference has a strain of every genome; the same genomes on both sides are refused."""
+    genomes = [line.split("\t") for line in (folder / "genomes.tsv").read_text().splitlines()[1:]]
+    rng, rows = np.random.default_rng(1), ["genome_id\tfasta"]
+    for name, fasta in genomes:
+        write_fasta(folder / f"ref_{fasta}", [("s", mutate(next(read_fasta(folder / fasta)).sequence, 0.01, rng))])
+        rows.append(f"ref_{name}\tref_{fasta}")
+    (folder / "reference.tsv").write_text("\n".join(rows) + "\n")
+    changes = {"sets": [tiny("one")], "seeds": [1], "with_reference": True}
+    run_snakemake(folder, root, *settings(folder, **changes), "--config", "reference=reference.tsv")
+    results = folder / "results/benchmark_binners"
+    rows = {row["binner"]: row for row in read_rows(results / "binning.tsv")}
+    assert list(rows) == ["novabin", "novabin_reference"]
+    assert int(rows["novabin_reference"]["recovered_90_5"]) >= int(rows["novabin"]["recovered_90_5"])
+    log = (folder / "logs/run_binner/one.1.novabin_reference.log").read_text()
+    assert "have a relative among 4 species" in log and "are surely of one of its species" in log
+    assert "relative" not in (folder / "logs/run_binner/one.1.novabin.log").read_text()
+    done = run_snakemake(folder, root, *settings(folder, **changes), "--config", "reference=genomes.tsv", check=False)
+    assert "benchmark.genomes and reference have 4 genomes in common, such as" in done.stdout

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.near_bins import Block, all_pairs, check_near, near_pairs, nearest_bins, sample_rows
-from workflow_lib.bin.relatives import Relatives, weigh_relatives
+from workflow_lib.bin.relatives import Relatives, no_relatives, weigh_relatives
 from workflow_lib.blocks import block_pool, one_blas_thread
 
 logger = logging.getLogger(__name__)
@@ -103,15 +103,16 @@ class Bins:
 
 
 def prepare(
-    whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray, relatives: Relatives
+    whitened: np.ndarray, profile: DepthProfile, lengths: np.ndarray, relatives: Relatives | None = None
 ) -> tuple[Contigs, Noise]:
     """Contigs as the mixture takes them, and a first idea of their noise.
 
     Parameters
     ----------
     whitened : float (n, d), see `metric.whitening`; of more than `DIM` columns the principal axes are kept.
-    profile, relatives : of the same contigs.
+    profile : of the same contigs.
     lengths : int64 (n,) bp.
+    relatives : of the same contigs; None: none were sought.
     """
     known = whitened.any(axis=1)
     mean = whitened[known].mean(axis=0, dtype=np.float64) if known.any() else np.zeros(whitened.shape[1])
@@ -122,6 +123,7 @@ def prepare(
             composition = composition @ directions[:, ::-1][:, :DIM].astype(np.float32)
     lengths = lengths.astype(np.float64)
     depth = profile.noise**2 + profile.sampling / np.maximum(lengths, 1)[:, None]
+    relatives = relatives or no_relatives(len(lengths))
     return Contigs(composition, known, profile.log, lengths, relatives), Noise(np.ones(len(lengths)), depth)
 
 

@@ -18,6 +18,7 @@ from workflow_lib.errors import InputError
 logger = logging.getLogger(__name__)
 
 NO_SPECIES = -1
+_RELATED = 0.9  # identity below which contigs share no more than genes that many species have
 _SURE_IDENTITY = 0.96  # from which a contig is of that species: others of the genus are farther, at 0.95 or below
 _SURE_MARGIN = 0.02  # of identity, by which the next species has to be farther
 _STRAY = 0.05  # share of contigs whose relatives tell nothing of their genome: doubled, moved between genomes, chance
@@ -73,6 +74,7 @@ def read_relatives(path: str | Path, names: list[str]) -> Relatives:
     numbers = {name: number for number, name in enumerate(sorted({row["species"] for row in rows if row["species"]}))}
     species = np.array([numbers.get(row["species"], NO_SPECIES) for row in rows], dtype=np.int64)
     identity, others = (np.array([float(row[key] or 0) for row in rows]) for key in ("identity", "next_identity"))
+    species[identity < _RELATED] = NO_SPECIES
     is_sure = (species != NO_SPECIES) & (identity >= _SURE_IDENTITY) & (identity - others >= _SURE_MARGIN)
     logger.info(
         "%d of %d contigs have a relative in the reference, %d are surely of one of its species",
@@ -146,20 +148,27 @@ def species_of_bins(relatives: Relatives, labels: np.ndarray, n_bins: int) -> np
 
 
 def split_by_species(relatives: Relatives, labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Take contigs that are surely of another species than most of their bin out of it, where they are many.
+    """Give a species a bin of its own, where many of its sure contigs are in a bin of another one, or in none.
+
+    In a bin a second species needs 5 sure contigs and a fifth of all that are sure there; among those without a bin it
+    needs 5, and to be the species of no bin.
 
     Returns
     -------
-    labels : new bins of the sure contigs of a species have the highest numbers, the bin keeps those that are not sure.
-    How many bins are new. A second species has 5 sure contigs and a fifth of all that are sure in the bin.
+    labels, the new bins having the highest numbers; a bin keeps the contigs that are not sure. How many bins are new.
     """
     labels = labels.copy()
     first = fresh = int(labels.max(initial=UNBINNED)) + 1
-    for rows in rows_of_bins(labels):
+    binned = species_of_bins(relatives, labels, first)
+    for label, rows in enumerate([np.flatnonzero(labels == UNBINNED), *rows_of_bins(labels)], start=UNBINNED):
         sure = rows[relatives.is_sure[rows]]
-        _, of, counts = np.unique(relatives.species[sure], return_inverse=True, return_counts=True)
-        large = np.flatnonzero(counts >= max(_LEAST_SURE, _LEAST_PART * len(sure)))
-        for second in large[np.argsort(-counts[large], kind="stable")][1:]:
+        species, of, counts = np.unique(relatives.species[sure], return_inverse=True, return_counts=True)
+        if label == UNBINNED:
+            apart = np.flatnonzero((counts >= _LEAST_SURE) & ~np.isin(species, binned))
+        else:
+            large = np.flatnonzero(counts >= max(_LEAST_SURE, _LEAST_PART * len(sure)))
+            apart = large[np.argsort(-counts[large], kind="stable")][1:]
+        for second in apart:
             labels[sure[of == second]] = fresh
             fresh += 1
     return labels, fresh - first

@@ -22,7 +22,7 @@ from workflow_lib.bin.mixture import (
     settle,
     weighted_means,
 )
-from workflow_lib.bin.relatives import NO_SPECIES, Relatives, no_relatives, species_of_bins, split_by_species
+from workflow_lib.bin.relatives import NO_SPECIES, Relatives, species_of_bins, split_by_species
 from workflow_lib.bin.two_genomes import (
     fit_two_depths,
     fit_two_genomes,
@@ -88,8 +88,7 @@ def refine_by_likelihood(
     if (labels[rows] != UNBINNED).any():
         profile = replace(profile, log=profile.log[rows], sampling=profile.sampling[rows])
         counts = markers.counts[rows] if markers is not None else np.zeros((len(rows), 0), dtype=np.uint8)
-        related = (relatives or no_relatives(len(labels))).of(rows)
-        contigs, noise = prepare(whitened[rows], profile, lengths[rows], related)
+        contigs, noise = prepare(whitened[rows], profile, lengths[rows], relatives.of(rows) if relatives else None)
         refined[rows] = _refine(contigs, noise, labels[rows], rounds, counts, near_only)
     _, number = np.unique(labels[apart], return_inverse=True)
     refined[apart] = refined.max(initial=UNBINNED) + 1 + number

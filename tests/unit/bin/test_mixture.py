@@ -235,9 +235,10 @@ def test_the_likeliest_bin_is_that_of_all_likelihoods(scale):
     deviation = np.sqrt(variance[:, None] + uncertainty)
     # Without the factor 1 / sqrt(2 pi), which all likelihoods have.
     log_t = student.logpdf(log_depth[:, None], 6, loc=depths, scale=deviation) + 0.5 * np.log(2 * np.pi)
-    total = likelihood + log_t.sum(axis=2)
+    related = rng.normal(0, 3, (200, 9))
+    total = likelihood + log_t.sum(axis=2) + related
     best, highest = _likeliest(
-        square, noise, spread, dim, constant, log_depth, variance, depths, uncertainty, first
+        square, noise, spread, dim, constant, log_depth, variance, depths, uncertainty, related, first
     )  # fmt: skip
     assert np.array_equal(best, total.argmax(axis=1))
     assert highest == pytest.approx(total.max(axis=1), abs=1e-9)

@@ -7,13 +7,14 @@ import pytest
 from scipy.stats import binom, hypergeom
 
 from workflow_lib.bin.mixture import Bins, Contigs, Noise
+from workflow_lib.bin.relatives import Relatives, no_relatives
 from workflow_lib.bin.split_merge import _may_be_one, merge_bins, one_against_two, split_bins
 
 DIM = 24
 NOISE = 0.25  # of log depth
 
 
-def step(sizes, *, apart=0.0, depth_apart=0.0, n_libraries=1):
+def step(sizes, *, apart=0.0, depth_apart=0.0, n_libraries=1, relatives=None):
     """What `split_bins` and `merge_bins` take, before the labels; and which contigs are of the second genome.
 
     Distances are in standard deviations of the noise; there are 24 axes of composition.
@@ -26,7 +27,7 @@ def step(sizes, *, apart=0.0, depth_apart=0.0, n_libraries=1):
     log_depth[second] += NOISE * depth_apart
     variance = np.full(log_depth.shape, NOISE**2)
     known, lengths = np.ones(len(second), dtype=bool), np.full(len(second), 5000.0)
-    contigs = Contigs(composition, known, log_depth, lengths)
+    contigs = Contigs(composition, known, log_depth, lengths, relatives or no_relatives(len(second)))
     zeros = np.zeros((1, DIM))
     bins = Bins(np.eye(DIM), zeros, np.zeros(1), zeros[0], zeros[0], *np.zeros((2, 1, n_libraries)))
     return (contigs, Noise(np.ones(len(second)), variance), bins, variance), second.astype(np.int64)
@@ -122,3 +123,24 @@ def test_close_bins_may_be_one_where_markers_do_not_tell_and_far_ones_where_they
     other = (np.arange(70) >= 60 - both) & (np.arange(70) < 65 - both)
     others = np.stack([other, other])
     assert tuple(_may_be_one(found, others, np.array([True, False]))) == may_be
+
+
+def related(*parts):
+    """Relatives of contigs in groups of (number, species, how many of them are sure)."""
+    species = np.repeat([species for _, species, _ in parts], [n for n, _, _ in parts]).astype(np.int64)
+    return Relatives(species, np.concatenate([np.arange(n) < sure for n, _, sure in parts]))
+
+
+@pytest.mark.parametrize(
+    ("second", "depth_apart", "found"),
+    [((40, 0, 40), 0.0, 1), ((40, 0, 4), 0.0, 0), ((40, 1, 40), 0.0, 0), ((40, -1, 0), 0.0, 0), ((40, 0, 40), 6.0, 0)],
+)
+def test_bins_of_one_species_are_one_genome_unless_their_depths_part_them(second, depth_apart, found):
+    relatives = related((40, 0, 40), second)
+    assert n_merged((40, 40), apart=12.0, depth_apart=depth_apart, relatives=relatives) == found
+
+
+def test_bins_of_two_species_stay_two_whatever_else_they_are():
+    assert n_merged((40, 40)) == 1
+    assert n_merged((40, 40), relatives=related((40, 0, 40), (40, 1, 40))) == 0
+    assert n_merged((40, 40), relatives=related((40, 0, 40), (40, 1, 4))) == 1  # four do not tell of their bin
