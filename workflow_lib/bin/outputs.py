@@ -13,6 +13,7 @@ from workflow_lib.bin.assign import Binning
 from workflow_lib.bin.fuse import Depth
 from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.inputs import ContigStatus
+from workflow_lib.bin.relatives import Relatives
 from workflow_lib.contig2bin import write_bioboxes, write_contig2bin
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
@@ -151,9 +152,15 @@ def write_assignments(
 
 
 def write_summary(
-    path: str | Path, binning: Binning, counts: dict[str, int], *, rows: list[BinRow], embedder: dict
+    path: str | Path,
+    binning: Binning,
+    counts: dict[str, int],
+    *,
+    rows: list[BinRow],
+    embedder: dict,
+    relatives: Relatives | None,
 ) -> None:
-    """Write binning.json: threshold, depth, counts, and the reason when there is no bin."""
+    """Write binning.json: threshold, depth, relatives, counts, and the reason when there is no bin."""
     threshold = binning.threshold
     summary = {
         "threshold": {
@@ -172,6 +179,7 @@ def write_summary(
             "noise": binning.depth_noise,
             "gc_folds": binning.gc_folds,
         },
+        "relatives": relatives.counts if relatives and binning.has_mixture else None,
         "neighbours": asdict(binning.neighbours) if binning.neighbours else None,
         "counts": counts,
         "n_bins": binning.n_bins,

@@ -41,6 +41,11 @@ class Relatives:
     species: np.ndarray
     is_sure: np.ndarray
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many contigs have a relative, and how many of these are sure."""
+        return {"contigs": int(np.count_nonzero(self.species != NO_SPECIES)), "sure": int(self.is_sure.sum())}
+
     def of(self, rows: np.ndarray) -> Relatives:
         """Those of some rows."""
         return Relatives(self.species[rows], self.is_sure[rows])
@@ -76,11 +81,12 @@ def read_relatives(path: str | Path, names: list[str]) -> Relatives:
     identity, others = (np.array([float(row[key] or 0) for row in rows]) for key in ("identity", "next_identity"))
     species[identity < _RELATED] = NO_SPECIES
     is_sure = (species != NO_SPECIES) & (identity >= _SURE_IDENTITY) & (identity - others >= _SURE_MARGIN)
+    found = Relatives(species, is_sure)
     logger.info(
         "%d of %d contigs have a relative in the reference, %d are surely of one of its species",
-        *(np.count_nonzero(species != NO_SPECIES), len(rows), np.count_nonzero(is_sure)),
+        *(found.counts["contigs"], len(rows), found.counts["sure"]),
     )
-    return Relatives(species, is_sure)
+    return found
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def bin_sample(
     write_assignments(outputs.contig2bin, outputs.bioboxes, store.names, binning, sample)
     write_bins_table(outputs.bins, rows, depth.libraries if depth else [])
     counts = write_contigs_table(outputs.contigs, read_status(inputs.status), store.names, binning)
-    write_summary(outputs.summary, binning, counts, rows=rows, embedder=store.manifest)
+    write_summary(outputs.summary, binning, counts, rows=rows, embedder=store.manifest, relatives=relatives)
     if reason := zero_bins_reason(binning, counts):
         logger.warning("no bins: %s", reason)
     share = 100 * sum(row.length_bp for row in rows) / max(lengths.sum(), 1)

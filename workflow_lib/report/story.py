@@ -139,6 +139,11 @@ def _threshold(threshold: dict) -> str:
             f". Only contigs near each other were compared, {share(found['compared'], 1)} of all pairs; "
             f"{share(found['recall'], 1)} of the neighbours of {count(found['n_sampled'], 'contig')} were among them"
         )
+    if relatives := threshold["relatives"]:
+        sentence += (
+            f". {count(relatives['contigs'], 'contig')} have a relative in the reference, {relatives['sure']:,} of "
+            "them are surely of one of its species: that too told which contigs belong together"
+        )
     return f"{sentence}."
 
 

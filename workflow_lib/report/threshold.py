@@ -12,10 +12,10 @@ def threshold_summary(binning: dict) -> dict:
     -------
     dict with method, value, share (of the contigs that the threshold can bin), note (a fallback or other remark),
     zero_reason (why there are no bins), neighbours ({"recall", "wanted", "n_sampled", "compared"}, None where all pairs
-    of contigs were compared), depth_share (of depth in the similarity; 0: composition alone), gc_folds (library ->
-    how much GC content changes its depth, which was taken off), and histogram:
-    {"edges", "same", "different"} (similarities of two halves of a contig, and of different contigs), None where the
-    method needs none.
+    of contigs were compared), relatives ({"contigs", "sure"}, None where bins were made without), depth_share (of depth
+    in the similarity; 0: composition alone), gc_folds (library -> how much GC content changes its depth, which was
+    taken off), and histogram: {"edges", "same", "different"} (similarities of two halves of a contig, and of different
+    contigs), None where the method needs none.
     """
     threshold = binning.get("threshold") or {}
     depth = binning.get("depth") or {}
@@ -28,6 +28,7 @@ def threshold_summary(binning: dict) -> dict:
         "depth_share": number(depth.get("share")),
         "gc_folds": {library: number(fold) for library, fold in (depth.get("gc_folds") or {}).items()},
         "neighbours": binning.get("neighbours"),
+        "relatives": binning.get("relatives"),
         "histogram": _histogram(threshold.get("distribution") or {}),
     }
 

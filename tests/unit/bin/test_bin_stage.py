@@ -207,6 +207,20 @@ def test_gc_folds_of_depth_are_told_where_the_space_is_adapted(binned, tmp_path)
     assert adapted["depth"]["gc_folds"] == {"a": 1, "b": 1}  # too few contigs to find a bias
 
 
+def test_relatives_are_told_where_the_mixture_takes_them(binned, tmp_path):
+    sample = Sample(tmp_path / "s", community())
+    rows = ["contig\tspecies\tgenome\tidentity\tnext_species\tnext_identity"]
+    for name in read_store(sample.inputs.embeddings).names:
+        identity = "0.97" if name.startswith("g0") else "0.92"
+        rows += [f"{name}\tx\tx1\t{identity}\t\t" if name.startswith("g") else f"{name}\t\t\t\t\t"]
+    (tmp_path / "relatives.tsv").write_text("\n".join(rows) + "\n")
+    sample.inputs = replace(sample.inputs, relatives=tmp_path / "relatives.tsv")
+    assert sample.bin()["relatives"] is None  # three bins are too few to adapt to
+    n = {genome: sum(row.startswith(genome) for row in rows) for genome in ("g", "g0")}
+    assert sample.bin(replace(OPTIONS, adapt_from=2))["relatives"] == {"contigs": n["g"], "sure": n["g0"]}
+    assert binned[1]["relatives"] is None
+
+
 def test_gc_content_is_unknown_without_bases():
     np.testing.assert_array_equal(gc_content(np.array([[3, 4], [0, 7], [0, 0]])), [0.75, 0, np.nan])
     assert gc_content(np.zeros((0, 2), dtype=np.int64)).shape == (0,)

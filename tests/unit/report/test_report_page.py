@@ -176,6 +176,9 @@ def test_story_of_a_whole_run(maker):
     assert warnings == ""
     summary["threshold"]["gc_folds"] = {"lib1": 1, "lib2": 1.04}
     assert "GC content" not in " ".join(tell_story(summary))
+    assert "relative in the reference" not in story
+    summary["threshold"]["relatives"] = {"contigs": 1234, "sure": 12}
+    assert "1,234 contigs have a relative in the reference, 12 of them are surely" in " ".join(tell_story(summary))
 
 
 def test_what_is_off_is_said(maker):
