@@ -28,6 +28,8 @@ def get_benchmark_genomes(wildcards):
         genomes = load_reference(table, check_files=workflow.is_main_process)
     except NovabinError as error:
         raise WorkflowError(str(error)) from None
+    if WITH_REFERENCE in get_own_binners():
+        check_reference(genomes)
     return {"table": table, "genomes": [genome.fasta for genome in genomes.values()]}
 
 
@@ -97,11 +99,10 @@ def get_binner_options(wildcards, input):
 
 def get_binner_version(wildcards):
     """What has novabin run anew after an update of the library; peers are told by their command."""
-    return (
-        [stage_version(stage) for stage in ("embed", "markers", "relatives", "bin")]
-        if wildcards.binner not in PEERS
-        else []
-    )
+    if wildcards.binner in PEERS:
+        return []
+    stages = ["embed", "markers", "bin", *["relatives"][: wildcards.binner == WITH_REFERENCE]]
+    return [stage_version(stage) for stage in stages]
 
 
 def get_binner_task(wildcards, input):
@@ -116,20 +117,20 @@ def get_binner_task(wildcards, input):
 
 
 def get_own_binners():
-    """novabin, and novabin with the reference where that is asked for; no genome may be on both sides."""
-    if not config["benchmark"]["with_reference"]:
-        return [NOVABIN]
-    genomes = config["benchmark"]["genomes"]
-    try:
-        known = set(load_reference(genomes, check_files=False)) & set(REFERENCE) if genomes else set()
-    except NovabinError as error:
-        raise WorkflowError(str(error)) from None
+    """novabin, and novabin with the reference where that is asked for and there is one."""
+    return [NOVABIN, *[WITH_REFERENCE][: config["benchmark"]["with_reference"] and uses_relatives()]]
+
+
+def check_reference(genomes):
+    """No genome may be in the reference and in the communities, by its name or its file."""
+    known = [genome.name for genome in genomes.values() if genome.name in REFERENCE]
+    files = {os.path.realpath(genome.fasta) for genome in REFERENCE.values()}
+    known += [genome.name for genome in genomes.values() if os.path.realpath(genome.fasta) in files]
     if known:
         raise WorkflowError(
-            f"benchmark.genomes and reference have {len(known)} genomes in common, such as {min(known)}: "
-            "name others, or set benchmark.with_reference to false"
+            f"benchmark.genomes and reference have genomes in common, such as {min(known)}: name others, "
+            "or set benchmark.with_reference to false"
         )
-    return [NOVABIN, WITH_REFERENCE]
 
 
 def get_benchmark_runs():
@@ -165,4 +166,8 @@ def get_benchmark_not_run():
         for binner in PEERS
         if binners[binner]
     ]
+    if config["benchmark"]["with_reference"] and not uses_relatives():
+        left_out += [
+            f"{WITH_REFERENCE} was not run: there is no reference, or the keys of bin do not use its species"
+        ]
     return left_out + [f"on {name}: {obstacle}" for name, obstacle in obstacles if obstacle]

@@ -111,4 +111,4 @@ def test_novabin_once_more_with_a_reference(root, folder):
     assert "have a relative among 4 species" in log and "are surely of one of its species" in log
     assert "relative" not in (folder / "logs/run_binner/one.1.novabin.log").read_text()
     done = run_snakemake(folder, root, *settings(folder, **changes), "--config", "reference=genomes.tsv", check=False)
-    assert "benchmark.genomes and reference have 4 genomes in common, such as" in done.stdout
+    assert "benchmark.genomes and reference have genomes in common, such as" in done.stdout

@@ -123,7 +123,7 @@ def prepare(
             composition = composition @ directions[:, ::-1][:, :DIM].astype(np.float32)
     lengths = lengths.astype(np.float64)
     depth = profile.noise**2 + profile.sampling / np.maximum(lengths, 1)[:, None]
-    relatives = relatives or no_relatives(len(lengths))
+    relatives = relatives.where(known) if relatives else no_relatives(len(lengths))
     return Contigs(composition, known, profile.log, lengths, relatives), Noise(np.ones(len(lengths)), depth)
 
 

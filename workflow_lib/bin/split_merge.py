@@ -41,6 +41,7 @@ _MIN_PART, _MIN_SHARE = 5, 0.1  # contigs, and share of them, in the smaller par
 _CLOSE = 3.0
 _CLOSE_WITH_MARKERS = 8.0  # the same, of bins whose marker genes complete each other
 _CLOSE_WITHOUT_GAP = 7.0  # the same, of bins with contigs between them
+_CLOSE_OF_SPECIES = 12.0  # the same, of bins of one species: names such as `sp.` may be those of several
 _LEAST_BETWEEN = 0.1  # share of the two bins that lies between them, where there is no gap
 # Share of the two bins that lies between their depths, where they are one genome torn by depth. A normal distribution
 # that is cut has 0.19 to 0.21; of two, 2.5 standard deviations apart, 0.16 lie there, 4 apart 0.09.
@@ -140,7 +141,7 @@ def split_bins(
     With libraries, two depths are fitted to a bin, each with the noise of depth. They are taken if they gain more
     log-likelihood than `needed_gain`, lie 2.5 standard deviations of the noise apart, the smaller part has 5 contigs
     and a tenth of the bin, and `merge_bins` would not take them for one genome. If not, two compositions and depths
-    together are taken on the same terms but for that distance.
+    together are taken on the same terms but for that distance. Parts of one species have to be two by depth.
 
     Parameters
     ----------
@@ -159,8 +160,14 @@ def split_bins(
     looked_at = [rows for rows in rows_of_bins(labels) if rows.tobytes() not in whole]
 
     def second_of(rows: np.ndarray) -> np.ndarray | None:
+        of_rows = noise.composition[rows], contigs.log_depth[rows], variance[rows]
         composition = contigs.composition[rows] @ bins.axes
-        return _second_genome(composition, noise.composition[rows], contigs.log_depth[rows], variance[rows])
+        second = _second_genome(composition, *of_rows)
+        if second is None:
+            return None
+        own, other = species_of_bins(contigs.relatives.of(rows), second.astype(np.int64), 2)
+        is_one = own == other != NO_SPECIES and not _are_two_genomes(composition, *of_rows, second, of_one_species=True)
+        return None if is_one else second
 
     with block_pool() as map_blocks:
         for rows, second in zip(looked_at, map_blocks(second_of, looked_at), strict=True):
@@ -213,8 +220,8 @@ def merge_bins(
     With `without_gap`, bins up to 7 sqrt(L) apart are merged too where a tenth of their weight (1 / variance) lies in
     the middle third of the line between them: atypical parts of a genome lie so, two genomes do not.
 
-    Bins of the same reference species (`species_of_bins`) are merged whatever their compositions, unless their depths
-    part them; bins of two species never.
+    Bins of the same reference species (`species_of_bins`) are merged up to 12 sqrt(L) apart, unless their depths part
+    them; bins of two species never.
 
     Marker genes, `counts` (n, m), may forbid it: where the families that the two have in common are e^3 times likelier
     of two genomes than of one (`one_against_two`). And they may allow it for bins up to 8 sqrt(L) apart: where they are
@@ -325,6 +332,7 @@ def _close_pairs(
         square -= means.shape[1] * (1 / precision[i + 1 :] + 1 / precision[i])
         distance = np.sqrt(np.maximum(square, 0))
         is_same, is_other = _compare_species(species[present[i]], species[present[i + 1 :]])
+        is_same &= distance < _CLOSE_OF_SPECIES * unit
         near = np.flatnonzero(((distance < limit) | is_same) & ~is_other)
         is_close = (distance[near] < _CLOSE * unit) | is_same[near]
         for at in np.flatnonzero(~is_close & (distance[near] < _CLOSE_WITHOUT_GAP * unit)) if without_gap else ():

@@ -19,8 +19,8 @@ from workflow_lib.tables import Genome, load_reference
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("contig", "species", "genome", "identity", "next_species", "next_identity")
-_BATCH = 100_000_000  # bp of contigs that are compared at a time
+COLUMNS = ("contig", "hashes", "species", "genome", "identity", "next_species", "next_identity")
+_BATCH = 20_000_000  # bp of contigs that are compared at a time: 10,000 genomes of one species match 2,000 segments
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,13 @@ class Nearest:
     species : int64 (n, 2) number of the species, the nearest first; -1: none.
     genome : int64 (n, 2) position in the sketch of the species' nearest genome; -1: none.
     identity : float64 (n, 2) of the sequence with that genome, (hashes shared / hashes of the sequence)^(1/k); 0: none.
+    hashes : int64 (n,) of the sequence.
     """
 
     species: np.ndarray
     genome: np.ndarray
     identity: np.ndarray
+    hashes: np.ndarray
 
 
 def find_nearest(sketch: Sketch, sequences: Sequence[bytes], species: np.ndarray) -> Nearest:
@@ -50,13 +52,13 @@ def find_nearest(sketch: Sketch, sequences: Sequence[bytes], species: np.ndarray
     Notes
     -----
     Identity is that of the whole sequence, so that one with a part of another genome is not taken for it. Of equals the
-    genome that comes first in the sketch is nearer.
+    genome that comes first in the sketch is nearer. Genomes that share fewer than `MIN_SHARED` hashes are none.
     """
     n, n_genomes = len(sequences), len(sketch.genomes)
     matches = sketch.match(sequences, sketch.genomes)
     pairs, pair = np.unique(matches.owner[matches.segment] * n_genomes + matches.genome, return_inverse=True)
     owner, genome = np.divmod(pairs, n_genomes)
-    size = np.bincount(matches.owner, matches.size, minlength=n)
+    size = np.bincount(matches.owner, matches.size, minlength=n).astype(np.int64)
     shared = np.bincount(pair, matches.shared, minlength=len(pairs))
     identity = (shared / size[owner]) ** (1 / K)
     order = np.lexsort((genome, -identity, species[genome], owner))
@@ -64,7 +66,7 @@ def find_nearest(sketch: Sketch, sequences: Sequence[bytes], species: np.ndarray
     order = order[np.diff(of, axis=1, prepend=-1).any(axis=0)]  # the best genome of each species
     order = order[np.lexsort((genome[order], -identity[order], owner[order]))]
     place = np.arange(len(order)) - np.searchsorted(owner[order], owner[order])
-    nearest = Nearest(np.full((n, 2), -1), np.full((n, 2), -1), np.zeros((n, 2)))
+    nearest = Nearest(np.full((n, 2), -1), np.full((n, 2), -1), np.zeros((n, 2)), size)
     for rank in (0, 1):
         rows = order[place == rank]
         nearest.species[owner[rows], rank] = species[genome[rows]]
@@ -105,11 +107,11 @@ def find_relatives(contigs: str | Path, sketch_folder: str | Path, reference: st
             n, n_related = n + len(records), n_related + np.count_nonzero(nearest.species[:, 0] >= 0)
             for i, record in enumerate(records):
                 (first, second), (identity, other) = nearest.species[i], nearest.identity[i]
-                fields = [record.name, "", "", "", "", ""]
+                fields = [record.name, str(nearest.hashes[i]), "", "", "", "", ""]
                 if first >= 0:
-                    fields[1:4] = names[first], sketch.genomes[nearest.genome[i, 0]], f"{identity:.4f}"
+                    fields[2:5] = names[first], sketch.genomes[nearest.genome[i, 0]], f"{identity:.4f}"
                 if second >= 0:
-                    fields[4:] = names[second], f"{other:.4f}"
+                    fields[5:] = names[second], f"{other:.4f}"
                 handle.write("\t".join(fields) + "\n")
     seconds = time.monotonic() - start
     logger.info("%d of %d contigs have a relative among %d species, %.1f s", n_related, n, len(names), seconds)

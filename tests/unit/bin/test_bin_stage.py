@@ -209,10 +209,10 @@ def test_gc_folds_of_depth_are_told_where_the_space_is_adapted(binned, tmp_path)
 
 def test_relatives_are_told_where_the_mixture_takes_them(binned, tmp_path):
     sample = Sample(tmp_path / "s", community())
-    rows = ["contig\tspecies\tgenome\tidentity\tnext_species\tnext_identity"]
+    rows = ["contig\thashes\tspecies\tgenome\tidentity\tnext_species\tnext_identity"]
     for name in read_store(sample.inputs.embeddings).names:
         identity = "0.97" if name.startswith("g0") else "0.92"
-        rows += [f"{name}\tx\tx1\t{identity}\t\t" if name.startswith("g") else f"{name}\t\t\t\t\t"]
+        rows += [f"{name}\t99\tx\tx1\t{identity}\t\t" if name.startswith("g") else f"{name}\t99\t\t\t\t\t"]
     (tmp_path / "relatives.tsv").write_text("\n".join(rows) + "\n")
     sample.inputs = replace(sample.inputs, relatives=tmp_path / "relatives.tsv")
     assert sample.bin()["relatives"] is None  # three bins are too few to adapt to

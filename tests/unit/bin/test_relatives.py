@@ -18,7 +18,7 @@ from workflow_lib.bin.relatives import (
 from workflow_lib.bin.split_merge import refine_by_likelihood
 from workflow_lib.errors import InputError
 
-HEADER = "contig\tspecies\tgenome\tidentity\tnext_species\tnext_identity\n"
+HEADER = "contig\thashes\tspecies\tgenome\tidentity\tnext_species\tnext_identity\n"
 STRAY = 0.05
 
 
@@ -28,13 +28,18 @@ def relatives_of(species, sure=None):
 
 
 def test_a_contig_is_sure_from_an_identity_and_a_margin_on(tmp_path):
-    rows = ["a\tx\tg\t0.9600\ty\t0.9400", "b\tx\tg\t0.9599\t\t", "c\ty\tg\t0.9800\tx\t0.9601", "d\t\t\t\t\t"]
-    rows += ['e"\tx\tg\t1.0\t\t', "f\tx\tg\t0.8999\t\t", "g\tx\tg\t0.9000\t\t"]
+    rows = [
+        "a\t10\tx\tg\t0.9600\ty\t0.9400",
+        "b\t99\tx\tg\t0.9599\t\t",
+        "c\t99\ty\tg\t0.9800\tx\t0.9601",
+        "d\t99\t\t\t\t\t",
+    ]
+    rows += ['e"\t99\tx\tg\t1.0\t\t', "f\t99\tx\tg\t0.8999\t\t", "g\t99\tx\tg\t0.9000\t\t", "h\t9\tx\tg\t1.0\t\t"]
     (tmp_path / "t.tsv").write_text(HEADER + "\n".join(rows) + "\n")
-    found = read_relatives(tmp_path / "t.tsv", ["a", "b", "c", "d", 'e"', "f", "g"])
-    assert found.species.tolist() == [0, 0, 1, -1, 0, -1, 0]
-    assert found.is_sure.tolist() == [True, False, False, False, True, False, False]
-    with pytest.raises(InputError, match="of 7 contigs, 2 are embedded"):
+    found = read_relatives(tmp_path / "t.tsv", ["a", "b", "c", "d", 'e"', "f", "g", "h"])
+    assert found.species.tolist() == [1, 1, 2, -1, 1, -1, 1, 1]
+    assert found.is_sure.tolist() == [True, False, False, False, True, False, False, False]
+    with pytest.raises(InputError, match="of 8 contigs, 2 are embedded"):
         read_relatives(tmp_path / "t.tsv", ["b", "a"])
 
 
@@ -46,13 +51,15 @@ def test_no_contigs_have_no_relatives(tmp_path):
 def test_evidence_is_the_likelihood_that_is_documented():
     rng = np.random.default_rng(1)
     labels, species = rng.integers(-1, 4, 200), rng.integers(-1, 5, 200)
+    species[:9] = [5] * 4 + [6] * 5  # below ten contigs
     species[labels == 2] = -1  # a bin without any
+    kind = np.where(species >= 5, 5, species)
     evidence = weigh_relatives(relatives_of(species), labels, 4)
-    found = evidence.look_up(np.arange(-1, 5), slice(None))
-    for row, one in enumerate(range(-1, 5)):
-        share = np.mean(species == one)
+    found = evidence.look_up(np.arange(-1, 7), slice(None))
+    for row, one in enumerate([-1, 0, 1, 2, 3, 4, 5, 5]):
+        share = np.mean(kind == one)
         for k in range(4):
-            own = (np.count_nonzero(species[labels == k] == one) + share) / (np.count_nonzero(labels == k) + 1)
+            own = (np.count_nonzero(kind[labels == k] == one) + share) / (np.count_nonzero(labels == k) + 1)
             expected = math.log(((1 - STRAY) * own + STRAY * share) / (STRAY * share))
             assert found[row, k] == pytest.approx(expected)
     assert np.allclose(evidence.look_up(np.array([3, -1]), np.array([0, 2])), found[[4, 0]][:, [0, 2]])
@@ -60,9 +67,26 @@ def test_evidence_is_the_likelihood_that_is_documented():
 
 
 def test_a_species_of_contigs_without_a_bin_is_absent_everywhere():
-    evidence = weigh_relatives(relatives_of([0, 0, 1]), np.array([0, 0, -1]), 1)
+    evidence = weigh_relatives(relatives_of([0] * 10 + [1] * 10), np.repeat([0, -1], 10), 1)
     found = evidence.look_up(np.array([0, 1]), slice(None))[:, 0]
-    assert found[0] > 2 and found[1] == pytest.approx(math.log(1 + 0.95 / 0.05 / 3))
+    assert found[0] > 3 and found[1] == pytest.approx(math.log(1 + 0.95 / 0.05 / 11))
+
+
+@pytest.mark.parametrize("known", [0, 3])
+def test_nothing_to_tell(known):
+    evidence = weigh_relatives(relatives_of([-1] * known), np.full(known, -1), 2)
+    assert evidence.look_up(np.array([-1]), slice(None)).shape == (1, 2)
+    assert species_of_bins(no_relatives(known), np.full(known, -1), 2).tolist() == [-1, -1]
+    assert split_by_species(no_relatives(known), np.full(known, -1))[1] == 0
+
+
+def test_a_genome_as_far_from_two_species_stays_whole():
+    """By chance some of its contigs are nearer to one, some to the other; most are not sure."""
+    relatives = relatives_of([1] * 50 + [2] * 50, np.arange(100) % 5 < 1)
+    assert species_of_bins(relatives, np.zeros(100, dtype=np.int64), 1).tolist() == [-1]
+    assert split_by_species(relatives, np.zeros(100, dtype=np.int64))[1] == 0
+    relatives = relatives_of([1] * 50 + [2] * 50, np.arange(100) % 5 < 2)
+    assert split_by_species(relatives, np.zeros(100, dtype=np.int64))[1] == 1
 
 
 @pytest.mark.parametrize(
@@ -137,6 +161,56 @@ def test_a_contig_without_relatives_goes_to_the_genome_without_relatives():
     assert (labels[:50] == labels[20]).all() and (labels[50:100] == labels[80]).all() and labels[20] != labels[80]
     labels = settle(*prepare(composition, profile, lengths), np.where(truth == 1, 0, truth), passes=4)[0]
     assert (labels[:100] == labels[0]).all()
+
+
+def test_contigs_of_rare_species_find_their_bin():
+    """Each has a species of its own, and a tenth is in the wrong bin."""
+    composition, profile, lengths, truth = sample(n_genomes=8, seed=3)
+    labels = truth.copy()
+    moved = np.arange(5, len(truth), 10)
+    labels[moved] = (truth[moved] + 3) % 8
+    relatives = relatives_of(np.arange(len(truth)))
+    found = settle(*prepare(composition, profile, lengths, relatives), labels, passes=4)[0]
+    without = settle(*prepare(composition, profile, lengths), labels, passes=4)[0]
+    parted = truth[moved] > 1
+    assert np.array_equal(found, without) and np.mean((found[moved] == found[moved - 1])[parted]) > 0.95
+
+
+def test_contigs_without_an_embedding_make_no_bin():
+    composition, profile, lengths, truth = sample()
+    composition[:20] = 0
+    relatives = relatives_of(np.where(np.arange(len(truth)) < 20, 0, -1))
+    found = refine_by_likelihood(
+        composition, profile, lengths, np.where(truth == 0, -1, truth), rounds=2, relatives=relatives
+    )
+    assert (found[:20] == -1).all() and found.max() + 1 == 7
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_relatives_are_those_of_their_contigs_beside_bins_that_are_left_apart(apart):
+    """A bin of two contigs before the others stays as it is."""
+    composition, profile, lengths, truth = sample()
+    labels = np.where(truth == 1, 0, truth)
+    relatives = relatives_of(np.where(truth < 2, truth, -1))
+    if apart:
+        order = np.r_[[398, 399], np.arange(398)]
+        composition, truth = composition[order], truth[order]
+        labels = np.where(np.arange(400) < 2, 9, labels[order])
+        relatives = relatives.of(order)
+    found = refine_by_likelihood(composition, profile, lengths, labels, rounds=4, relatives=relatives)
+    assert len(set(found[truth == 0])) == len(set(found[truth == 1])) == 1
+    assert found[truth == 0][0] != found[truth == 1][0]
+
+
+def test_near_bins_are_looked_up_by_their_number():
+    """With more bins than a contig is compared with, and genomes that only their species part."""
+    composition, profile, lengths, truth = sample(n_genomes=90, per_genome=20, seed=2)
+    labels = truth.copy()
+    labels[20:24], labels[:4] = 0, 1
+    prepared = prepare(composition, profile, lengths, relatives_of(np.where(truth < 2, truth, -1)))
+    near, everywhere = (settle(*prepared, labels, passes=4, near_only=near_only)[0] for near_only in (True, False))
+    assert np.array_equal(near, everywhere)
+    assert (near[:20] == near[10]).all() and (near[20:40] == near[30]).all() and near[10] != near[30]
 
 
 def test_a_reference_that_knows_nothing_changes_nothing():

@@ -137,10 +137,31 @@ def related(*parts):
 )
 def test_bins_of_one_species_are_one_genome_unless_their_depths_part_them(second, depth_apart, found):
     relatives = related((40, 0, 40), second)
-    assert n_merged((40, 40), apart=12.0, depth_apart=depth_apart, relatives=relatives) == found
+    assert n_merged((40, 40), apart=10.0, depth_apart=depth_apart, relatives=relatives) == found
 
 
 def test_bins_of_two_species_stay_two_whatever_else_they_are():
     assert n_merged((40, 40)) == 1
     assert n_merged((40, 40), relatives=related((40, 0, 40), (40, 1, 40))) == 0
     assert n_merged((40, 40), relatives=related((40, 0, 40), (40, 1, 4))) == 1  # four do not tell of their bin
+
+
+def test_bins_are_told_by_their_numbers_where_some_are_empty():
+    """As after other merges: bin 1 has no contigs."""
+    given, second = step((40, 40), apart=10.0, relatives=related((40, 0, 40), (40, 0, 40)))
+    no_genes = np.zeros((80, 0), dtype=np.uint8)
+    assert merge_bins(*given, 2 * second, no_genes, without_gap=False)[1] == 1
+    given, second = step((40, 40), relatives=related((40, 0, 40), (40, 1, 40)))
+    assert merge_bins(*given, 2 * second, no_genes, without_gap=False)[1] == 0
+
+
+def test_names_that_several_species_share_do_not_merge_what_is_far_apart():
+    assert n_merged((40, 40), apart=30.0, relatives=related((40, 0, 40), (40, 0, 40))) == 0
+
+
+@pytest.mark.parametrize(("apart", "found"), [({"apart": 20.0}, 0), ({"depth_apart": 8.0}, 1)])
+def test_parts_of_one_species_are_split_by_depth_only(apart, found):
+    """Else merges and splits would undo each other."""
+    assert n_split((40, 40), **apart) == 1
+    assert n_split((40, 40), **apart, relatives=related((40, 0, 40), (40, 0, 40))) == found
+    assert n_split((40, 40), **apart, relatives=related((40, 0, 40), (40, -1, 0))) == 1

@@ -11,7 +11,7 @@ from workflow_lib.novelty.sketch import sketch_genomes, write_sketch
 from workflow_lib.relatives import find
 from workflow_lib.relatives.find import find_relatives
 from workflow_lib.simulate.strains import mutate
-from workflow_lib.tables import load_reference
+from workflow_lib.tables import Genome, load_reference
 
 NEAR, FAR = 0.01, 0.08  # share of bases by which the reference genomes of two species differ from the sample's genome
 
@@ -51,6 +51,7 @@ def test_the_nearest_genome_of_each_species_and_its_identity(world, tmp_path):
     drawn = bytes(rng.choice(np.frombuffer(b"ACGT", np.uint8), 9000))
     contigs = [("a", genome[5000:25_000]), ("b", reverse_complement(genome[5000:25_000])), ("n", b"N" * 4000)]
     contigs += [("drawn", drawn), ("other", other[:8000]), ("half", genome[:10_000] + drawn)]
+    contigs += [("part", genome[:10_000] + bytes(rng.choice(np.frombuffer(b"ACGT", np.uint8), 30_000)))]
     rows = {row["contig"]: row for row in table_of(folder, tmp_path, contigs)}
     assert list(rows) == [name for name, _ in contigs]
     assert (rows["a"]["species"], rows["a"]["genome"], rows["a"]["next_species"]) == ("A x", "x_near", "A y")
@@ -58,10 +59,22 @@ def test_the_nearest_genome_of_each_species_and_its_identity(world, tmp_path):
     assert abs(float(rows["a"]["next_identity"]) - (1 - FAR)) < 0.012
     assert {**rows["a"], "contig": "b"} == rows["b"]  # the other strand
     assert (rows["other"]["species"], rows["other"]["next_species"]) == ("nameless", "")
-    assert not any(rows[name][column] for name in ("n", "drawn") for column in list(rows["n"])[1:])
+    assert not any(rows[name][column] for name in ("n", "drawn") for column in list(rows["n"])[2:])
     # A contig half of which is of another genome is not of that species.
     half = (0.8 * 10 / 19) ** (1 / 21)
+    assert rows["n"]["hashes"] == "0" and abs(int(rows["a"]["hashes"]) - 1000) < 150
     assert rows["half"]["species"] == "A x" and abs(float(rows["half"]["identity"]) - half) < 0.01
+    # Three quarters of it are in segments without a match.
+    assert abs(float(rows["part"]["identity"]) - (0.8 / 4) ** (1 / 21)) < 0.01
+
+
+def test_of_equals_the_first_genome_is_the_nearest(world, tmp_path):
+    folder, genome, _ = world
+    copies = [Genome(name, str(folder / "x_near.fa.gz"), {}) for name in ("b", "a")]
+    nearest = find.find_nearest(sketch_genomes(copies, scale=20), [genome[:9000]], np.array([1, 1]))
+    assert nearest.genome.tolist() == [[0, -1]] and nearest.species.tolist() == [[1, -1]]
+    nearest = find.find_nearest(sketch_genomes(copies, scale=20), [genome[:9000]], np.array([1, 0]))
+    assert nearest.genome.tolist() == [[0, 1]] and nearest.species.tolist() == [[1, 0]]
 
 
 def test_contigs_are_compared_in_batches(world, tmp_path, monkeypatch):
