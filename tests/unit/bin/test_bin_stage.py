@@ -207,17 +207,21 @@ def test_gc_folds_of_depth_are_told_where_the_space_is_adapted(binned, tmp_path)
     assert adapted["depth"]["gc_folds"] == {"a": 1, "b": 1}  # too few contigs to find a bias
 
 
-def test_relatives_are_told_where_the_mixture_takes_them(binned, tmp_path):
+def test_relatives_part_what_they_know_for_two_species(binned, tmp_path):
+    """The contigs of genome g0 are said to be of two species, alternately; the mixture is what takes them."""
     sample = Sample(tmp_path / "s", community())
     rows = ["contig\thashes\tspecies\tgenome\tidentity\tnext_species\tnext_identity"]
     for name in read_store(sample.inputs.embeddings).names:
-        identity = "0.97" if name.startswith("g0") else "0.92"
-        rows += [f"{name}\t99\tx\tx1\t{identity}\t\t" if name.startswith("g") else f"{name}\t99\t\t\t\t\t"]
+        species = f"x{int(name[3:]) % 2}" if name.startswith("g0") else ""
+        rows.append(f"{name}\t99\t{species}\t{species}.1\t0.98\t\t" if species else f"{name}\t99\t\t\t\t\t")
     (tmp_path / "relatives.tsv").write_text("\n".join(rows) + "\n")
     sample.inputs = replace(sample.inputs, relatives=tmp_path / "relatives.tsv")
     assert sample.bin()["relatives"] is None  # three bins are too few to adapt to
-    n = {genome: sum(row.startswith(genome) for row in rows) for genome in ("g", "g0")}
-    assert sample.bin(replace(OPTIONS, adapt_from=2))["relatives"] == {"contigs": n["g"], "sure": n["g0"]}
+    n = sum(row.startswith("g0") for row in rows)
+    assert sample.bin(replace(OPTIONS, adapt_from=2))["relatives"] == {"contigs": n, "sure": n}
+    bins = read_contig2bin(sample.outputs.contig2bin)
+    halves = [{bins[name] for name in bins if name.startswith("g0") and int(name[3:]) % 2 == odd} for odd in (0, 1)]
+    assert len(halves[0]) == len(halves[1]) == 1 and halves[0] != halves[1]
     assert binned[1]["relatives"] is None
 
 
