@@ -28,8 +28,6 @@ def get_benchmark_genomes(wildcards):
         genomes = load_reference(table, check_files=workflow.is_main_process)
     except NovabinError as error:
         raise WorkflowError(str(error)) from None
-    if WITH_REFERENCE in get_own_binners():
-        check_reference(genomes)
     return {"table": table, "genomes": [genome.fasta for genome in genomes.values()]}
 
 
@@ -121,15 +119,25 @@ def get_own_binners():
     return [NOVABIN, *[WITH_REFERENCE][: config["benchmark"]["with_reference"] and uses_relatives()]]
 
 
-def check_reference(genomes):
+def check_reference():
     """No genome may be in the reference and in the communities, by its name or its file."""
-    known = [genome.name for genome in genomes.values() if genome.name in REFERENCE]
+    table = config["benchmark"]["genomes"]
+    if not workflow.is_main_process or table is None or WITH_REFERENCE not in get_own_binners():
+        return
+    try:
+        genomes = load_reference(table).values()
+    except NovabinError as error:
+        raise WorkflowError(str(error)) from None
     files = {os.path.realpath(genome.fasta) for genome in REFERENCE.values()}
-    known += [genome.name for genome in genomes.values() if os.path.realpath(genome.fasta) in files]
+    known = [
+        genome.name
+        for genome in genomes
+        if genome.name in REFERENCE or os.path.realpath(genome.fasta) in files
+    ]
     if known:
         raise WorkflowError(
-            f"benchmark.genomes and reference have genomes in common, such as {min(known)}: name others, "
-            "or set benchmark.with_reference to false"
+            f"benchmark.genomes and reference have {len(known)} genomes in common, such as {known[0]}: "
+            "name others, or set benchmark.with_reference to false"
         )
 
 

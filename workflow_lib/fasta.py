@@ -142,6 +142,20 @@ def read_fasta(path: str | Path) -> Iterator[Record]:
         yield Record(fields[0].decode("utf-8", "replace"), sequence, line)
 
 
+def batch_records(records: Iterable[Record], n_bp: int) -> Iterator[list[Record]]:
+    """Yield the records in lists, each the shortest that has `n_bp` bp; the last one may have fewer."""
+    batch: list[Record] = []
+    held = 0
+    for record in records:
+        batch.append(record)
+        held += len(record.sequence)
+        if held >= n_bp:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
 def mostly_n(sequence: bytes) -> bool:
     """Whether more than half of a sequence is N (an empty one is)."""
     return not sequence or sequence.count(b"N") > len(sequence) / 2

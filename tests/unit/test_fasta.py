@@ -8,7 +8,16 @@ import pytest
 
 from workflow_lib import fasta
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import format_record, mostly_n, read_blocks, read_fasta, reverse_complement, write_fasta
+from workflow_lib.fasta import (
+    Record,
+    batch_records,
+    format_record,
+    mostly_n,
+    read_blocks,
+    read_fasta,
+    reverse_complement,
+    write_fasta,
+)
 
 TEXT = b">a one two\nACGT\nAC\n>b\n\n>c\tx\nGG\nTT\n"
 RECORDS = [("a", b"ACGTAC", 1), ("b", b"", 4), ("c", b"GGTT", 6)]
@@ -161,3 +170,10 @@ def test_mostly_n():
     assert mostly_n(b"")
     assert mostly_n(b"NNNA")
     assert not mostly_n(b"NNAA")
+
+
+def test_records_come_in_batches():
+    records = [Record(str(i), b"A" * length, 1) for i, length in enumerate([5, 0, 5, 20, 3])]
+    names = [[record.name for record in batch] for batch in batch_records(records, 10)]
+    assert names == [["0", "1", "2"], ["3"], ["4"]]
+    assert list(batch_records([], 10)) == []

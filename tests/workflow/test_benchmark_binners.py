@@ -110,5 +110,13 @@ def test_novabin_once_more_with_a_reference(root, folder):
     log = (folder / "logs/run_binner/one.1.novabin_reference.log").read_text()
     assert "have a relative among 4 species" in log and "are surely of one of its species" in log
     assert "relative" not in (folder / "logs/run_binner/one.1.novabin.log").read_text()
-    done = run_snakemake(folder, root, *settings(folder, **changes), "--config", "reference=genomes.tsv", check=False)
-    assert "benchmark.genomes and reference have genomes in common, such as" in done.stdout
+    # By their names, or by their files.
+    (folder / "other.tsv").write_text(
+        "genome_id\tfasta\n" + "\n".join(f"other{i}\t{row[1]}" for i, row in enumerate(genomes))
+    )
+    for reference in ("genomes.tsv", "other.tsv"):
+        target = settings(folder, **changes)
+        done = run_snakemake(folder, root, *target, "--config", f"reference={reference}", check=False)
+        assert done.returncode and "benchmark.genomes and reference have 4 genomes in common, such as" in done.stdout
+    done = run_snakemake(folder, root, "-n", *settings(folder, **changes), "--config", "reference=null")
+    assert "novabin_reference was not run: there is no reference" in done.stdout

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from workflow_lib.errors import InputError, ToolError
-from workflow_lib.fasta import Record, read_fasta
+from workflow_lib.fasta import Record, batch_records, read_fasta
 from workflow_lib.markers.counts import MarkerGene, write_marker_tables
 
 _BATCH_BP = 20_000_000  # contigs whose proteins are held at a time
@@ -50,7 +49,11 @@ def find_hmm_markers(
     cutoffs = [_cutoff(hmm) for hmm in families]
     values = [getattr(hmm.cutoffs, kind)[0] if kind else e_value for hmm, kind in zip(families, cutoffs, strict=True)]
     rows = [(hmm.name, kind or "e_value", value) for hmm, kind, value in zip(families, cutoffs, values, strict=True)]
-    genes = (gene for batch in _batches(read_fasta(contigs)) for gene in _search(batch, families, e_value, threads))
+    genes = (
+        gene
+        for batch in batch_records(read_fasta(contigs), _BATCH_BP)
+        for gene in _search(batch, families, e_value, threads)
+    )
     return write_marker_tables(genes, rows, genes_table=genes_table, families_table=families_table)
 
 
@@ -89,18 +92,6 @@ def _read_hmms(path: str | Path) -> list:
 
 def _cutoff(hmm) -> str | None:
     return next((kind for kind in _CUTOFFS if getattr(hmm.cutoffs, f"{kind}_available")()), None)
-
-
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    batch, held = [], 0
-    for record in records:
-        batch.append(record)
-        held += len(record.sequence)
-        if held >= _BATCH_BP:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
 
 
 def _search(records: list[Record], families: list, e_value: float, threads: int) -> list[MarkerGene]:

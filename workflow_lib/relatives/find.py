@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import Record, read_fasta
+from workflow_lib.fasta import batch_records, read_fasta
 from workflow_lib.files import atomic_open
 from workflow_lib.novelty.identity import K
 from workflow_lib.novelty.sketch import Sketch, read_sketch
@@ -102,7 +102,7 @@ def find_relatives(contigs: str | Path, sketch_folder: str | Path, reference: st
     n = n_related = 0
     with atomic_open(path) as handle:
         handle.write("\t".join(COLUMNS) + "\n")
-        for records in _batches(read_fasta(contigs)):
+        for records in batch_records(read_fasta(contigs), _BATCH):
             nearest = find_nearest(sketch, [record.sequence for record in records], species)
             n, n_related = n + len(records), n_related + np.count_nonzero(nearest.species[:, 0] >= 0)
             for i, record in enumerate(records):
@@ -122,17 +122,3 @@ def _number_species(genomes: list[Genome]) -> tuple[list[str], np.ndarray]:
     of_genomes = [genome.taxonomy.get("species", genome.name) for genome in genomes]
     names, number = np.unique(np.array(of_genomes, dtype=object), return_inverse=True)
     return names.tolist(), number.astype(np.int64)
-
-
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Yield the records in lists of about `_BATCH` bp."""
-    batch: list[Record] = []
-    n_bp = 0
-    for record in records:
-        batch.append(record)
-        n_bp += len(record.sequence)
-        if n_bp >= _BATCH:
-            yield batch
-            batch, n_bp = [], 0
-    if batch:
-        yield batch
