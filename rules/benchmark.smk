@@ -1,6 +1,6 @@
 # rules of the benchmark stage: novabin and other binners on the same simulated sets
 BENCHMARK_SETS = get_benchmark_sets()
-check_reference()
+check_benchmark_genomes()
 BENCHMARK_FOLDER = "<results>/benchmark_binners/{community}/seed_{seed}"
 
 

@@ -119,7 +119,7 @@ def get_own_binners():
     return [NOVABIN, *[WITH_REFERENCE][: config["benchmark"]["with_reference"] and uses_relatives()]]
 
 
-def check_reference():
+def check_benchmark_genomes():
     """No genome may be in the reference and in the communities, by its name or its file."""
     table = config["benchmark"]["genomes"]
     if not workflow.is_main_process or table is None or WITH_REFERENCE not in get_own_binners():

@@ -234,7 +234,7 @@ def get_index_options():
 
 
 def get_binning_options():
-    """How contigs are binned, but for the threshold."""
+    """How contigs are binned, but for the threshold and what is an input."""
     return {key: value for key, value in config["bin"].items() if key not in ("threshold", "relatives")}
 
 

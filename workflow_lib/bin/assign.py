@@ -181,8 +181,7 @@ def binnings(
     one, and that after the mixture where there is one. Bins are kept with `min_bin_size` contigs or `min_bin_length`
     bp.
     """
-    as_published = threshold is not None and threshold.method == "percentile"
-    if as_published:
+    if threshold is not None and threshold.method == "percentile":  # as published
         return [_bin_in(vectors, pieces, lengths, None, options, threshold, learned="nothing")]
     learned = "whitening" if len(pieces) >= MIN_PIECES else "nothing"
     may_adapt = threshold is None and options.adapt_from and learned != "nothing"

@@ -273,9 +273,8 @@ def assign(
     -----
     A contig's likelihood in a bin is that of its composition, Student's t with 30 degrees of freedom in d dimensions,
     to the power 0.35, times that of its log depth, Student's t with 6 in each library, times that of its relatives
-    (`weigh_relatives`). An unknown genome has
-    the composition of all contigs together, normally distributed, and Student's t of the depths of all bins; K bins of
-    equal prior share what it leaves.
+    (`weigh_relatives`). An unknown genome has the composition of all contigs together, normally distributed, and
+    Student's t of the depths of all bins; K bins of equal prior share what it leaves.
     """
     n_bins, dim = bins.centres.shape
     centres, axes = bins.centres.astype(np.float32), bins.axes.astype(np.float32)
@@ -284,10 +283,10 @@ def assign(
     constant = math.lgamma((freedom + dim) / 2) - math.lgamma(freedom / 2) - dim / 2 * math.log(freedom / 2)
     unbinned = np.count_nonzero(labels == UNBINNED) / max(len(labels), 1)
     unknown_share = min(max(unbinned, _UNKNOWN_RANGE[0]), _UNKNOWN_RANGE[1])
-    unknown_weight = math.log(unknown_share / (1 - unknown_share) * n_bins)
+    species, evidence = contigs.relatives.species, weigh_relatives(contigs.relatives, labels, n_bins)
+    unknown_weight = math.log(unknown_share / (1 - unknown_share) * n_bins) + evidence.of_unknown
     depth_of_all, depth_spread = bins.depths.mean(axis=0), bins.depths.var(axis=0)
     begin = labels if home is None else home
-    species, evidence = contigs.relatives.species, weigh_relatives(contigs.relatives, labels, n_bins)
 
     def search(block: Block) -> tuple[np.ndarray, np.ndarray]:
         rows, near = block
@@ -301,7 +300,6 @@ def assign(
         wide = noise.composition[rows, None] + bins.spread
         unknown = TEMPER * (-0.5 * np.log(wide) - (x - bins.centre) ** 2 / (2 * wide)).sum(axis=1)
         unknown += _log_t(contigs.log_depth[rows] - depth_of_all, noise.depth[rows] + depth_spread).sum(axis=1)
-        unknown += evidence.of_unknown
         return numbers[near][best], (unknown + unknown_weight > highest) | ~contigs.known[rows]
 
     likeliest, is_unknown = np.empty(len(labels), dtype=np.int64), np.empty(len(labels), dtype=bool)

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from workflow_lib.bin.groups import rows_of_bins
+from workflow_lib.bin.inputs import REMEDY
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.errors import InputError
 
@@ -22,7 +23,6 @@ NO_SPECIES = -1
 _RELATED = 0.9  # identity below which contigs share no more than genes that many species have
 _SURE_IDENTITY = 0.96  # from which a contig is of that species: others of the genus are farther, at 0.95 or below
 _SURE_HASHES = 10  # of a contig: with fewer its identity is known to no more than 0.02
-_DECIMALS = 4  # of identities in the table
 _SURE_MARGIN = 0.02  # of identity, by which the next species has to be farther
 _STRAY = 0.05  # share of contigs whose relatives tell nothing of their genome: doubled, moved between genomes, chance
 _PRIOR = 1.0  # contigs of the average of all that every bin is taken to hold beside its own
@@ -75,24 +75,27 @@ def read_relatives(path: str | Path, names: list[str]) -> Relatives:
     Raises
     ------
     InputError
-        when its contigs are not these, in this order.
+        when it is damaged, or its contigs are not these, in this order.
     """
     types = {"contig": str, "species": str, "hashes": np.int64}
     identities = {"identity": [""], "next_identity": [""]}
-    table = pd.read_csv(
-        path, sep="\t", usecols=[*types, *identities], dtype=types, keep_default_na=False, na_values=identities,
-        quoting=csv.QUOTE_NONE,
-    )  # fmt: skip
+    try:
+        table = pd.read_csv(
+            path, sep="\t", usecols=[*types, *identities], dtype=types, keep_default_na=False, na_values=identities,
+            quoting=csv.QUOTE_NONE,
+        )  # fmt: skip
+        identity, others = (table[column].fillna(0).to_numpy(np.float64) for column in identities)
+    except ValueError as error:
+        raise InputError(f"is not a table of relatives ({error})", path=path, remedy=REMEDY) from error
     if table["contig"].tolist() != names:
         raise InputError(
             f"the relatives are of {len(table)} contigs, {len(names)} are embedded; or other names, or another order",
             path=path,
-            remedy="delete it and run again",
+            remedy=REMEDY,
         )
-    identity, others = (table[column].fillna(0).to_numpy(np.float64) for column in identities)
     known, species = np.unique(table["species"].to_numpy(object), return_inverse=True)
     species = np.where((identity < _RELATED) | (known[species] == ""), NO_SPECIES, species.astype(np.int64))
-    margin = (identity - others).round(_DECIMALS)
+    margin = (identity - others).round(6)  # 0.96 - 0.94 is less than 0.02
     is_sure = (species != NO_SPECIES) & (table["hashes"].to_numpy() >= _SURE_HASHES)
     is_sure &= (identity >= _SURE_IDENTITY) & (margin >= _SURE_MARGIN)
     found = Relatives(species, is_sure)

@@ -43,6 +43,15 @@ def test_a_contig_is_sure_from_an_identity_and_a_margin_on(tmp_path):
         read_relatives(tmp_path / "t.tsv", ["b", "a"])
 
 
+@pytest.mark.parametrize(
+    "text", ["", "contig\tspecies\na\tx\n", HEADER + "a\t9\tx\tg\tnear\t\t\n", HEADER + "a\t\t\t\t\t\t\n"]
+)
+def test_a_damaged_table_is_told(tmp_path, text):
+    (tmp_path / "t.tsv").write_text(text)
+    with pytest.raises(InputError, match=r"t\.tsv[\s\S]*not a table of relatives"):
+        read_relatives(tmp_path / "t.tsv", ["a"])
+
+
 def test_no_contigs_have_no_relatives(tmp_path):
     (tmp_path / "t.tsv").write_text(HEADER)
     assert len(read_relatives(tmp_path / "t.tsv", []).species) == 0
