@@ -20,6 +20,8 @@ rule make_benchmark_set:
         "<logs>/make_benchmark_set/{community}.{seed}.log",
     benchmark:
         "<benchmarks>/make_benchmark_set/{community}.{seed}.tsv"
+    wildcard_constraints:
+        community=get_benchmark_pattern("assembled", False),
     conda:
         "../envs/novabin.yaml"
     threads: 1
@@ -44,7 +46,7 @@ rule draw_benchmark_depth:
     benchmark:
         "<benchmarks>/draw_benchmark_depth/{community}.{seed}.tsv"
     wildcard_constraints:
-        community=get_benchmark_pattern(reads=False),
+        community=get_benchmark_pattern("reads", False),
     conda:
         "../envs/novabin.yaml"
     threads: 1
@@ -81,6 +83,62 @@ rule draw_benchmark_reads:
         "../scripts/draw_benchmark_reads.py"
 
 
+# MEGAHIT takes lists of files parted by commas; a killed job leaves its folder behind.
+rule assemble_benchmark_reads:
+    input:
+        reads_1=get_library_files("_R1.fastq.gz"),
+        reads_2=get_library_files("_R2.fastq.gz"),
+    output:
+        assembly=temp("<results>/benchmark_binners/{community}/seed_{seed}/assembly.fa"),
+    log:
+        "<logs>/assemble_benchmark_reads/{community}.{seed}.log",
+    benchmark:
+        "<benchmarks>/assemble_benchmark_reads/{community}.{seed}.tsv"
+    conda:
+        "../envs/megahit.yaml"
+    threads: 8
+    resources:
+        mem_mb=get_memory(4000, 10),
+        runtime=get_runtime(60, 600),
+    params:
+        reads_1=lambda wildcards, input: ",".join(input.reads_1),
+        reads_2=lambda wildcards, input: ",".join(input.reads_2),
+    shell:
+        """
+        rm -rf {output.assembly:q}.parts
+        megahit -1 {params.reads_1:q} -2 {params.reads_2:q} -t {threads} -m $(({resources.mem_mb} * 1000000)) \
+            --min-contig-len 500 -o {output.assembly:q}.parts >{log:q} 2>&1
+        mv {output.assembly:q}.parts/final.contigs.fa {output.assembly:q}
+        rm -rf {output.assembly:q}.parts
+        """
+
+
+rule label_assembly:
+    input:
+        unpack(get_benchmark_genomes),
+        assembly="<results>/benchmark_binners/{community}/seed_{seed}/assembly.fa",
+    output:
+        contigs="<results>/benchmark_binners/{community}/seed_{seed}/contigs.fa.gz",
+        truth="<results>/benchmark_binners/{community}/seed_{seed}/truth.tsv",
+    log:
+        "<logs>/label_assembly/{community}.{seed}.log",
+    benchmark:
+        "<benchmarks>/label_assembly/{community}.{seed}.tsv"
+    wildcard_constraints:
+        community=get_benchmark_pattern("assembled", True),
+    conda:
+        "../envs/novabin.yaml"
+    threads: 1
+    resources:
+        mem_mb=get_memory(2500, 20),
+        runtime=get_runtime(20, 60),
+    params:
+        version=[stage_version("simulate"), stage_version("benchmark")],
+        set=lambda wildcards: BENCHMARK_SETS[wildcards.community],
+    script:
+        "../scripts/label_assembly.py"
+
+
 # As rule map_short_reads; all binners get what is found here.
 use rule map_short_reads as map_benchmark_reads with:
     input:
@@ -103,8 +161,8 @@ use rule map_short_reads as map_benchmark_reads with:
 rule measure_benchmark_depth:
     input:
         contigs="<results>/benchmark_binners/{community}/seed_{seed}/contigs.fa.gz",
-        bams=get_benchmark_bams,
-        indexes=lambda wildcards: [f"{bam}.bai" for bam in get_benchmark_bams(wildcards)],
+        bams=get_library_files(".bam"),
+        indexes=get_library_files(".bam.bai"),
     output:
         depth="<results>/benchmark_binners/{community}/seed_{seed}/depth.tsv",
     log:
@@ -112,7 +170,7 @@ rule measure_benchmark_depth:
     benchmark:
         "<benchmarks>/measure_benchmark_depth/{community}.{seed}.tsv"
     wildcard_constraints:
-        community=get_benchmark_pattern(reads=True),
+        community=get_benchmark_pattern("reads", True),
     conda:
         "../envs/novabin.yaml"
     threads: 4

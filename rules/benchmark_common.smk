@@ -7,15 +7,15 @@ def get_benchmark_sets():
     benchmark = config["benchmark"]
     shared = {key: benchmark[key] for key in ("contig_sigma", "mean_depth", "strain_identity", "min_length")}
     shared["max_n_fraction"] = config["filter"]["max_n_fraction"]
-    sets = {chosen["name"]: {**chosen, **shared} for chosen in benchmark["sets"]}
+    sets = {chosen["name"]: {"assembled": False, **chosen, **shared} for chosen in benchmark["sets"]}
     if len(sets) < len(benchmark["sets"]):
         raise WorkflowError("benchmark.sets: found a name twice, expected each once")
     return sets
 
 
-def get_benchmark_pattern(*, reads):
-    """A pattern of the names of the sets whose depth comes from reads, or of those whose depth is drawn."""
-    names = [re.escape(name) for name, chosen in BENCHMARK_SETS.items() if chosen["reads"] == reads]
+def get_benchmark_pattern(key, value):
+    """A pattern of the names of the sets with this value of a key, such as those with reads."""
+    names = [re.escape(name) for name, chosen in BENCHMARK_SETS.items() if chosen[key] == value]
     return "|".join(names) or "(?!)"
 
 
@@ -31,10 +31,14 @@ def get_benchmark_genomes(wildcards):
     return {"table": table, "genomes": [genome.fasta for genome in genomes.values()]}
 
 
-def get_benchmark_bams(wildcards):
-    """Sorted alignments of all libraries of a set with reads."""
-    numbers = range(1, BENCHMARK_SETS[wildcards.community]["libraries"] + 1)
-    return [f"{BENCHMARK_FOLDER}/library_{number}.bam" for number in numbers]
+def get_library_files(ending):
+    """A function that gives one file of each library of a set with reads, such as its sorted alignments."""
+
+    def library_files(wildcards):
+        numbers = range(1, BENCHMARK_SETS[wildcards.community]["libraries"] + 1)
+        return [f"{BENCHMARK_FOLDER}/library_{number}{ending}" for number in numbers]
+
+    return library_files
 
 
 def get_binner_inputs(wildcards):
@@ -46,8 +50,10 @@ def get_binner_inputs(wildcards):
             files |= {name: get_sketch(f"{name}.npy") for name in ("hashes", "genomes")}
             files |= {"sketch": get_sketch("manifest.json"), "table": get_reference_table(wildcards)}
     elif wildcards.binner == "semibin2" and BENCHMARK_SETS[wildcards.community]["reads"]:
-        files["bams"] = get_benchmark_bams(wildcards)
-        files["indexes"] = [f"{bam}.bai" for bam in files["bams"]]
+        files |= {
+            "bams": get_library_files(".bam")(wildcards),
+            "indexes": get_library_files(".bam.bai")(wildcards),
+        }
     elif wildcards.binner == "semibin2":
         files["halves"] = f"{BENCHMARK_FOLDER}/halves"
     return files

@@ -100,12 +100,14 @@ def _tell_set(options: Mapping, scores: pd.DataFrame, facts: pd.DataFrame) -> st
         low, high = options["strain_identity"]
         strains = f", {options['strains']} of them strains with {low:.0%} to {high:.0%} identity to another"
     source = "depth from simulated read pairs mapped by minimap2" if options["reads"] else "depth drawn"
+    made = f"of median {options['contig_median']:,} bp (log-normal, sigma {options['contig_sigma']:g})"
+    if options["assembled"]:
+        made = "assembled by MEGAHIT from the reads of all libraries"
     contigs = facts.groupby("seed")["n_contigs"].sum().median()
     return (
         f"{options['genomes']} genomes{strains}; libraries: {options['libraries']}, of mean depth "
-        f"{options['mean_depth']:g}, {source}; contigs of median {options['contig_median']:,} bp (log-normal, sigma "
-        f"{options['contig_sigma']:g}), of which the {contigs:,.0f} of at least {options['min_length']:,} bp are "
-        f"binned. {scores['recoverable'].median():.0f} genomes are recoverable."
+        f"{options['mean_depth']:g}, {source}; contigs {made}, of which the {contigs:,.0f} of at least "
+        f"{options['min_length']:,} bp are binned. {scores['recoverable'].median():.0f} genomes are recoverable."
     )
 
 

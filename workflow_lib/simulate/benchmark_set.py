@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +28,9 @@ class BenchmarkSet:
     genomes : in the community, strains included.
     strains : how many of them are close strains, evolved from as many of the others.
     libraries : that depth is known of.
-    contig_median : bp.
+    contig_median : bp; where contigs are assembled, of the pieces of a genome that differ in depth.
     reads : depth comes from simulated reads and their mapping; else it is drawn.
+    assembled : the contigs are those that an assembler makes of the reads, not pieces of the genomes.
     contig_sigma : standard deviation of the log of the contig length.
     mean_depth : x, of every library.
     strain_identity : lowest and highest share of bases that a strain has in common with its parent.
@@ -42,6 +44,7 @@ class BenchmarkSet:
     libraries: int
     contig_median: int
     reads: bool
+    assembled: bool
     contig_sigma: float
     mean_depth: float
     strain_identity: tuple[float, float]
@@ -70,19 +73,29 @@ class BenchmarkSet:
 
     def kept(self, community: Community) -> np.ndarray:
         """Rows of the contigs that binners get, int64, ascending."""
-        n_share = np.array([contig.sequence.count(b"N") for contig in community.contigs]) / community.lengths
-        return np.flatnonzero((community.lengths >= self.min_length) & (n_share <= self.max_n_fraction))
+        return np.flatnonzero([self.keeps(contig.sequence) for contig in community.contigs])
+
+    def keeps(self, sequence: bytes) -> bool:
+        """Whether binners get a contig."""
+        return len(sequence) >= self.min_length and sequence.count(b"N") <= self.max_n_fraction * len(sequence)
 
 
 def write_set(chosen: BenchmarkSet, community: Community, *, contigs: str | Path, truth: str | Path) -> None:
     """Write the contigs that binners get (FASTA), and contig, genome, length and kept (0 or 1) of all contigs."""
     kept = set(chosen.kept(community).tolist())
     write_fasta(contigs, ((community.contigs[row].name, community.contigs[row].sequence) for row in sorted(kept)))
-    with atomic_open(truth) as handle:
+    rows = (
+        (contig.name, community.genomes[contig.genome].name, len(contig.sequence), row in kept)
+        for row, contig in enumerate(community.contigs)
+    )
+    write_truth(truth, rows)
+
+
+def write_truth(path: str | Path, rows: Iterable[tuple[str, str, int, bool]]) -> None:
+    """Write the truth of a set: contig, genome, length in bp and kept (whether binners get it, 0 or 1)."""
+    with atomic_open(path) as handle:
         handle.write("contig\tgenome\tlength\tkept\n")
-        for row, contig in enumerate(community.contigs):
-            fields = (contig.name, community.genomes[contig.genome].name, len(contig.sequence), int(row in kept))
-            handle.write("\t".join(map(str, fields)) + "\n")
+        handle.writelines(f"{contig}\t{genome}\t{length}\t{int(kept)}\n" for contig, genome, length, kept in rows)
 
 
 def write_drawn_depth(
