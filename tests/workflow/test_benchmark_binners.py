@@ -79,6 +79,35 @@ def test_metabat2_beside_it_on_mapped_reads(root, folder):
     assert 4 < mean < 30  # 12 on average over genomes; of four genomes of log-normal abundance
 
 
+@pytest.mark.peers
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("megahit", "minimap2", "samtools"))),
+    reason="megahit, minimap2 or samtools is not on PATH",
+)
+def test_contigs_that_are_assembled(root, folder):
+    sets = [tiny("built", reads=True, assembled=True, libraries=2), tiny("cut")]
+    run_snakemake(folder, root, *settings(folder, sets=sets, seeds=[1]))
+    results = folder / "results/benchmark_binners"
+    truth = read_rows(results / "built/seed_1/truth.tsv")
+    assert truth[0]["contig"].startswith("k") and read_rows(results / "cut/seed_1/truth.tsv")[0]["contig"][0] != "k"
+    assert len({row["genome"] for row in truth}) == 4
+    total = sum(int(row["length"]) for row in truth)
+    assert 150_000 < total < 280_000  # of 240,000, of which the rarest may be lost
+    given = [record.name for record in read_fasta(results / "built/seed_1/contigs.fa.gz")]
+    assert given == [row["contig"] for row in truth if row["kept"] == "1"]
+    assert {int(row["length"]) >= 1500 for row in truth if row["kept"] == "1"} == {True}
+    assert not list((results / "built/seed_1").glob("assembly*"))  # temporary
+    page = (results / "binning.md").read_text()
+    assert "assembled by MEGAHIT from the reads of all libraries" in page and "contigs of median 3,000 bp" in page
+
+
+def test_assembled_contigs_need_reads(root, folder):
+    target = settings(folder, sets=[tiny("built", assembled=True)], seeds=[1])
+    done = run_snakemake(folder, root, "-n", *target, check=False)
+    expected = "benchmark.sets.0.reads: found False; expected one of True (contigs can only be assembled from reads)"
+    assert done.returncode and expected in done.stdout
+
+
 def test_what_cannot_be_run_is_said_before_anything_runs(root, folder):
     target = settings(
         folder, sets=[tiny("three", libraries=3)], seeds=[1], binners={**PEERS_OFF, "semibin2": "SemiBin2"}

@@ -49,9 +49,6 @@ def label_assembly(
     write_fasta(contigs, kept)
     write_truth(truth, rows)
     logger.info(
-        "%d contigs of %d genomes, %d are given to binners; %d are of none",
-        len(rows),
-        len(genomes),
-        len(kept),
-        n_strange,
+        "%d contigs, of which %d are given to binners; %d share hardly any k-mers with any genome and are left out",
+        *(len(rows), len(kept), n_strange),
     )
