@@ -25,7 +25,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from workflow_lib.fasta import read_fasta
 from workflow_lib.markers.table import MarkerTable, save_table
-from workflow_lib.markers.training import Member, build_table, choose_thresholds, count_codes, measure
+from workflow_lib.markers.training import (
+    Member,
+    build_table,
+    choose_thresholds,
+    count_codes,
+    mark_archaeal,
+    measure,
+)
 
 HIT = ["query", "target", "evalue", "bits", "qcov", "tcov"]
 E_VALUE, COVERAGE = 1e-8, 0.5
@@ -175,10 +182,13 @@ def evaluate(members: list[Member], genomes: pd.DataFrame, names: list[str]) -> 
     table, found, wrong = choose_thresholds(
         learn(members, genomes, names), np.concatenate(true), np.concatenate(false), n_bp
     )
-    for name, share, rate in zip(table.families, found, wrong, strict=True):
-        print(f"{name}\t{share:.3f}\t{rate:.3f}")
+    archaea = genomes[genomes["taxonomy"].str.startswith("d__Archaea")]
+    table = mark_archaeal(table, contigs_of(archaea))
+    for name, share, rate, archaeal in zip(table.families, found, wrong, table.archaeal, strict=True):
+        print(f"{name}\t{share:.3f}\t{rate:.3f}\t{'archaea too' if archaeal else 'bacteria'}")
     facts = {
         "genomes": len(genomes),
+        "archaea": len(archaea),
         "genes_found_in_other_genera": round(float(found.mean()), 4),
         "false_genes_in_3_Mbp": round(float(wrong.sum()), 3),
     }

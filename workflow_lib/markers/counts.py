@@ -12,11 +12,14 @@ import numpy as np
 
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
+from workflow_lib.markers.domains import is_archaeal
 from workflow_lib.quality import Quality
 
 logger = logging.getLogger(__name__)
 
 _LEAST_FOUND = 0.1  # share of the families, from which completeness and contamination are told
+_GENE_COLUMNS = ("contig", "marker", "start", "end", "strand", "score")
+_FAMILY_COLUMNS = ("marker", "cutoff", "value", "in_archaea")
 _REMEDY = "delete it and run again: find_markers writes it anew"
 
 
@@ -28,10 +31,12 @@ class MarkerCounts:
     ----------
     families : names of the m families.
     counts : uint8 (n, m) genes of a family on a contig.
+    archaeal : bool (m,) families that archaea have; None where it is not known.
     """
 
     families: list[str]
     counts: np.ndarray
+    archaeal: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.counts.ndim != 2 or self.counts.shape[1] != len(self.families):
@@ -57,22 +62,27 @@ class MarkerGene:
 
 def write_marker_tables(
     genes: Iterable[MarkerGene],
-    families: Iterable[tuple[str, str, float]],
+    families: Iterable[tuple[str, str, float, str]],
     *,
     genes_table: str | Path,
     families_table: str | Path,
 ) -> int:
-    """Write a row a gene and a row a family (name, kind of cutoff, its value), in that order; the number of genes."""
+    """Write a row a gene and a row a family, in that order; the number of genes.
+
+    Parameters
+    ----------
+    families : name, kind of cutoff, its value, and whether archaea have it: yes, no, or nothing if not known.
+    """
     started, n_genes = time.monotonic(), 0
     with atomic_open(genes_table) as handle:
-        handle.write("contig\tmarker\tstart\tend\tstrand\tscore\n")
+        handle.write("\t".join(_GENE_COLUMNS) + "\n")
         for gene in genes:
             n_genes += 1
             place = f"{gene.start}\t{gene.end}\t{gene.strand}"
             handle.write(f"{gene.contig}\t{gene.marker}\t{place}\t{gene.score:.6g}\n")
-    rows = [f"{name}\t{kind}\t{value:.6g}\n" for name, kind, value in families]
+    rows = [f"{name}\t{kind}\t{value:.6g}\t{in_archaea}\n" for name, kind, value, in_archaea in families]
     with atomic_open(families_table) as handle:
-        handle.write("marker\tcutoff\tvalue\n" + "".join(rows))
+        handle.write("\t".join(_FAMILY_COLUMNS) + "\n" + "".join(rows))
     logger.info("%d genes of %d families, %.1f s", n_genes, len(rows), time.monotonic() - started)
     return n_genes
 
@@ -83,24 +93,27 @@ def read_counts(genes_table: str | Path, families_table: str | Path, contigs: Se
     Raises
     ------
     InputError
-        when a contig or family is not known.
+        when a contig or family is not known, or the columns are others.
     """
-    families = [fields[0] for fields in _rows(families_table, "marker")]
+    rows = _rows(families_table, _FAMILY_COLUMNS)
+    families, in_archaea = [row[0] for row in rows], [row[3] for row in rows]
     row_of = {name: row for row, name in enumerate(contigs)}
     column_of = {name: column for column, name in enumerate(families)}
     counts = np.zeros((len(contigs), len(families)), dtype=np.uint8)
-    for contig, marker, *_ in _rows(genes_table, "contig"):
+    for contig, marker, *_ in _rows(genes_table, _GENE_COLUMNS):
         if contig not in row_of or marker not in column_of:
             raise InputError(f"contig {contig!r} or family {marker!r} is not known", path=genes_table, remedy=_REMEDY)
         at = row_of[contig], column_of[marker]
         counts[at] = min(int(counts[at]) + 1, 255)
-    return MarkerCounts(families, counts)
+    return MarkerCounts(families, counts, np.array(in_archaea) == "yes" if all(in_archaea) else None)
 
 
-def _rows(path: str | Path, first: str) -> list[list[str]]:
-    header, *lines = Path(path).read_text(encoding="utf-8").rstrip("\n").split("\n")
-    if header.split("\t")[0] != first:
-        raise InputError(f"found {header!r}, expected a column {first}", path=path, line=1, remedy=_REMEDY)
+def _rows(path: str | Path, columns: tuple[str, ...]) -> list[list[str]]:
+    header, *lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    if tuple(header.split("\t")) != columns:
+        raise InputError(
+            f"found {header!r}, expected the columns {', '.join(columns)}", path=path, line=1, remedy=_REMEDY
+        )
     return [line.split("\t") for line in lines]
 
 
@@ -125,8 +138,9 @@ def write_marker_quality(
 ) -> None:
     """Write markers/{sample}/bins.tsv: a row a bin, by name as in `assignments` (contig -> bin).
 
-    With less than a tenth of the families nothing can be told of a bin (a virus, a plasmid, a clade that lacks them):
-    its completeness and contamination are empty.
+    Of a bin that is archaeal by its families (`domains.is_archaeal`) only those count that archaea have. With less than
+    a tenth of the families nothing can be told of a bin (a virus, a plasmid, a clade that lacks them): its domain,
+    completeness and contamination are empty. So is the domain where it is not known which families archaea have.
 
     Raises
     ------
@@ -140,11 +154,16 @@ def write_marker_quality(
             raise InputError(f"contig {contig!r} of bin {name!r} has not been searched for markers", remedy=_REMEDY)
         rows.setdefault(name, []).append(row_of[contig])
     with atomic_open(path) as handle:
-        handle.write("bin\tfamilies\tfound\tdoubled\tcompleteness\tcontamination\n")
+        handle.write("bin\tdomain\tfamilies\tfound\tdoubled\tcompleteness\tcontamination\n")
         for name, members in sorted(rows.items(), key=lambda row: (len(row[0]), row[0])):  # bin.2 before bin.10
-            total = markers.counts[members].sum(axis=0, dtype=np.int64)
-            quality = marker_quality(markers.counts[members])
-            numbers = f"{len(total)}\t{np.count_nonzero(total)}\t{np.count_nonzero(total > 1)}"
+            counts, domain = markers.counts[members], ""
+            if markers.archaeal is not None:
+                domain = "Archaea" if is_archaeal(counts.any(axis=0), markers.archaeal) else "Bacteria"
+            if domain == "Archaea":
+                counts = counts[:, markers.archaeal]
+            total = counts.sum(axis=0, dtype=np.int64)
+            quality = marker_quality(counts)
             known = quality.completeness >= _LEAST_FOUND
-            shares = f"{quality.completeness:.6g}\t{quality.contamination:.6g}" if known else "\t"
-            handle.write(f"{name}\t{numbers}\t{shares}\n")
+            shares = (f"{quality.completeness:.6g}", f"{quality.contamination:.6g}") if known else ("", "")
+            numbers = len(total), np.count_nonzero(total), np.count_nonzero(total > 1)
+            handle.write("\t".join(map(str, (name, domain if known else "", *numbers, *shares))) + "\n")

@@ -48,7 +48,9 @@ def find_hmm_markers(
     families = _read_hmms(hmms)
     cutoffs = [_cutoff(hmm) for hmm in families]
     values = [getattr(hmm.cutoffs, kind)[0] if kind else e_value for hmm, kind in zip(families, cutoffs, strict=True)]
-    rows = [(hmm.name, kind or "e_value", value) for hmm, kind, value in zip(families, cutoffs, values, strict=True)]
+    rows = [
+        (hmm.name, kind or "e_value", value, "") for hmm, kind, value in zip(families, cutoffs, values, strict=True)
+    ]
     genes = (
         gene
         for batch in batch_records(read_fasta(contigs), _BATCH_BP)

@@ -230,6 +230,7 @@ def find_kmer_markers(
     search = MarkerSearch(table)
     with ThreadPoolExecutor(threads) as pool:
         found = map_in_order(pool, lambda record: search.genes(record.name, record.sequence), read_fasta(contigs), 64)
-        families = zip(table.families, ["score"] * len(table.families), table.thresholds, strict=True)
+        in_archaea = np.where(table.archaeal, "yes", "no").tolist()
+        families = zip(table.families, ["score"] * len(table.families), table.thresholds, in_archaea, strict=True)
         genes = chain.from_iterable(found)
         return write_marker_tables(genes, families, genes_table=genes_table, families_table=families_table)

@@ -33,6 +33,7 @@ class MarkerTable:
     family : uint8 (n,) the family of each k-mer.
     place : int16 (n,) where in the family it lies, residues from the start.
     weight : float32 (n,) logarithm of how much more frequent it is there than elsewhere.
+    archaeal : bool (m,) families that archaea have.
     """
 
     families: list[str]
@@ -42,6 +43,7 @@ class MarkerTable:
     family: np.ndarray
     place: np.ndarray
     weight: np.ndarray
+    archaeal: np.ndarray
 
     def __post_init__(self) -> None:
         n, m = len(self.codes), len(self.families)
@@ -49,9 +51,8 @@ class MarkerTable:
             raise InputError(
                 f"a table of marker genes has {m} families, expected 1 to {_MOST_FAMILIES} with distinct names"
             )
-        if (self.lengths.shape, self.thresholds.shape) != ((m,), (m,)) or any(
-            len(x) != n for x in (self.family, self.place, self.weight)
-        ):
+        of_families, of_codes = (self.lengths, self.thresholds, self.archaeal), (self.family, self.place, self.weight)
+        if any(x.shape != (m,) for x in of_families) or any(len(x) != n for x in of_codes):
             raise InputError("the columns of the table of marker genes are not of one length")
         inside = not n or (self.codes[0] >= 0 and self.codes[-1] < N_CODES and self.family.max() < m)
         if not inside or (np.diff(self.codes) <= 0).any():
@@ -63,6 +64,7 @@ def save_table(folder: str | Path, table: MarkerTable, facts: dict) -> None:
     tensors = {
         "lengths": table.lengths, "thresholds": table.thresholds, "codes": table.codes.astype(np.int32),
         "family": table.family, "place": table.place, "weight": table.weight.astype(np.float16),
+        "archaeal": table.archaeal.astype(np.uint8),
     }  # fmt: skip
     config = {**facts, "model_type": _MODEL_TYPE, "version": _VERSION, "families": table.families}
     write_small_model(folder, config, tensors)
@@ -76,7 +78,7 @@ def load_table(folder: str | Path = SHIPPED) -> MarkerTable:
     InputError
         when a file is missing, damaged or of another version, or the columns do not fit one another.
     """
-    names = ("lengths", "thresholds", "codes", "family", "place", "weight")
+    names = ("lengths", "thresholds", "codes", "family", "place", "weight", "archaeal")
     shapes = dict.fromkeys(names, (None,))
     tensors = read_small_model(folder, kind=_MODEL_TYPE, version=_VERSION, shapes=shapes, remedy=_REMEDY)
     families = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("families")
@@ -86,4 +88,5 @@ def load_table(folder: str | Path = SHIPPED) -> MarkerTable:
         families, tensors["lengths"].astype(np.int32), tensors["thresholds"].astype(np.float32),
         tensors["codes"].astype(np.int64),
         tensors["family"].astype(np.uint8), tensors["place"].astype(np.int16), tensors["weight"].astype(np.float32),
+        tensors["archaeal"].astype(bool),
     )  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 
 from workflow_lib.errors import InputError
 from workflow_lib.markers.counts import MarkerGene
+from workflow_lib.markers.domains import find_archaeal
 from workflow_lib.markers.kmer_search import MarkerSearch, find_codes, mark_codes, protein_codes
 from workflow_lib.markers.table import N_CODES, MarkerTable
 
@@ -54,7 +55,8 @@ def build_table(members: Sequence[Member], background: np.ndarray, families: Seq
 
     Returns
     -------
-    The table; its thresholds are the least ones (see `choose_thresholds`).
+    The table; its thresholds are the least ones (see `choose_thresholds`), and all families count as archaeal (see
+    `mark_archaeal`).
     """
     total = background.sum()
     lengths = {family: float(np.median(values)) for family, values in _by_family(members).items()}
@@ -80,7 +82,7 @@ def build_table(members: Sequence[Member], background: np.ndarray, families: Seq
     thresholds = np.full(len(families), _LEAST_THRESHOLD, dtype=np.float32)
     return MarkerTable(
         list(families), typical, thresholds, codes, family.astype(np.uint8), place.round().astype(np.int16),
-        weight.astype(np.float16).astype(np.float32),
+        weight.astype(np.float16).astype(np.float32), np.ones(len(families), dtype=bool),
     )  # fmt: skip
 
 
@@ -185,4 +187,19 @@ def _only(table: MarkerTable, families: np.ndarray) -> MarkerTable:
         number[table.family[rows]].astype(np.uint8),
         table.place[rows],
         table.weight[rows],
+        table.archaeal[families],
     )
+
+
+def mark_archaeal(table: MarkerTable, contigs: Iterable[tuple[str, str, bytes]]) -> MarkerTable:
+    """The table with the families that archaea have (`domains.find_archaeal`), as they are found in archaeal genomes.
+
+    Parameters
+    ----------
+    contigs : genome, contig, sequence of archaeal genomes, or of parts of them; at least one.
+    """
+    search, families = MarkerSearch(table), np.array(table.families)
+    found: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(families), dtype=bool))
+    for genome, contig, sequence in contigs:
+        found[genome] |= np.isin(families, [gene.marker for gene in search.genes(contig, sequence)])
+    return replace(table, archaeal=find_archaeal(np.stack(list(found.values()))))

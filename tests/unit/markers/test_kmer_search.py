@@ -1,6 +1,7 @@
 """Marker genes by k-mers: a table learned from made-up families, and the one that is shipped."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from protein_families import CODONS, LENGTH, N_FAMILIES, genome, random_protein,
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import reverse_complement, write_fasta
 from workflow_lib.markers.kmer_search import MarkerSearch, find_codes, find_kmer_markers, mark_codes, protein_codes
-from workflow_lib.markers.table import N_CODES, RESIDUES, K, MarkerTable, load_table, save_table
-from workflow_lib.markers.training import Member, build_table, choose_thresholds, count_codes, measure
+from workflow_lib.markers.table import N_CODES, RESIDUES, K, load_table, save_table
+from workflow_lib.markers.training import Member, build_table, choose_thresholds, count_codes, mark_archaeal, measure
 
 NAMES = [f"family{family}" for family in range(N_FAMILIES)]
 
@@ -185,10 +186,11 @@ def test_thresholds_keep_false_genes_out_and_drop_families_that_are_not_found(le
 
 
 def test_a_table_is_written_and_read_again(learned, tmp_path):
+    learned = replace(learned, archaeal=np.arange(len(learned.families)) % 3 == 0)
     save_table(tmp_path, learned, {"genomes": 12})
     read = load_table(tmp_path)
     assert read.families == learned.families
-    for name in ("lengths", "thresholds", "codes", "family", "place", "weight"):
+    for name in ("lengths", "thresholds", "codes", "family", "place", "weight", "archaeal"):
         np.testing.assert_array_equal(getattr(read, name), getattr(learned, name))
     (tmp_path / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(InputError, match="safetensors"):
@@ -196,11 +198,11 @@ def test_a_table_is_written_and_read_again(learned, tmp_path):
 
 
 def test_columns_that_do_not_fit_are_refused(learned):
-    columns = [learned.lengths, learned.thresholds, learned.codes, learned.family, learned.place, learned.weight]
-    with pytest.raises(InputError, match="one length"):
-        MarkerTable(learned.families, *columns[:-1], learned.weight[:-1])
+    for name in ("weight", "archaeal"):
+        with pytest.raises(InputError, match="one length"):
+            replace(learned, **{name: getattr(learned, name)[:-1]})
     with pytest.raises(InputError, match="ascending"):
-        MarkerTable(learned.families, *columns[:2], learned.codes[::-1], *columns[3:])
+        replace(learned, codes=learned.codes[::-1])
 
 
 def rows(path) -> list[dict[str, str]]:
@@ -218,7 +220,20 @@ def test_tables_do_not_depend_on_threads(learned, tmp_path):
         assert n == len(rows(paths["genes_table"])) >= 11
     assert (tmp_path / "1.tsv").read_bytes() == (tmp_path / "3.tsv").read_bytes()
     assert [row["marker"] for row in rows(tmp_path / "1f.tsv")] == NAMES
-    assert {row["cutoff"] for row in rows(tmp_path / "1f.tsv")} == {"score"}
+    assert {(row["cutoff"], row["in_archaea"]) for row in rows(tmp_path / "1f.tsv")} == {("score", "yes")}
+
+
+def test_families_of_archaea_are_marked(learned, tmp_path):
+    """Archaea that have every other family, in two contigs each of three genomes."""
+    seeds = (91, 92, 93)
+    contigs = [contig for seed in seeds for contig in members_of(seed)[0] if int(contig[1]) % 2 == 0]
+    marked = mark_archaeal(learned, contigs)
+    assert marked.archaeal.tolist() == [family % 2 == 0 for family in range(N_FAMILIES)]
+    save_table(tmp_path / "table", marked, {})
+    write_fasta(tmp_path / "contigs.fa.gz", [])
+    paths = {"genes_table": tmp_path / "genes.tsv", "families_table": tmp_path / "families.tsv"}
+    find_kmer_markers(tmp_path / "contigs.fa.gz", **paths, folder=tmp_path / "table")
+    assert [row["in_archaea"] for row in rows(tmp_path / "families.tsv")] == ["yes", "no"] * (N_FAMILIES // 2)
 
 
 def test_the_shipped_table_finds_next_to_nothing_in_random_sequence():

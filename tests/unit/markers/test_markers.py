@@ -139,7 +139,7 @@ def test_counts_of_other_contigs(found):
     folder, contigs, *_ = found
     with pytest.raises(InputError, match="is not known"):
         read_counts(folder / "genes.tsv", folder / "families.tsv", ["other"])
-    with pytest.raises(InputError, match="expected a column contig"):
+    with pytest.raises(InputError, match="expected the columns contig, marker, start"):
         read_counts(folder / "families.tsv", folder / "families.tsv", list(contigs))
     with pytest.raises(InputError, match="expected"):
         MarkerCounts(["x"], np.zeros((2, 2), dtype=np.uint8))
