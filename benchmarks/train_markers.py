@@ -141,6 +141,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     read = {"sep": "\t", "dtype": str, "keep_default_na": False}
     genomes, whole = pd.read_csv(arguments.genomes, **read), pd.read_csv(arguments.whole, **read)
+    if not genomes["taxonomy"].str.startswith("d__Archaea").any():
+        parser.error(f"{arguments.genomes} has no archaea: which families they have is learned from them")
     work, threads = arguments.work, ("--threads", str(arguments.threads))
     whole_proteins = proteins_of(whole, work / "whole", arguments.threads)
     all_proteins = proteins_of(genomes, work / "genomes", arguments.threads)
@@ -185,7 +187,7 @@ def evaluate(members: list[Member], genomes: pd.DataFrame, names: list[str]) -> 
     archaea = genomes[genomes["taxonomy"].str.startswith("d__Archaea")]
     table = mark_archaeal(table, contigs_of(archaea))
     for name, share, rate, archaeal in zip(table.families, found, wrong, table.archaeal, strict=True):
-        print(f"{name}\t{share:.3f}\t{rate:.3f}\t{'archaea too' if archaeal else 'bacteria'}")
+        print(f"{name}\t{share:.3f}\t{rate:.3f}\t{'yes' if archaeal else 'no'}")
     facts = {
         "genomes": len(genomes),
         "archaea": len(archaea),

@@ -1,5 +1,5 @@
 # Functions of the rules that compare binners; no rules here.
-from workflow_lib.benchmark.binners import NOVABIN, PEERS, SPLIT_LIBRARIES, WITH_REFERENCE
+from workflow_lib.benchmark.binners import LONG_MEDIAN, NOVABIN, PEERS, SPLIT_LIBRARIES, WITH_REFERENCE
 
 
 def get_benchmark_sets():
@@ -114,7 +114,8 @@ def get_binner_task(wildcards, input):
     chosen = BENCHMARK_SETS[wildcards.community]
     limits = {"min_length": chosen["min_length"], "min_bin_length": config["benchmark"]["min_bin_length"]}
     return {
-        "contig_median": chosen["contig_median"],
+        # The median of an assembled set is that of the pieces that differ in depth.
+        "has_long_contigs": chosen["contig_median"] >= LONG_MEDIAN and not chosen["assembled"],
         "options": get_binner_options(wildcards, input),
         **limits,
     }

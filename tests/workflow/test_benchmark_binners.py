@@ -90,7 +90,7 @@ def test_contigs_that_are_assembled(root, folder):
     results = folder / "results/benchmark_binners"
     truth = read_rows(results / "built/seed_1/truth.tsv")
     assert truth[0]["contig"].startswith("k") and read_rows(results / "cut/seed_1/truth.tsv")[0]["contig"][0] != "k"
-    assert len({row["genome"] for row in truth}) == 4
+    assert len({row["genome"] for row in truth}) >= 3
     total = sum(int(row["length"]) for row in truth)
     assert 150_000 < total < 280_000  # of 240,000, of which the rarest may be lost
     given = [record.name for record in read_fasta(results / "built/seed_1/contigs.fa.gz")]

@@ -31,16 +31,17 @@ def label_assembly(
     Parameters
     ----------
     assembly : FASTA of all contigs.
-    community : that the reads were drawn from.
+    chosen, community : the set, and what its reads were drawn from.
+    contigs : FASTA to write. truth : TSV to write, see `benchmark_set.write_truth`.
     """
     genomes = community.genomes
     sketch = sketch_sequences(((genome.name, genome.sequences) for genome in genomes), scale=_SCALE)
-    rows, kept, n_strange = [], [], 0
+    rows, kept, n_unknown = [], [], 0
     for records in batch_records(read_fasta(assembly), _BATCH):
         nearest = find_nearest(sketch, [record.sequence for record in records], np.arange(len(genomes)))
         for record, genome in zip(records, nearest.genome[:, 0], strict=True):
             if genome < 0:
-                n_strange += 1
+                n_unknown += 1
                 continue
             is_kept = chosen.keeps(record.sequence)
             rows.append((record.name, genomes[genome].name, len(record.sequence), is_kept))
@@ -50,5 +51,7 @@ def label_assembly(
     write_truth(truth, rows)
     logger.info(
         "%d contigs, of which %d are given to binners; %d share hardly any k-mers with any genome and are left out",
-        *(len(rows), len(kept), n_strange),
+        len(rows),
+        len(kept),
+        n_unknown,
     )

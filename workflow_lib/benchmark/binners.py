@@ -25,7 +25,7 @@ from workflow_lib.errors import ToolError
 logger = logging.getLogger(__name__)
 
 NOVABIN, WITH_REFERENCE = "novabin", "novabin_reference"
-_LONG_MEDIAN = 20_000  # bp of the median contig from which SemiBin2 is told that the contigs are of long reads
+LONG_MEDIAN = 20_000  # bp of the median contig from which SemiBin2 is told that the contigs are of long reads
 SPLIT_LIBRARIES = 5  # from which SemiBin2 takes depth tables without BAM files
 
 
@@ -39,7 +39,7 @@ class Task:
     depth : contig, length, then mean and variance of each library.
     halves : a file a library, depth of the halves of contigs; empty where there are BAM files.
     bams : a sorted BAM file a library; empty where depth was drawn.
-    contig_median : bp, of the set.
+    has_long_contigs : as assemblies of long reads have.
     min_length : bp of the shortest contig.
     min_bin_length : bp below which no bin is scored.
     threads : cores.
@@ -51,7 +51,7 @@ class Task:
     depth: str
     halves: list[str]
     bams: list[str]
-    contig_median: int
+    has_long_contigs: bool
     min_length: int
     min_bin_length: int
     threads: int
@@ -112,7 +112,7 @@ def _semibin2(program: str, task: Task, folder: Path) -> list[str]:
         *shlex.split(program), "single_easy_bin", "-i", task.contigs, "-o", str(folder / "run"),
         "-m", str(task.min_length), "--minfasta-kbs", str(task.min_bin_length // 1000), "-t", str(task.threads),
         "--random-seed", str(task.seed), "--engine", "cpu",
-        "--sequencing-type", "long_read" if task.contig_median >= _LONG_MEDIAN else "short_read",
+        "--sequencing-type", "long_read" if task.has_long_contigs else "short_read",
     ]  # fmt: skip
     environment = task.options["environment"]
     if environment and len(task.bams or task.halves) == 1:

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 _LEAST_FOUND = 0.1  # share of the families, from which completeness and contamination are told
 _GENE_COLUMNS = ("contig", "marker", "start", "end", "strand", "score")
 _FAMILY_COLUMNS = ("marker", "cutoff", "value", "in_archaea")
+_WORDS = {True: "yes", False: "no", None: ""}
 _REMEDY = "delete it and run again: find_markers writes it anew"
 
 
@@ -39,10 +40,11 @@ class MarkerCounts:
     archaeal: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.counts.ndim != 2 or self.counts.shape[1] != len(self.families):
-            raise InputError(
-                f"counts {self.counts.shape} of {len(self.families)} families, expected (contigs, families)"
-            )
+        m = len(self.families)
+        if self.counts.ndim != 2 or self.counts.shape[1] != m:
+            raise InputError(f"counts {self.counts.shape} of {m} families, expected (contigs, families)")
+        if self.archaeal is not None and self.archaeal.shape != (m,):
+            raise InputError(f"archaeal families {self.archaeal.shape} of {m}, expected (families,)")
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class MarkerGene:
 
 def write_marker_tables(
     genes: Iterable[MarkerGene],
-    families: Iterable[tuple[str, str, float, str]],
+    families: Iterable[tuple[str, str, float, bool | None]],
     *,
     genes_table: str | Path,
     families_table: str | Path,
@@ -71,7 +73,7 @@ def write_marker_tables(
 
     Parameters
     ----------
-    families : name, kind of cutoff, its value, and whether archaea have it: yes, no, or nothing if not known.
+    families : name, kind of cutoff, its value, and whether archaea have it, None where that is not known.
     """
     started, n_genes = time.monotonic(), 0
     with atomic_open(genes_table) as handle:
@@ -80,7 +82,7 @@ def write_marker_tables(
             n_genes += 1
             place = f"{gene.start}\t{gene.end}\t{gene.strand}"
             handle.write(f"{gene.contig}\t{gene.marker}\t{place}\t{gene.score:.6g}\n")
-    rows = [f"{name}\t{kind}\t{value:.6g}\t{in_archaea}\n" for name, kind, value, in_archaea in families]
+    rows = [f"{name}\t{kind}\t{value:.6g}\t{_WORDS[in_archaea]}\n" for name, kind, value, in_archaea in families]
     with atomic_open(families_table) as handle:
         handle.write("\t".join(_FAMILY_COLUMNS) + "\n" + "".join(rows))
     logger.info("%d genes of %d families, %.1f s", n_genes, len(rows), time.monotonic() - started)
@@ -97,6 +99,8 @@ def read_counts(genes_table: str | Path, families_table: str | Path, contigs: Se
     """
     rows = _rows(families_table, _FAMILY_COLUMNS)
     families, in_archaea = [row[0] for row in rows], [row[3] for row in rows]
+    if not set(in_archaea) <= set(_WORDS.values()):
+        raise InputError("found another word in in_archaea than yes and no", path=families_table, remedy=_REMEDY)
     row_of = {name: row for row, name in enumerate(contigs)}
     column_of = {name: column for column, name in enumerate(families)}
     counts = np.zeros((len(contigs), len(families)), dtype=np.uint8)
@@ -105,7 +109,7 @@ def read_counts(genes_table: str | Path, families_table: str | Path, contigs: Se
             raise InputError(f"contig {contig!r} or family {marker!r} is not known", path=genes_table, remedy=_REMEDY)
         at = row_of[contig], column_of[marker]
         counts[at] = min(int(counts[at]) + 1, 255)
-    return MarkerCounts(families, counts, np.array(in_archaea) == "yes" if all(in_archaea) else None)
+    return MarkerCounts(families, counts, np.array(in_archaea) == _WORDS[True] if all(in_archaea) else None)
 
 
 def _rows(path: str | Path, columns: tuple[str, ...]) -> list[list[str]]:
@@ -114,7 +118,13 @@ def _rows(path: str | Path, columns: tuple[str, ...]) -> list[list[str]]:
         raise InputError(
             f"found {header!r}, expected the columns {', '.join(columns)}", path=path, line=1, remedy=_REMEDY
         )
-    return [line.split("\t") for line in lines]
+    rows = [line.split("\t") for line in lines]
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(columns):
+            raise InputError(
+                f"found {len(row)} columns, expected {len(columns)}", path=path, line=number, remedy=_REMEDY
+            )
+    return rows
 
 
 def marker_quality(counts: np.ndarray) -> Quality:
@@ -138,9 +148,9 @@ def write_marker_quality(
 ) -> None:
     """Write markers/{sample}/bins.tsv: a row a bin, by name as in `assignments` (contig -> bin).
 
-    Of a bin that is archaeal by its families (`domains.is_archaeal`) only those count that archaea have. With less than
-    a tenth of the families nothing can be told of a bin (a virus, a plasmid, a clade that lacks them): its domain,
-    completeness and contamination are empty. So is the domain where it is not known which families archaea have.
+    With less than a tenth of the families nothing can be told of a bin (a virus, a plasmid, a clade that lacks them):
+    its completeness and contamination are empty. Of a bin that is archaeal by its families (`domains.is_archaeal`) only
+    those count that archaea have, and its domain is Archaea; of others it is empty.
 
     Raises
     ------
@@ -156,14 +166,12 @@ def write_marker_quality(
     with atomic_open(path) as handle:
         handle.write("bin\tdomain\tfamilies\tfound\tdoubled\tcompleteness\tcontamination\n")
         for name, members in sorted(rows.items(), key=lambda row: (len(row[0]), row[0])):  # bin.2 before bin.10
-            counts, domain = markers.counts[members], ""
-            if markers.archaeal is not None:
-                domain = "Archaea" if is_archaeal(counts.any(axis=0), markers.archaeal) else "Bacteria"
-            if domain == "Archaea":
-                counts = counts[:, markers.archaeal]
+            counts, domain, shares = markers.counts[members], "", ("", "")
+            if counts.any(axis=0).mean() >= _LEAST_FOUND:
+                if markers.archaeal is not None and is_archaeal(counts.any(axis=0), markers.archaeal):
+                    counts, domain = counts[:, markers.archaeal], "Archaea"
+                quality = marker_quality(counts)
+                shares = f"{quality.completeness:.6g}", f"{quality.contamination:.6g}"
             total = counts.sum(axis=0, dtype=np.int64)
-            quality = marker_quality(counts)
-            known = quality.completeness >= _LEAST_FOUND
-            shares = (f"{quality.completeness:.6g}", f"{quality.contamination:.6g}") if known else ("", "")
             numbers = len(total), np.count_nonzero(total), np.count_nonzero(total > 1)
-            handle.write("\t".join(map(str, (name, domain if known else "", *numbers, *shares))) + "\n")
+            handle.write("\t".join(map(str, (name, domain, *numbers, *shares))) + "\n")

@@ -7,16 +7,18 @@ import math
 import numpy as np
 
 _STRAY = 0.02  # probability that a family which archaea lack is found in one: a false gene, a foreign contig
-_DECIDES = 3.0  # log-likelihood ratio, from which a bin is taken for an archaeon: these are rarer
+# Log-likelihood ratio, from which a bin is taken for an archaeon. Families that archaea have lie together on the
+# genomes of bacteria (ribosomal proteins), so that a part of one may show many of these and few others.
+_DECIDES = 6.0
 _COMMON = 0.25  # of the share of genomes with a family, relative to families that nearly all have: archaea have it
 
 
 def is_archaeal(found: np.ndarray, archaeal: np.ndarray) -> bool:
     """Whether the families of a bin are those of an archaeon, rather than of a bacterium.
 
-    A bacterium has found each family with one probability, an archaeon each of its own with one and each other with
-    0.02; both probabilities are the likeliest ones. It is an archaeon from a log-likelihood ratio of 3 on: 5 families
-    that archaea have, of 71 of which they have 35, and no other.
+    A bin of a bacterium has each family with one probability; that of an archaeon has each of its own with one, and
+    each other with 0.02. Both probabilities are the likeliest ones. It is an archaeon from a log-likelihood ratio of 6
+    on (docs/methods.md, *Marker genes*).
 
     Parameters
     ----------

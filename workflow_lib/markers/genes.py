@@ -49,7 +49,7 @@ def find_hmm_markers(
     cutoffs = [_cutoff(hmm) for hmm in families]
     values = [getattr(hmm.cutoffs, kind)[0] if kind else e_value for hmm, kind in zip(families, cutoffs, strict=True)]
     rows = [
-        (hmm.name, kind or "e_value", value, "") for hmm, kind, value in zip(families, cutoffs, values, strict=True)
+        (hmm.name, kind or "e_value", value, None) for hmm, kind, value in zip(families, cutoffs, values, strict=True)
     ]
     genes = (
         gene

@@ -230,7 +230,8 @@ def find_kmer_markers(
     search = MarkerSearch(table)
     with ThreadPoolExecutor(threads) as pool:
         found = map_in_order(pool, lambda record: search.genes(record.name, record.sequence), read_fasta(contigs), 64)
-        in_archaea = np.where(table.archaeal, "yes", "no").tolist()
-        families = zip(table.families, ["score"] * len(table.families), table.thresholds, in_archaea, strict=True)
+        families = zip(
+            table.families, ["score"] * len(table.families), table.thresholds, table.archaeal.tolist(), strict=True
+        )
         genes = chain.from_iterable(found)
         return write_marker_tables(genes, families, genes_table=genes_table, families_table=families_table)

@@ -16,7 +16,7 @@ K = 5  # residues
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 N_CODES = len(RESIDUES) ** K
 _MOST_FAMILIES = 255
-_MODEL_TYPE, _VERSION = "markers", 1
+_MODEL_TYPE, _VERSION = "markers", 2
 _REMEDY = "install novabin again"
 
 

@@ -175,6 +175,20 @@ def choose_thresholds(
     return _only(replace(table, thresholds=thresholds.astype(np.float32)), kept), found[kept], wrong[kept]
 
 
+def mark_archaeal(table: MarkerTable, contigs: Iterable[tuple[str, str, bytes]]) -> MarkerTable:
+    """The table with the families that archaea have (`domains.find_archaeal`), as they are found in archaeal genomes.
+
+    Parameters
+    ----------
+    contigs : genome, contig, sequence of archaeal genomes, or of parts of them; at least one.
+    """
+    search, families = MarkerSearch(table), np.array(table.families)
+    found: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(families), dtype=bool))
+    for genome, contig, sequence in contigs:
+        found[genome] |= np.isin(families, [gene.marker for gene in search.genes(contig, sequence)])
+    return replace(table, archaeal=find_archaeal(np.stack(list(found.values()))))
+
+
 def _only(table: MarkerTable, families: np.ndarray) -> MarkerTable:
     number = np.full(len(table.families), -1)
     number[families] = np.arange(len(families))
@@ -189,17 +203,3 @@ def _only(table: MarkerTable, families: np.ndarray) -> MarkerTable:
         table.weight[rows],
         table.archaeal[families],
     )
-
-
-def mark_archaeal(table: MarkerTable, contigs: Iterable[tuple[str, str, bytes]]) -> MarkerTable:
-    """The table with the families that archaea have (`domains.find_archaeal`), as they are found in archaeal genomes.
-
-    Parameters
-    ----------
-    contigs : genome, contig, sequence of archaeal genomes, or of parts of them; at least one.
-    """
-    search, families = MarkerSearch(table), np.array(table.families)
-    found: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(families), dtype=bool))
-    for genome, contig, sequence in contigs:
-        found[genome] |= np.isin(families, [gene.marker for gene in search.genes(contig, sequence)])
-    return replace(table, archaeal=find_archaeal(np.stack(list(found.values()))))

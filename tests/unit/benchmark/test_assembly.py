@@ -45,6 +45,9 @@ def test_contigs_get_the_genome_that_they_are_from(tmp_path, community, caplog):
         ("close", close[5000:8000]),  # at 98% identity to the first
         ("chimera", one[:700] + two[:1400]),
         ("short", two[10_000:10_600]),
+        ("close_and_short", close[9000:9500]),
+        ("least", two[12_000:13_500]),
+        ("most_n", one[8000:9800] + b"N" * 200),
         ("full_of_n", one[8000:11_000] + b"N" * 600),
         ("strange", bytes(rng.choice(list(b"ACGT"), 2000).tolist())),
     ]
@@ -56,9 +59,12 @@ def test_contigs_get_the_genome_that_they_are_from(tmp_path, community, caplog):
         "close": ["strain", "3000", "1"],
         "chimera": [second.name, "2100", "1"],
         "short": [second.name, "600", "0"],
+        "close_and_short": ["strain", "500", "0"],
+        "least": [second.name, "1500", "1"],
+        "most_n": [first.name, "2000", "1"],
         "full_of_n": [first.name, "3600", "0"],
     }
-    assert given == ["own", "turned", "close", "chimera"]
+    assert given == ["own", "turned", "close", "chimera", "least", "most_n"]
     assert "1 share hardly any k-mers with any genome" in caplog.text
 
 

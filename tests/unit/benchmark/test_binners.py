@@ -36,7 +36,7 @@ def task(tmp_path):
     for path in halves:
         (tmp_path / path).write_text("c1_1\t3\nc1_2\t3\n")
     return Task(
-        contigs="contigs.fa.gz", depth=str(tmp_path / "depth.tsv"), halves=halves, bams=[], contig_median=5000,
+        contigs="contigs.fa.gz", depth=str(tmp_path / "depth.tsv"), halves=halves, bams=[], has_long_contigs=False,
         min_length=1500, min_bin_length=200_000, threads=1, seed=7, options={"environment": "global", "epochs": 3},
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_vamb_gets_means_only(task, tmp_path):
     [
         ({}, ["--self-supervised", "--epochs", "3", "-a"], ["--environment", "-b"]),
         ({"halves": ["x.tsv"]}, ["--environment", "global", "--depth-metabat2"], ["--epochs", "-a"]),
-        ({"contig_median": 40_000}, ["long_read"], ["short_read"]),
+        ({"has_long_contigs": True}, ["long_read"], ["short_read"]),
     ],
 )
 def test_semibin2_takes_a_model_for_one_library_and_learns_from_several(change, has, lacks, task, tmp_path):

@@ -177,11 +177,13 @@ def test_thresholds_keep_false_genes_out_and_drop_families_that_are_not_found(le
     true = np.array([[family, 100.0] for family in range(N_FAMILIES)])
     true[3, 1] = 0.0
     false = np.array([[5, 60.0], [5, 80.0]])
+    learned = replace(learned, archaeal=np.arange(N_FAMILIES) >= 4)
     table, found, wrong = choose_thresholds(learned, true, false, 1_000_000)
     assert table.families == [name for name in NAMES if name != "family3"]
     assert (found == 1).all() and not wrong.any()
     assert 80 < table.thresholds[table.families.index("family5")] < 81
     assert len(table.codes) < len(learned.codes)
+    assert table.archaeal.tolist() == [False] * 3 + [True] * (N_FAMILIES - 4)
     assert {table.families[family] for family in table.family} == set(table.families)
 
 
@@ -224,9 +226,10 @@ def test_tables_do_not_depend_on_threads(learned, tmp_path):
 
 
 def test_families_of_archaea_are_marked(learned, tmp_path):
-    """Archaea that have every other family, in two contigs each of three genomes."""
+    """Archaea that have every other family, each genome in three contigs; a family is in one of them only."""
     seeds = (91, 92, 93)
     contigs = [contig for seed in seeds for contig in members_of(seed)[0] if int(contig[1]) % 2 == 0]
+    assert len(contigs) == 9
     marked = mark_archaeal(learned, contigs)
     assert marked.archaeal.tolist() == [family % 2 == 0 for family in range(N_FAMILIES)]
     save_table(tmp_path / "table", marked, {})
