@@ -42,7 +42,7 @@ def test_gut_reads_reach_the_bins(metagenomes):
     fastp = json.loads((metagenomes / "results/reads/N5/fastp.json").read_text())
     assert fastp["summary"]["before_filtering"]["total_reads"] == 41_864  # 2 x 20,932 pairs in the files
     depth = [float(row["N5"]) for row in rows(metagenomes / "results/depth/gut/depth.tsv")]
-    assert min(depth) > 1
+    assert min(depth) > 0.5 and sorted(depth)[len(depth) // 2] > 3
     status = rows(metagenomes / "results/bins/gut/contigs.tsv")
     assert len(status) == 178
     # MaxBin2 puts all but one of these scaffolds into one bin.
