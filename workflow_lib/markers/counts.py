@@ -95,7 +95,7 @@ def read_counts(genes_table: str | Path, families_table: str | Path, contigs: Se
     Raises
     ------
     InputError
-        when a contig or family is not known, or the columns are others.
+        when a contig or family is not known, or a table is damaged.
     """
     rows = _rows(families_table, _FAMILY_COLUMNS)
     families, in_archaea = [row[0] for row in rows], [row[3] for row in rows]
@@ -109,7 +109,8 @@ def read_counts(genes_table: str | Path, families_table: str | Path, contigs: Se
             raise InputError(f"contig {contig!r} or family {marker!r} is not known", path=genes_table, remedy=_REMEDY)
         at = row_of[contig], column_of[marker]
         counts[at] = min(int(counts[at]) + 1, 255)
-    return MarkerCounts(families, counts, np.array(in_archaea) == _WORDS[True] if all(in_archaea) else None)
+    archaeal = np.array([word == _WORDS[True] for word in in_archaea], dtype=bool) if all(in_archaea) else None
+    return MarkerCounts(families, counts, archaeal)
 
 
 def _rows(path: str | Path, columns: tuple[str, ...]) -> list[list[str]]:

@@ -52,4 +52,4 @@ def find_archaeal(found: np.ndarray) -> np.ndarray:
     no family is found in all.
     """
     share = found.mean(axis=0)
-    return share >= max(_COMMON * np.quantile(share, 0.9), np.finfo(float).tiny)
+    return (share > 0) & (share >= _COMMON * np.quantile(share, 0.9))
