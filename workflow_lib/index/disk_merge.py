@@ -27,7 +27,8 @@ def merge_files(path: str | Path, trained: faiss.Index, parts: Sequence[str | Pa
     trained : empty; it is used up.
     parts : index files, each filled from a copy of `trained`.
 
-    Memory: codes, where they are no whole vectors and in no inverted list; else a list of all parts.
+    Memory: codes, where they are no whole vectors and in no inverted list; those of `x4fs` lists three times; else a
+    list of all parts.
 
     Raises
     ------
@@ -42,16 +43,13 @@ def merge_files(path: str | Path, trained: faiss.Index, parts: Sequence[str | Pa
 
 
 def can_merge(index: faiss.Index) -> bool:
-    """Whether parts filled from copies of an index can be merged.
-
-    Not graphs; nor fast-scan codes in lists: FAISS 1.15 writes beyond their blocks when it merges them.
-    """
+    """Whether parts filled from copies of an index can be merged: not graphs."""
     kind = faiss.downcast_index(index)  # another name: what the caller gave must live on
     if isinstance(kind, faiss.IndexPreTransform):
         return can_merge(kind.index)
     if isinstance(kind, faiss.IndexRefine):
         return can_merge(kind.base_index)
-    return _has_lists(kind) or not isinstance(kind, faiss.IndexIVF | faiss.IndexHNSW)
+    return not isinstance(kind, faiss.IndexHNSW)
 
 
 def clear_rows(index: faiss.Index) -> None:
@@ -99,8 +97,11 @@ def _write_merged(handle: BinaryIO, index: faiss.Index, parts: list[faiss.Index]
             for start in range(0, len(codes), _BLOCK_BYTES):
                 handle.write(codes[start : start + _BLOCK_BYTES])
     else:
-        for part in parts:
-            _append_codes(index, part)
+        if isinstance(index, faiss.IndexIVFPQFastScan):
+            index = _join_blocks(index, parts)
+        else:
+            for part in parts:
+                _append_codes(index, part)
         faiss.write_index(index, faiss.PyCallbackIOWriter(handle.write))
 
 
@@ -123,6 +124,23 @@ def _write_lists(handle: BinaryIO, index: faiss.IndexIVF, parts: list[faiss.Inde
             handle.write(faiss.rev_swig_ptr(lists.get_codes(number), size * index.code_size))
         for lists, size, first in held:
             handle.write((faiss.rev_swig_ptr(lists.get_ids(number), size) + first).tobytes())
+
+
+def _join_blocks(index: faiss.IndexIVFPQFastScan, parts: list[faiss.IndexIVFPQFastScan]) -> faiss.IndexIVFPQFastScan:
+    """One index of fast-scan lists: code by code, as FAISS 1.15 writes beyond their blocks when it merges them."""
+    joined = faiss.IndexIVFPQ(index.quantizer, index.d, index.nlist, index.pq.M, index.pq.nbits, index.metric_type)
+    joined.pq, joined.by_residual, joined.is_trained = index.pq, index.by_residual, True
+    for part in parts:
+        lists = faiss.ArrayInvertedLists(part.nlist, part.code_size)
+        part.orig_invlists = lists
+        part.reconstruct_orig_invlists()
+        part.orig_invlists = None  # it is this function's
+        for number in range(part.nlist):
+            if size := lists.list_size(number):
+                rows = faiss.rev_swig_ptr(lists.get_ids(number), size) + joined.ntotal
+                joined.invlists.add_entries(number, size, faiss.swig_ptr(rows), lists.get_codes(number))
+        joined.ntotal += part.ntotal
+    return faiss.IndexIVFPQFastScan(joined, index.bbs)
 
 
 def _append_codes(index: faiss.Index, part: faiss.Index) -> None:

@@ -161,7 +161,7 @@ def index_file(factory: str) -> str:
 
 def can_fill_in_parts(factory: str) -> bool:
     """Whether parts of such an index can be filled by jobs of their own and merged (`disk_merge.can_merge`)."""
-    return not re.search(r"HNSW|(IVF|IMI).*x4fs", factory) and factory not in ("Torch", SCANN)
+    return "HNSW" not in factory and factory not in ("Torch", SCANN)
 
 
 def _by_size(n: int, dim: int) -> str:

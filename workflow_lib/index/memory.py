@@ -32,9 +32,11 @@ def training_mb(windows: Iterable[str | Path], factory: str) -> int:
 def building_mb(input_mb: float, is_in_parts: bool, factory: str) -> int:
     """Memory of putting an index together from files of `input_mb`.
 
-    Whole vectors and lists, and so what `auto` stands for, are merged on disk; codes in no list are joined in memory.
+    Whole vectors and lists, and so what `auto` stands for, are merged on disk; `x4fs` codes, and codes in no list, are
+    joined in memory.
     """
     components = factory.split(",")
-    on_disk = components[-1] in ("Flat", "auto") or any(part.startswith(("IVF", "IMI")) for part in components)
+    in_lists = any(part.startswith(("IVF", "IMI")) for part in components) and "x4fs" not in factory
+    on_disk = components[-1] in ("Flat", "auto") or in_lists
     share = (_TABLE_SHARE if on_disk else _CODES_SHARE) if is_in_parts else _WHOLE_SHARE
     return int(_BUILDING_MB + share * input_mb)

@@ -46,6 +46,7 @@ def test_what_cannot_be_trained_is_told_by_the_job(tmp_path):
     [
         ("Flat", True, 0.25), ("PCA64,Flat", True, 0.25), ("IVF*,SQ8", True, 0.25), ("OPQ*,IVF*,PQ*,RFlat", True, 0.25),
         ("auto", True, 0.25), ("PQ48x4fs,RFlat", True, 0.5), ("SQ8", True, 0.5), ("Flat", False, 4),
+        ("OPQ*,IVF*,PQ*x4fsr", True, 0.5), ("OPQ*,IVF*,PQ*x4fsr,RFlat", True, 0.5),
     ],
 )  # fmt: skip
 def test_building_takes_what_is_not_merged_on_disk(factory, in_parts, share):
