@@ -237,7 +237,7 @@ def _bin_in(
     libraries = profile.libraries if profile else []
     noise = [float(value) for value in profile.noise] if profile else []
     if threshold is None:
-        threshold = label_free(vectors, pieces, min_bin_size=options.min_bin_size, seed=options.seed)
+        threshold = label_free(vectors, pieces, seed=options.seed)
     can_bin = _can_bin_share(vectors, lengths, threshold.value, options)
     logger.info(
         "similarity is %.0f%% depth (%d libraries) and %.0f%% composition; threshold %.4f (%s), it can bin %.1f%% of "

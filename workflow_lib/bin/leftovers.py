@@ -8,11 +8,12 @@ from collections.abc import Callable
 import numpy as np
 
 from workflow_lib.bin.kmedoid import UNBINNED, drop_small_bins
-from workflow_lib.bin.metric import MIN_PIECES, Pieces
+from workflow_lib.bin.metric import Pieces
 from workflow_lib.bin.threshold import label_free
 
 logger = logging.getLogger(__name__)
 
+_MIN_LEFT = 20  # contigs, and halves as short
 LIBRARIES_OF_LEFTOVERS = 2  # at least: composition and one depth do not part short contigs well enough
 
 
@@ -46,16 +47,16 @@ def bin_leftovers(
     Returns
     -------
     The labels, new bins having the highest; the same array where there is nothing to add, as where fewer than
-    `MIN_PIECES` contigs are left or fewer halves are as short.
+    20 contigs are left or fewer halves are as short.
     """
     left = np.flatnonzero((labels == UNBINNED) & vectors.any(axis=1) & (lengths < min_bin_length))
-    if len(left) < MIN_PIECES or lengths[left].sum() < min_bin_length:
+    if len(left) < _MIN_LEFT or lengths[left].sum() < min_bin_length:
         return labels
     alike = pieces.lengths <= np.median(lengths[left])
-    if np.count_nonzero(alike) < MIN_PIECES:
+    if np.count_nonzero(alike) < _MIN_LEFT:
         return labels
     short = Pieces(pieces.rows[alike], pieces.lengths[alike], pieces.vectors[alike])
-    threshold = label_free(vectors, short, min_bin_size=min_bin_size, seed=seed).value
+    threshold = label_free(vectors, short, seed=seed).value
     found = drop_small_bins(find_medoids(vectors[left], threshold), min_bin_size)
     bp = np.bincount(found[found >= 0], lengths[left][found >= 0], minlength=1)
     joined = (found >= 0) & (bp[found] >= min_bin_length)

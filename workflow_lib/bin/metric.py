@@ -14,7 +14,7 @@ from workflow_lib.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-MIN_PIECES = 20  # contigs cut in halves below which nothing is learned from them
+MIN_PIECES = 80  # contigs cut in halves below which nothing is learned from them
 _RIDGE = 0.1  # of the mean variance, added in every direction
 _FOLDS = 5
 _BLOCK = 4096

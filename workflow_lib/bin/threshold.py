@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_lib.bin.metric import MIN_PIECES, Pieces
+from workflow_lib.bin.metric import Pieces
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import IUPAC, open_input
 
 logger = logging.getLogger(__name__)
 
+_FEW_PIECES = 20  # contigs in halves below which a threshold rests on little
 _MAX_PAIRS = 400_000  # random pairs of different contigs that stand for all
 _HIGHEST = 1 - 1e-4  # copies of one sequence must pass in spite of rounding
 _LOOSEST, _STRICTEST = 0.05, 0.8  # shares of halves of one contig that the threshold may part
 _PURITY_EXPONENT = 4  # weight of the purity of the pairs that pass against their number
 _HISTOGRAM_BINS = 60
 _LONGEST_NAME = 40  # of a column; a first row that begins with more is a faulty sequence, not a header
-_NEIGHBOUR_CONTIGS = 1000  # contigs whose neighbours the fallback looks at, at most
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Threshold:
 
     Attributes
     ----------
-    method : "fixed", "percentile", "label_free" or "neighbours" (the fallback of label_free).
+    method : "fixed", "percentile" or "label_free".
     value : similarity.
-    note : what a reader must know of it: a fallback, what happens to depth; else None.
+    note : what a reader must know of it: that it rests on little, what happens to depth; else None.
     distribution : "edges", "same", "different": histograms of the similarity of two halves of a contig and of
         different contigs, for the report; empty where there are none.
     """
@@ -122,7 +122,7 @@ def read_labelled(path: str | Path) -> tuple[list[str], list[str]]:
     return sequences, labels
 
 
-def label_free(vectors: np.ndarray, pieces: Pieces, *, min_bin_size: int = 10, seed: int = 1) -> Threshold:
+def label_free(vectors: np.ndarray, pieces: Pieces, *, seed: int = 1) -> Threshold:
     """Find the threshold from halves of the sample's own contigs.
 
     The two halves of a contig are of one genome; a pair of these contigs is so with an unknown probability. S(t) is the
@@ -137,21 +137,26 @@ def label_free(vectors: np.ndarray, pieces: Pieces, *, min_bin_size: int = 10, s
     ----------
     vectors : float32 (n, d) unit rows, what is binned.
     pieces : both halves of contigs in the same space.
-    min_bin_size : contigs of a bin, for the fallback.
     seed : of the random pairs.
 
     Returns
     -------
-    The threshold. With fewer than `MIN_PIECES` pieces, or fewer than two contigs, the method is "neighbours": the
-    median similarity of a contig to its k-th nearest other one, k the smallest size of a bin, and `note` says why.
+    The threshold. Its `note` says so if fewer than 20 contigs are in halves, or if nothing can be compared
+    (no halves, fewer than two contigs): then only copies pass.
     """
-    rows = np.flatnonzero(vectors.any(axis=1))
-    if len(pieces) < MIN_PIECES or len(rows) < 2:
-        return _from_neighbours(vectors[rows], len(pieces), min_bin_size)
+    rows, note = pieces.rows, None
+    if len(pieces) < _FEW_PIECES:
+        rows = np.flatnonzero(vectors.any(axis=1))
+        note = f"the threshold rests on the halves of {len(pieces)} contigs only: at least {_FEW_PIECES} were better"
+        if not len(pieces) or len(rows) < 2:
+            note = "no two contigs can be compared, or none could be cut into halves: no threshold can be found"
+        logger.warning("%s", note)
+    if not len(pieces) or len(rows) < 2:
+        return Threshold("label_free", _HIGHEST, note)
     same = np.einsum("ij,ij->i", pieces.vectors[:, 0], pieces.vectors[:, 1]).astype(np.float64)
-    different = pair_similarity(vectors, *random_pairs(pieces.rows, np.random.default_rng(seed)))
+    different = pair_similarity(vectors, *random_pairs(rows, np.random.default_rng(seed)))
     value, _ = separate(same, different)
-    return Threshold("label_free", min(value, _HIGHEST), distribution=_histograms(same, different))
+    return Threshold("label_free", min(value, _HIGHEST), note, _histograms(same, different))
 
 
 def separate(same: np.ndarray, different: np.ndarray) -> tuple[float, float]:
@@ -192,22 +197,3 @@ def _histograms(same: np.ndarray, different: np.ndarray) -> dict[str, list]:
     edges = np.linspace(lowest, 1.0, _HISTOGRAM_BINS + 1)
     counts = [np.histogram(values.clip(lowest, 1.0), edges)[0].tolist() for values in (same, different)]
     return {"edges": edges.round(6).tolist(), "same": counts[0], "different": counts[1]}
-
-
-def _from_neighbours(vectors: np.ndarray, n_pieces: int, min_bin_size: int) -> Threshold:
-    n = len(vectors)
-    few = f"only {n_pieces} contigs are long enough to be cut into two halves (at least {MIN_PIECES} are needed)"
-    if n < 2:
-        note = f"{few} and there are no two to compare: no threshold can be found"
-        logger.warning("%s", note)
-        return Threshold("neighbours", _HIGHEST, note)
-    k = min(max(min_bin_size - 1, 1), n - 1)
-    note = f"{few}, so the threshold is the median similarity of a contig to its k-th nearest other one (k = {k})"
-    logger.warning("%s", note)
-    chosen = np.unique(np.linspace(0, n - 1, min(n, _NEIGHBOUR_CONTIGS)).astype(np.int64))
-    kth = np.empty(len(chosen))
-    for at, row in enumerate(chosen):
-        similarity = np.einsum("ij,j->i", vectors, vectors[row])
-        similarity[row] = -np.inf
-        kth[at] = np.partition(similarity, n - k)[n - k]
-    return Threshold("neighbours", float(min(np.median(kth), _HIGHEST)), note)

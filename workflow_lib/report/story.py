@@ -13,7 +13,6 @@ _METHODS = {
     "fixed": "fixed in the configuration",
     "percentile": "a percentile of the similarities in a labelled set",
     "label_free": "found without labels, from pieces of the sample's own contigs",
-    "neighbours": "the median similarity of a contig to its neighbours",
 }
 HIGH_QUALITY = (0.9, 0.05)  # completeness above, contamination below: the field's high-quality bin
 MEDIUM_QUALITY = (0.5, 0.1)

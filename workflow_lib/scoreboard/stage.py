@@ -38,7 +38,7 @@ def score_set(embedded: SetVectors, *, shots: Sequence[int], seeds: Sequence[int
     """All scores of an embedded set: those of `evaluate_embedding` and `evaluate_lengths`, with a column variant.
 
     Variant `plain` are the vectors as they are; `adapted` the same, adapted to the set by its own halves
-    (absent with fewer than 20 sequences to learn from), without the effect of dimensions and length.
+    (absent with fewer than 80 sequences to learn from), without the effect of dimensions and length.
     """
     plain = [evaluate_embedding(embedded.vectors, embedded.labels, shots=shots, seeds=seeds)]
     labels = embedded.labels[embedded.prefix_rows]

@@ -7,7 +7,7 @@ import pytest
 
 from workflow_lib.bin.kmedoid import kmedoid
 from workflow_lib.bin.leftovers import bin_leftovers
-from workflow_lib.bin.metric import MIN_PIECES, Pieces
+from workflow_lib.bin.metric import Pieces
 from workflow_lib.embed.base import unit_rows
 
 DIM, PER_GENOME = 24, 40
@@ -54,7 +54,7 @@ def test_what_is_left_makes_bins_of_its_own(sample):
 
 def test_where_little_is_left_nothing_changes(sample):
     labels, vectors, pieces, lengths, _ = sample
-    few = np.where(np.arange(len(labels)) < len(labels) - MIN_PIECES + 1, 0, labels)
+    few = np.where(np.arange(len(labels)) < len(labels) - 19, 0, labels)
     long_only = Pieces(pieces.rows[1::2], pieces.lengths[1::2], pieces.vectors[1::2])
     for given, sizes in (
         ((few, vectors, pieces, lengths), SIZES),

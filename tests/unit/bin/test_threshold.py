@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workflow_lib.bin import class_center_percentiles
-from workflow_lib.bin.metric import MIN_PIECES, Pieces, whiten
+from workflow_lib.bin.metric import Pieces, whiten
 from workflow_lib.bin.threshold import label_free, read_labelled
 from workflow_lib.embed.base import unit_rows
 from workflow_lib.errors import InputError
@@ -135,25 +135,28 @@ def test_identical_halves_and_contigs_pass_their_own_threshold():
     assert label_free(vectors, pieces).value < 1
 
 
-@pytest.mark.parametrize("n_pieces", [0, MIN_PIECES - 1])
-def test_too_few_pieces_fall_back_to_neighbours(n_pieces, caplog):
+@pytest.mark.parametrize("n_pieces", [1, 5, 19])
+def test_few_halves_still_keep_genomes_apart(n_pieces, caplog):
     vectors, genome, pieces = genomes_and_halves(6, spread=0.5)
     few = Pieces(pieces.rows[:n_pieces], pieces.lengths[:n_pieces], pieces.vectors[:n_pieces])
     threshold = label_free(vectors, few)
-    assert threshold.method == "neighbours"
-    assert f"only {n_pieces} contigs" in threshold.note
+    assert f"halves of {n_pieces} contigs only" in threshold.note
     assert threshold.note in caplog.text
     similarity = vectors @ vectors.T.copy()
-    assert np.mean(similarity[genome[:, None] != genome] >= threshold.value) < 0.01
+    same = genome[:, None] == genome
+    assert np.mean(similarity[~same] >= threshold.value) < 0.01
+    assert np.mean(similarity[same] >= threshold.value) > 0.2
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 5])
-def test_hardly_any_contig(n):
+@pytest.mark.parametrize(("n", "n_pieces"), [(0, 0), (1, 0), (1, 1), (5, 0)])
+def test_nothing_to_compare(n, n_pieces, caplog):
     vectors = unit_rows(np.random.default_rng(0).standard_normal((n, 4))).astype(np.float32)
-    none = Pieces(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 2, 4), dtype=np.float32))
-    threshold = label_free(vectors, none)
-    assert threshold.method == "neighbours"
-    assert -1 <= threshold.value < 1
+    rows = np.arange(n_pieces)
+    halves = Pieces(rows, np.full(n_pieces, 2000), np.repeat(vectors[rows, None], 2, axis=1))
+    threshold = label_free(vectors, halves)
+    assert 0.999 < threshold.value < 1
+    assert "no threshold can be found" in threshold.note
+    assert threshold.note in caplog.text
 
 
 def test_whitening_evens_out_the_noise_of_halves():

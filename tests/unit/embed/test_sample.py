@@ -110,6 +110,15 @@ def test_a_damaged_fasta_leaves_no_store_that_looks_finished(run, records, tmp_p
         read_store(tmp_path / "store")
 
 
+def test_halves_of_short_contigs_are_shorter(run):
+    """Two contigs have halves of 1,000 bp: too few to learn from."""
+    rng = np.random.default_rng(1)
+    lengths = [*rng.integers(1000, 1900, 100), 2000, 3000, 900]
+    contigs = [(f"c{i}", rng.choice(list(b"ACGT"), n).astype(np.uint8).tobytes()) for i, n in enumerate(lengths)]
+    assert run(contigs, n_pieces=200)[1]["rows"].tolist() == list(range(102))
+    assert run(contigs, n_pieces=2)[1]["rows"].tolist() == [100, 101]
+
+
 def test_pieces_are_spread_over_the_lengths():
     lengths = np.random.default_rng(1).permutation(np.arange(1000, 3000))
     rows = choose_pieces(lengths, n_pieces=101, min_piece=600)

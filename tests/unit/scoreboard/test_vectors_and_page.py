@@ -77,7 +77,8 @@ def test_lengths_that_enough_sequences_reach(n_bp, rows, usable):
 
 
 def test_scores_hold_both_variants(embedded):
-    scores = score_set(embedded, shots=SHOTS, seeds=(1,))
+    enough = Pieces(*(np.tile(part, (4, *[1] * (part.ndim - 1))) for part in vars(embedded.pieces).values()))
+    scores = score_set(replace(embedded, pieces=enough), shots=SHOTS, seeds=(1,))
     measures = {variant: set(rows["measure"]) for variant, rows in scores.groupby("variant")}
     assert measures["plain"] - measures["adapted"] == {"ari_dim", "ari_length"}
     assert measures["adapted"] == {"ari", "probe_macro_f1", "species_f1_gt", "species_f1_gt_binned"}
