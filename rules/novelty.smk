@@ -138,6 +138,7 @@ rule propose_taxa:
         table="<results>/novelty/novel_taxa.tsv",
         archive="<results>/novelty/archive/novel_bins.tsv",
         sketches=directory("<results>/novelty/archive/sketches"),
+        manifest="<results>/novelty/archive/manifest.json",
     log:
         "<logs>/propose_taxa.log",
     benchmark:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from workflow_lib.errors import InputError
+from workflow_lib.manifest import MANIFEST_NAME
 
 ARCHIVE_TABLE, ARCHIVE_SKETCHES = "novel_bins.tsv", "sketches"
 
@@ -26,9 +27,10 @@ def check_archives(archives: dict[str, str], *, own: str | Path | None = None) -
         remedy = f"set novelty.archives.{run} to the folder novelty/archive of an earlier run's results"
         if own is not None and Path(folder).resolve() == Path(own).resolve():
             raise InputError("this is the archive that this run writes itself", path=folder, remedy=remedy)
-        if not (Path(folder) / ARCHIVE_TABLE).is_file() or not (Path(folder) / ARCHIVE_SKETCHES).is_dir():
+        files = (Path(folder) / name for name in (ARCHIVE_TABLE, MANIFEST_NAME))
+        if not all(path.is_file() for path in files) or not (Path(folder) / ARCHIVE_SKETCHES).is_dir():
             raise InputError(
-                f"no {ARCHIVE_TABLE} with {ARCHIVE_SKETCHES}/: this is no archive of novel bins",
+                f"no {ARCHIVE_TABLE} with {ARCHIVE_SKETCHES}/ and {MANIFEST_NAME}: this is no archive of novel bins",
                 path=folder,
                 remedy=remedy,
             )

@@ -177,10 +177,9 @@ def _read_table(path: Path, manifest: dict) -> WindowTable:
 
 def _check_freshness(folder: Path) -> None:
     """Refuse an index that grew since its calibration, and say that one without calibration lacks it."""
-    try:
-        newest = json.loads((folder / UNCALIBRATED_NAME).read_text(encoding="utf-8"))["index_id"]
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        return  # an index that was built in one go, or what reading the manifest finds
+    if not (folder / UNCALIBRATED_NAME).exists():
+        return  # an index that was built in one go
+    newest = read_manifest(folder, name=UNCALIBRATED_NAME, sealed=True, verify=False)["index_id"]
     remedy = "run the workflow again: it calibrates the index"
     if not (folder / MANIFEST_NAME).is_file():
         raise InputError(f"index {newest} is not calibrated yet", path=folder, remedy=remedy)

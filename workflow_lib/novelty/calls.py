@@ -71,6 +71,8 @@ def _count_by_class(
 ) -> np.ndarray:
     """p-values, float64 (m, T), whose sum over the queries is that of the false discoveries expected of each class.
 
+    Those of `known` stay as they are: known queries can be far nearer than the genomes left out (copies of indexed
+    ones), and shares found from such scores say little of the rest.
     Where hardly any query is of a null, all together may be called within the rate, also those that match a reference
     genome. So those of ranks are 1 where a query is nearer than `_MEDIAN` of what is not novel at the rank.
     """
@@ -81,13 +83,10 @@ def _count_by_class(
     columns = np.array(_RANK_COLUMNS)[used]
     own = np.append(used, True)
     fewest = np.where(np.isfinite(likelihoods), units, units.max(initial=0)).min(axis=0, initial=units.max(initial=0))
-    shares, bounds, totals = estimate_shares(likelihoods[:, own], fewest[own])
+    _, bounds, totals = estimate_shares(likelihoods[:, own], fewest[own])
     is_least = p[:, columns] * (n_units[:, columns] + 1) < _LEAST
     novel = np.minimum(mixture_p(p[:, columns], is_least, bounds[:-1], totals[:-1]), plain[:, columns])
     counted[:, columns] = np.where(plain[:, columns] > _MEDIAN, 1.0, novel)
-    if used[0]:
-        known = 1 - shares[0] + (bounds[0] - shares[0])
-        counted[:, TESTS.index(KNOWN)] *= min(known, 1)
     return counted
 
 

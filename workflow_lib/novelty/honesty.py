@@ -23,7 +23,7 @@ from workflow_lib.index import load_index
 from workflow_lib.index.base import to_chord
 from workflow_lib.novelty.calibration_set import CalibrationSet, read_calibration
 from workflow_lib.novelty.conformal import Calibration
-from workflow_lib.novelty.design import CALIBRATED, OUTSIDE, TEST_RANKS, TESTS
+from workflow_lib.novelty.design import CALIBRATED, KNOWN, OUTSIDE, TEST_RANKS, TESTS
 from workflow_lib.novelty.strata import Composition, format_stratum
 from workflow_lib.novelty.tested import STRATUM_UNITS, Calibrate, RankTests, Settings, is_sufficient
 from workflow_lib.tables import Genome
@@ -157,7 +157,7 @@ def _rate_rows(
     in_use = _in_use(calibration)
     splits = [_try_split(calibration, lineages, kind, in_use, settings, generator) for _ in range(_REPEATS) if in_use]
     rows = []
-    for position, rank in enumerate(in_use):
+    for position, rank in _positions(in_use):
         units, queries = (
             int(np.mean([split.n_units[rank] if i else len(split.novel) for split in splits])) for i in (1, 0)
         )
@@ -174,6 +174,13 @@ def _rate_rows(
     return rows
 
 
+def _positions(in_use: list[str]) -> Iterator[tuple[int, str]]:
+    """Tests that are tried, and how many ranks in use lie below; the opposite test last, where there are species."""
+    yield from enumerate(in_use)
+    if in_use[:1] == [TEST_RANKS[0]]:
+        yield 0, KNOWN
+
+
 @dataclass(frozen=True)
 class _Split:
     """The calls of one split: p and q, float64 (n, T); novel, int64 (n,), ranks in use at which a query is novel."""
@@ -184,18 +191,21 @@ class _Split:
     n_units: dict[str, int]
 
     def outcome(self, rank: str, position: int, alpha: float) -> tuple[float, float, float]:
-        """(false discoveries among discoveries, share of null p-values at or below alpha, share of novel found).
+        """(false discoveries among discoveries, share of null p-values at or below alpha, share of the others found).
 
-        The null p-values are those of queries at the edge of the null, novel at the rank below.
+        The null p-values are those of queries at the edge of the null: novel at the rank below, of `known` a new
+        species of an indexed genus.
         """
         q, p = self.q[:, TESTS.index(rank)], self.p[:, TESTS.index(rank)]
         if np.isnan(q).all():
             return np.nan, np.nan, np.nan
-        novel, edge = self.novel > position, self.novel == position
+        true, edge = self.novel > position, self.novel == position
+        if rank == KNOWN:
+            true, edge = self.novel == 0, self.novel == 1
         found = q <= alpha
         p_null = (p[edge] <= alpha).mean() if edge.any() else np.nan
-        power = found[novel].mean() if novel.any() else np.nan
-        return float((found & ~novel).sum() / max(found.sum(), 1)), float(p_null), float(power)
+        power = found[true].mean() if true.any() else np.nan
+        return float((found & ~true).sum() / max(found.sum(), 1)), float(p_null), float(power)
 
 
 def _try_split(
@@ -230,7 +240,8 @@ def _try_split(
     rows, no_known = np.arange(len(order)), np.zeros(len(order), dtype=bool)
     tested.add(rows, calibrate, scores[drawn[order], order], kind.genome[order], no_known)
     calls = tested.decide()
-    return _Split(calls.p, calls.q, drawn[order], {rank: calibrate(rank, None).n_units for rank in in_use})
+    n_units = {test: calibrate(test, None).n_units for _, test in _positions(in_use)}
+    return _Split(calls.p, calls.q, drawn[order], n_units)
 
 
 def _clades(lineages: list[dict[str, str]], in_use: list[str]) -> np.ndarray:

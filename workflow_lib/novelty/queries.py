@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,11 +28,13 @@ from workflow_lib.novelty.stand_ins import StandIns, find_stand_ins
 from workflow_lib.novelty.strata import Composition, compose_bin, format_stratum
 from workflow_lib.novelty.tested import RankTests, Settings
 
+logger = logging.getLogger(__name__)
+
 TOO_SHORT, NO_VECTOR, TOO_FEW = "too_short", "no_vector", "too_few_calibration_genomes"
 INCOMPLETE, MIXED = "incomplete_neighbours", "mixed_bin"
 LONGER = "longer_than_calibrated"
 # A bin is taken for a mixture when its contigs point more ways than those of 99.5% of the calibration genomes.
-_MIXED_LEVEL = 0.005
+_MIXED_LEVEL, _MIXED_GENOMES = 0.005, 50  # of the latter at least
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ def call_bins(
     """
     stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
     has_vector, enough = vectors.any(axis=1), lengths >= settings.min_length
+    if bins and len(calibration.means) < _MIXED_GENOMES:
+        logger.warning("fewer than %d reference genomes: bins of several genomes cannot be told", _MIXED_GENOMES)
     taxa, members_of = margin_taxa(index.table.lineages), [stand_ins.of(own) for own in bins.values()]
     compositions = [_compose(stand_ins, own, calibration) for own in members_of]
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
@@ -269,9 +274,14 @@ def _bin_vector(composition: Composition, stand_ins: StandIns, members_of: np.nd
 
 
 def _is_mixed(vector: np.ndarray, calibrated: np.ndarray) -> bool:
-    """Whether a bin is less even than all but `_MIXED_LEVEL` of the genomes; never with too few to say so."""
+    """Whether a bin is less even than all but `_MIXED_LEVEL` of the genomes, of fewer than 199 than all of them.
+
+    Never with fewer than `_MIXED_GENOMES`: too many good bins would be lost.
+    """
     squares = calibrated[np.isfinite(calibrated)]
-    return bool((1 + (squares <= vector @ vector).sum()) / (len(squares) + 1) <= _MIXED_LEVEL)
+    level = max(_MIXED_LEVEL, 1 / (len(squares) + 1))
+    is_uneven = (1 + (squares <= vector @ vector).sum()) / (len(squares) + 1) <= level
+    return bool(is_uneven) and len(squares) >= _MIXED_GENOMES
 
 
 def _format_composition(composition: Composition, bounds: np.ndarray) -> str:

@@ -272,7 +272,7 @@ def _merged_blocks(parts: Sequence[Sketch]) -> Iterator[tuple[np.ndarray, np.nda
 
 def _write_manifest(folder: Path, scale: int, genomes: list[str], sketch_id: str) -> None:
     content = {"version": _VERSION, "k": K, "scale": scale, "genomes": genomes, "sketch_id": sketch_id}
-    write_manifest(folder, content, checksums=[_HASHES, _CODES])
+    write_manifest(folder, content, checksums=[_HASHES, _CODES], sealed=True)
 
 
 def read_sketch(folder: str | Path) -> Sketch:
@@ -284,7 +284,7 @@ def read_sketch(folder: str | Path) -> Sketch:
         when it is unfinished, damaged, or of another version of the hash.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, sealed=True)
     if (manifest.get("version"), manifest.get("k")) != (_VERSION, K):
         raise InputError(
             f"a sketch of version {manifest.get('version')} and k {manifest.get('k')}, expected {_VERSION} and {K}",

@@ -21,6 +21,7 @@ from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open, atomic_path
 from workflow_lib.index import SearchIndex, load_index
 from workflow_lib.index.base import to_chord
+from workflow_lib.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from workflow_lib.novelty.calibration_set import CalibrationSet, read_calibration
 from workflow_lib.novelty.calls import NOVEL
 from workflow_lib.novelty.design import TEST_RANKS
@@ -243,6 +244,7 @@ def _seen_before(bins: list[_Bin], archives: dict[str, str]) -> list[str]:
     check_archives(archives)
     found: list[list[tuple[float, str]]] = [[] for _ in bins]
     for run, folder in archives.items():
+        read_manifest(folder, sealed=True)
         sketches, table = Path(folder) / ARCHIVE_SKETCHES, Path(folder) / ARCHIVE_TABLE
         with open(table, encoding="utf-8") as handle:
             names = {row["number"]: f"{row['sample']}/{row['bin']}" for row in csv.DictReader(handle, delimiter="\t")}
@@ -256,6 +258,8 @@ def _seen_before(bins: list[_Bin], archives: dict[str, str]) -> list[str]:
 
 
 def _write_archive(folder: Path, bins: list[_Bin], taxa: list[str]) -> None:
+    """Write the table and the sketches of the novel bins; the manifest, which proves both, comes last."""
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)
     with atomic_path(folder / ARCHIVE_SKETCHES) as temporary:
         if bins:
             _sketch(bins).save(temporary)
@@ -266,6 +270,8 @@ def _write_archive(folder: Path, bins: list[_Bin], taxa: list[str]) -> None:
         for number, (one, taxon) in enumerate(zip(bins, taxa, strict=True)):
             fields = (str(number), one.sample, one.name, taxon, one.row["call"], one.row["length"])
             handle.write("\t".join(fields) + "\n")
+    files = [path.relative_to(folder).as_posix() for path in sorted((folder / ARCHIVE_SKETCHES).iterdir())]
+    write_manifest(folder, {}, checksums=[ARCHIVE_TABLE, *files], sealed=True)
 
 
 def _percent(share: float) -> str:

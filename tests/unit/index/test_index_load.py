@@ -7,6 +7,7 @@ import pytest
 
 from workflow_lib.errors import InputError
 from workflow_lib.index import build_index, load_index
+from workflow_lib.index.base import UNCALIBRATED_NAME
 from workflow_lib.index.windows import format_window, tabulate_windows
 from workflow_lib.manifest import SEAL, write_manifest
 
@@ -33,6 +34,18 @@ def test_a_manifest_changed_by_hand_is_refused(folder):
     for text in (path.read_text().replace('"window": 1000', '"window": 1001'), path.read_text() + "\n"):
         path.write_text(text)
         with pytest.raises(InputError, match="this manifest was changed after it was written"):
+            load_index(folder)
+
+
+def test_a_damaged_manifest_of_the_grown_index_is_refused(folder):
+    """It says whether the calibration is stale."""
+    load_index(folder).save(folder, name=UNCALIBRATED_NAME)
+    load_index(folder)
+    path = folder / UNCALIBRATED_NAME
+    text = path.read_text()
+    for damaged in ("", text[: len(text) // 2], text.replace('"index_id": "', '"index_id": "0')):
+        path.write_text(damaged)
+        with pytest.raises(InputError, match=r"index\.json"):
             load_index(folder)
 
 

@@ -6,7 +6,7 @@ import pytest
 from workflow_lib.novelty.calls import decide, mixture_p
 from workflow_lib.novelty.conformal import Calibration, benjamini_hochberg
 from workflow_lib.novelty.counted_classes import class_likelihoods, estimate_shares
-from workflow_lib.novelty.design import OUTSIDE, TESTS
+from workflow_lib.novelty.design import KNOWN, OUTSIDE, TESTS
 from workflow_lib.novelty.tested import RankTests, Settings
 
 CENTRES = (0.0, 2.0, 4.0, 6.0)  # known, new species, new genus, new phylum
@@ -116,6 +116,27 @@ def test_the_rate_holds_whatever_the_queries_are_made_of(counts):
             rates[rank].append((found & (kind <= position)).sum() / max(found.sum(), 1))
     for values in rates.values():
         assert np.mean(values) <= 0.1 + 2 * np.std(values, ddof=1) / np.sqrt(len(values))
+
+
+@pytest.mark.parametrize("counts", [(1, 0), (0, 1), (60, 60), (100, 20), (100, 3)])
+def test_the_rate_of_known_holds_where_copies_of_indexed_genomes_are_queries(counts):
+    """They score lower than any genome left out does, so that nearly all queries may be taken for known."""
+    rates, found = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        nulls = {"species": 2.5 * rng.standard_normal(39), "genus": 2 + rng.standard_normal(149)}
+        units = {test: Calibration(scores, np.arange(len(scores))) for test, scores in nulls.items()}
+        units |= {OUTSIDE: Calibration(5 + rng.standard_normal(16), np.arange(16)), KNOWN: units["genus"]}
+        none = Calibration(np.zeros(0), np.zeros(0, dtype=np.int64))
+        scores = np.concatenate([np.full(counts[0], -4.0), 2 + rng.standard_normal(counts[1])])
+        tested = RankTests(len(scores), [{}], Settings(0.1, 1, 10))
+        rows = np.zeros(len(scores), dtype=np.int64)
+        tested.add(np.arange(len(scores)), lambda test, _: units.get(test, none), scores, rows, rows.astype(bool))  # noqa: B023
+        is_known = np.array(tested.decide().call) == "known"
+        rates.append(is_known[counts[0] :].sum() / max(is_known.sum(), 1))
+        found.append(is_known[: counts[0]].mean() if counts[0] else 1)
+    assert np.mean(rates) <= 0.1 + 2 * np.std(rates, ddof=1) / np.sqrt(len(rates))
+    assert np.mean(found) > 0.9
 
 
 def test_more_is_found_than_if_every_query_were_at_the_edge():

@@ -201,7 +201,7 @@ def test_trial_of_the_calibration(world, tmp_path):
     units = {(row["level"], row["test"]): row for row in strata if row["stratum"] != "5000-9999"}
     assert units["contig", "species"]["units"] == str(N_SPECIES)
     assert float(units["bin", "species"]["smallest_q"]) == pytest.approx(1 / (N_SPECIES + 1), abs=1e-6)
-    assert {row["rank"] for row in rates} == {"species", "genus", "phylum"}
+    assert {row["rank"] for row in rates} == {"species", "genus", "phylum", "known"}
     # 12 units calibrate: at 0.2, two standard errors and the 1/(n+1) of a p-value's grain stay below this.
     assert all(float(row["realised"]) <= float(row["alpha"]) + 2 * float(row["standard_error"]) for row in rates)
     power = [float(row["power"]) for row in rates if (row["rank"], row["alpha"]) == ("species", "0.2")]
@@ -264,6 +264,13 @@ def test_novel_bins_of_samples_become_taxa(world, samples, tmp_path):
     propose_taxa(later, world.index, archives=archives, **folders)
     seen = [row["seen_before"] for row in read_rows(tmp_path / "later.tsv")]
     assert all("first/two/bin" in text and "first/one/bin" in text for text in seen)
+    # One byte of any of its files is found.
+    for path in sorted(path for path in (tmp_path / "archive").rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        path.write_bytes(content[:20] + bytes([content[20] ^ 1]) + content[21:])
+        with pytest.raises(InputError):
+            propose_taxa(later, world.index, archives=archives, **folders)
+        path.write_bytes(content)
 
 
 def test_no_novel_bins_and_an_archive_that_is_none(world, samples, tmp_path):

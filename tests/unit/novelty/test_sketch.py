@@ -130,6 +130,18 @@ def test_same_genomes_same_sketch_and_damage_is_found(world, tmp_path):
         read_sketch(folder / "none")
 
 
+def test_a_manifest_changed_by_hand_is_refused(world, tmp_path):
+    _, sketch, _, _ = world
+    write_sketch(tmp_path, sketch)
+    path = tmp_path / "manifest.json"
+    text = path.read_text()
+    for old, new in (('"scale": 20', '"scale": 10'), ('"g1"', '"g7"')):
+        assert old in text
+        path.write_text(text.replace(old, new))
+        with pytest.raises(InputError, match="changed after it was written"):
+            read_sketch(tmp_path)
+
+
 @pytest.mark.parametrize("block", [100, 10**9])
 def test_parts_are_merged_to_the_sketch_of_all(world, tmp_path, monkeypatch, block):
     _, _, folder, genomes = world

@@ -65,11 +65,11 @@ function drawIdentities() {
 
 function drawCalibrationTables() {
   drawTable(place("strata"), {
-    caption: "What a call can rest on: calibration units, and the smallest q that they can ever give.",
+    caption: "What a call can rest on: calibration units, and the smallest p that they can ever give: the smallest q where every query counts alike (novelty.fdr: benjamini_hochberg), which adaptive can lower.",
     columns: [
       { label: "level", kind: "text", title: "contig or bin" }, { label: "stratum", kind: "text", title: "length in bp; bins: class:contigs" },
       { label: "test", kind: "text", title: "rank whose taxon is taken to be in the index; reference: any genome like it; known: the opposite test" },
-      { label: "units", kind: "integer", title: "genomes or clades" }, { label: "smallest q", kind: "decimal", title: "1 / (units + 1)" },
+      { label: "units", kind: "integer", title: "genomes or clades" }, { label: "smallest p", kind: "decimal", title: "1 / (units + 1)" },
     ],
     rows: run.calibration.strata,
   });
