@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from workflow_lib.errors import InputError
 
 GZIP_LEVEL = 2  # of igzip's 0-3: DNA gains little above it and costs twice the time
 _BLOCK = 1 << 20
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp\..+")  # names of `atomic_path`
 
 
 @contextmanager
@@ -47,6 +49,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: str | Path) -> None:
+    """Remove the files that writers who were killed left in a folder, into which nobody may be writing now."""
+    if Path(folder).is_dir():
+        for path in Path(folder).iterdir():
+            if path.is_file() and _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 @contextmanager

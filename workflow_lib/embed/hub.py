@@ -8,7 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
-from workflow_lib.embed.model_files import SOURCE_NAME, choose_files
+from workflow_lib.embed.model_files import SOURCE_NAME, choose_files, remove_other_files
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open, sha256_file
 
@@ -23,9 +23,10 @@ HUB_MODELS = {
     "metaberta": "MsAlEhR/MetaBERTa-bigbird-gene",
 }
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_KEYS = "the model's name (embed.model, or train.model)"
 _AIR_GAPPED = (
-    "where there is a network: `snakemake fetch_model`; without one: copy the model's folder (config.json, tokenizer, "
-    "weights) to this machine and set embed.model to its path"
+    "where there is a network: `snakemake fetch_model` downloads embed.model; without one: copy the model's folder "
+    "(config.json, tokenizer, weights) to this machine and give its path for the name (embed.model, or train.model)"
 )
 
 
@@ -53,7 +54,7 @@ def locate_model(model: str, *, revision: str | None = None, trust_remote_code: 
     """
     repository = hub_repository(model)
     if repository is None:
-        raise InputError(f"no embedder, folder or hub model named {model!r}", remedy="set embed.model")
+        raise InputError(f"no embedder, folder or hub model named {model!r}", remedy=f"correct {_KEYS}")
     from huggingface_hub import hf_hub_download
 
     try:
@@ -99,9 +100,7 @@ def fetch_model(
     (folder / SOURCE_NAME).unlink(missing_ok=True)
     _download(repository, commit, names, local_dir=folder)
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the downloader's notes
-    for path in folder.iterdir():  # of another revision
-        if path.is_file() and path.name not in names and choose_files([path.name], remote_code=True):
-            path.unlink()
+    remove_other_files(folder, names, remote_code=True)  # of another revision
     record = {"model": model, "repository": repository, "revision": revision, "commit": commit}
     with atomic_open(folder / SOURCE_NAME) as handle:
         files = {name: sha256_file(folder / name) for name in names}
@@ -159,7 +158,7 @@ def _explain(repository: str, revision: str | None, error: Exception) -> InputEr
     if isinstance(error, RevisionNotFoundError):
         return InputError(f"{repository} has no revision {revision!r} on the hub", remedy="set embed.revision")
     if isinstance(error, RepositoryNotFoundError):
-        return InputError(f"there is no model {repository} on the hub ({reason})", remedy="correct embed.model")
+        return InputError(f"there is no model {repository} on the hub ({reason})", remedy=f"correct {_KEYS}")
     cause = "the hub refused" if isinstance(error, HfHubHTTPError) else "no network, or no way to the hub"
     return InputError(
         f"{repository} is no folder, is not on this machine, and cannot be downloaded: {cause} ({reason})",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from workflow_lib.errors import InputError
-from workflow_lib.files import sha256_file
+from workflow_lib.files import remove_temporaries, sha256_file
 
 SOURCE_NAME = "source.json"  # written by fetch_model, last
 TOKENIZER_FILES = (
@@ -39,6 +40,25 @@ def choose_files(names: list[str], *, remote_code: bool = False) -> list[str]:
     if remote_code:
         chosen += sorted(name for name in present if name.endswith(".py"))
     return chosen
+
+
+def remove_other_files(folder: str | Path, kept: Collection[str], *, remote_code: bool = False) -> None:
+    """Remove from a folder, into which a model was written, the files of another that it held, and temporary ones.
+
+    A file of another model that stays may be read with this one's: other vectors, or a model that cannot be loaded.
+
+    Parameters
+    ----------
+    kept : names of the files that were written.
+    remote_code : program code of the other model too.
+    """
+    folder = Path(folder)
+    parts = [pattern for kind in _WEIGHTS for pattern in kind]
+    patterns = ["config.json", *TOKENIZER_FILES, *_TOKENIZER_SETTINGS, *parts, SOURCE_NAME, *["*.py"] * remote_code]
+    for path in [path for path in folder.iterdir() if path.is_file() and path.name not in kept]:
+        if any(path.match(pattern) for pattern in patterns):
+            path.unlink()
+    remove_temporaries(folder)
 
 
 def _folder_files(folder: Path, remote_code: bool) -> list[str]:

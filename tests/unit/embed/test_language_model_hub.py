@@ -95,6 +95,8 @@ FETCH = "from workflow_lib.embed.hub import fetch_model; fetch_model({model!r}, 
 
 def test_a_model_is_fetched_at_a_commit_and_works_without_a_network(root, hub, tmp_path):
     folder = tmp_path / "models/tiny"
+    folder.mkdir(parents=True)
+    (folder / "pytorch_model-00001-of-00002.bin").write_bytes(b"of another revision")
     for revision, commit in ((None, COMMITS["main"]), ("v1", COMMITS["v1"])):
         code = FETCH.format(model=REPOSITORY, folder=str(folder), revision=revision)
         done = run_python(root, code, hub)
@@ -132,8 +134,10 @@ def test_a_model_or_revision_that_does_not_exist(root, hub, tmp_path, model, rev
     [
         FETCH.format(model="dnabert-s", folder="x", revision=None),
         "from workflow_lib.embed import load_embedder; load_embedder('dnabert-s')",
+        "from workflow_lib.train.embedder import *; "
+        "train_embedder('dnabert-s', 'no.tsv', 'x', options=ContrastiveOptions(), settings=LoopSettings())",
     ],
-    ids=["fetch", "load"],
+    ids=["fetch", "load", "train"],
 )
 def test_without_a_network_the_message_says_what_to_do(root, tmp_path, environment, code):
     done = run_python(
@@ -142,6 +146,7 @@ def test_without_a_network_the_message_says_what_to_do(root, tmp_path, environme
     assert "InputError" in done.stderr
     for part in ("zhihan1996/DNABERT-S is no folder, is not on this machine", "no network", "snakemake fetch_model"):
         assert part in done.stderr
+    assert "give its path for the name (embed.model, or train.model)" in done.stderr
 
 
 def test_names(tmp_path, monkeypatch):
