@@ -62,6 +62,11 @@ class PairOptions:
             raise InputError(f"found a batch of {self.batch_size} pairs, expected at least 2")
         if not 0 <= self.mutation_rate < 1:
             raise InputError(f"found a mutation rate of {self.mutation_rate}, expected 0 to below 1")
+        if self.strategy == "mutate" and not self.mutation_rate:
+            raise InputError(
+                "found the strategy mutate with a mutation rate of 0: both pieces of a pair would be the same",
+                remedy="raise train.mutation_rate",
+            )
 
 
 class Pairs(NamedTuple):
@@ -77,20 +82,26 @@ class PairSampler:
 
     Species are drawn evenly, whatever their number of genomes; then one of their genomes.
 
+    Parameters
+    ----------
+    multiple : that the number of pairs is to be of.
+
     Attributes
     ----------
-    n_rows : pairs of a batch: `batch_size`, or the number of species if there are fewer.
+    n_species : that pairs are drawn from.
+    n_rows : pairs of a batch: `batch_size`, or the number of species if there are fewer, down to a multiple.
     """
 
-    def __init__(self, genomes: Sequence[TrainingGenome], options: PairOptions) -> None:
+    def __init__(self, genomes: Sequence[TrainingGenome], options: PairOptions, *, multiple: int = 1) -> None:
         self.options = options
         by_species: dict[str, list[TrainingGenome]] = {}
         for genome in sorted(genomes, key=lambda genome: genome.name):
             by_species.setdefault(genome.species, []).append(genome)
         self._species = [by_species[name] for name in sorted(by_species)]
-        self.n_rows = min(options.batch_size, len(self._species))
-        if self.n_rows < 2:
-            raise InputError(f"found {len(self._species)} species to draw pairs from, expected at least 2")
+        self.n_species = len(self._species)
+        if self.n_species < 2:
+            raise InputError(f"found {self.n_species} species to draw pairs from, expected at least 2")
+        self.n_rows = min(options.batch_size, self.n_species) // multiple * multiple
 
     def draw(self, rng: np.random.Generator) -> Pairs:
         """A batch; all its first pieces have one length, and all its second ones, where the genomes are that long."""
