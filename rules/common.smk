@@ -267,7 +267,7 @@ def get_training_inputs(section):
                 raise WorkflowError(f"{section}.{key} is not set: name one in the configuration")
         try:
             if "model" in needed and workflow.is_main_process:
-                check_source(needed["model"])
+                check_source(needed["model"], f"{config['pathvars']['results']}/models/trained")
             genomes = load_reference(needed["genomes"], check_files=workflow.is_main_process)
         except NovabinError as error:
             raise WorkflowError(str(error)) from None

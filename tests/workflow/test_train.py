@@ -53,6 +53,24 @@ def test_it_learns_and_a_killed_run_goes_on_to_the_same_weights(folder, root, tm
     for name in ("model.safetensors", "training/history.tsv", "training/history.svg"):
         assert (other / FOLDER / name).read_bytes() == (folder / FOLDER / name).read_bytes()
 
+    prepare(folder, temperature=0.1, steps=2)  # with other options there is nothing to delete first
+    run_snakemake(folder, root, *ONE_CORE, "train")
+    log = (folder / "logs/train_embedder.log").read_text()
+    assert "temperature 0.05, now 0.1; that one is finished, so this one starts anew" in log
+    assert (load_embedder(folder / FOLDER).embed(["ACGTTGCAAC" * 30]) != vectors).any()
+
+
+def test_a_model_is_not_trained_where_it_is_written(folder, root):
+    model = folder / FOLDER
+    model.parent.mkdir(parents=True)
+    (folder / "model").rename(model)
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    prepare(folder, model=FOLDER)
+    done = run_snakemake(folder, root, *ONE_CORE, "train", check=False)
+    assert done.returncode != 0
+    assert "copy or move the folder to another place first, and set train.model to that" in done.stdout
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
 
 def test_what_is_missing_is_told(folder, root):
     for changes, message in (

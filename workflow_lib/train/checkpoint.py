@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import pickle
-import random
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 
 from workflow_lib.errors import InputError
@@ -18,7 +15,10 @@ from workflow_lib.train.history import History
 
 logger = logging.getLogger(__name__)
 
-_START_ANEW = "delete {path} to start anew, or go back to what it was made with"
+_DELETE = "delete {path} to start anew"
+_GO_BACK = _DELETE + ", or go back to what it was made with"
+
+_HASH_LENGTH = 32  # letters from which on a value says nothing to people
 
 
 class Run(Protocol):
@@ -26,7 +26,7 @@ class Run(Protocol):
 
     Attributes
     ----------
-    identity : what must be the same for it to go on, by a name for people.
+    identity : what must be the same for it to go on, by a name for people; `steps` among it, of the whole training.
     """
 
     module: torch.nn.Module
@@ -55,63 +55,73 @@ def save_checkpoint(path: str | Path, run: Run) -> None:
     logger.info("%s: step %d", path, run.step)
 
 
-def load_checkpoint(path: str | Path, run: Run) -> None:
-    """Put a training into the state of a checkpoint.
+def load_checkpoint(path: str | Path, run: Run) -> bool:
+    """Put a training into the state of a checkpoint, if it is its own.
 
     Only tensors and plain values are read; program code in the file is never run.
+
+    Returns
+    -------
+    False where it is of another training that is finished: nothing is lost when this one starts anew.
 
     Raises
     ------
     InputError
-        when the file is damaged, or its training had other data, options or processes; it names them.
+        when the file is damaged, or its training is not finished and had other data, options or processes; it names
+        them.
     """
     content = _read(path)
     if differences := _compare(content["identity"], run.identity):
-        raise InputError(
-            "this checkpoint is of another training: " + "; ".join(differences),
-            path=path,
-            remedy=_START_ANEW.format(path=path),
-        )
-    run.module.load_state_dict(content["weights"])
-    run.optimiser.load_state_dict(content["optimiser"])
-    run.history = History(**content["history"])
-    run.step = content["step"]
-    _set_random_states(content["random"][processes.rank()], run.generator)
+        found = "of another training: " + "; ".join(differences)
+        if content["step"] != content["identity"].get("steps"):
+            raise InputError(f"this checkpoint is {found}", path=path, remedy=_GO_BACK.format(path=path))
+        logger.info("%s is %s; that one is finished, so this one starts anew", path, found)
+        return False
+    try:
+        run.module.load_state_dict(content["weights"])
+        run.optimiser.load_state_dict(content["optimiser"])
+        run.history = History(**content["history"])
+        run.step = content["step"]
+        _set_random_states(content["random"][processes.rank()], run.generator)
+    except Exception as error:
+        raise _damaged(path, error) from error
+    return True
 
 
 def _read(path: str | Path) -> dict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"damaged or no checkpoint ({reason})", path=path, remedy=f"delete {path} to start anew"
-        ) from error
-    if not isinstance(content, dict) or "identity" not in content:
-        raise InputError("no checkpoint of novabin", path=path, remedy=f"delete {path} to start anew")
+    except Exception as error:  # a file of other bytes makes the reader raise any
+        raise _damaged(path, error) from error
+    if not isinstance(content, dict) or not isinstance(content.get("identity"), dict) or "step" not in content:
+        raise InputError("no checkpoint of novabin", path=path, remedy=_DELETE.format(path=path))
     return content
 
 
+def _damaged(path: str | Path, error: Exception) -> InputError:
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return InputError(
+        f"damaged or no checkpoint ({type(error).__name__}: {reason})", path=path, remedy=_DELETE.format(path=path)
+    )
+
+
 def _compare(found: dict, expected: dict) -> list[str]:
-    """What differs, in words; of fingerprints only the name."""
+    """What differs, in words; of hashes only the name."""
     differences = []
-    for name, value in expected.items():
-        if found.get(name) != value:
-            is_digest = isinstance(value, str) and len(value) >= 32
-            detail = " differ" if is_digest else f" {found.get(name)!r}, now {value!r}"
-            differences.append(name + detail)
+    for name in dict.fromkeys([*expected, *found]):
+        before, now = found.get(name), expected.get(name)
+        if before != now:
+            is_hash = any(isinstance(value, str) and len(value) >= _HASH_LENGTH for value in (before, now))
+            differences.append(f"{name} differ" if is_hash else f"{name} {before!r}, now {now!r}")
     return differences
 
 
 def _random_states(generator: torch.Generator) -> dict:
-    """States of every generator that a task may draw from, as tensors and plain values."""
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    """States of every generator that a task may draw from (`loop.Task.loss`), as tensors."""
     return {
         "generator": generator.get_state(),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-        "numpy": (kind, keys.tolist(), *rest),
-        "python": random.getstate(),
     }
 
 
@@ -120,6 +130,3 @@ def _set_random_states(states: dict, generator: torch.Generator) -> None:
     torch.set_rng_state(states["torch"])
     if states["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
-    kind, keys, *rest = states["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
-    random.setstate(states["python"])

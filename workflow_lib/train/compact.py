@@ -19,10 +19,11 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from workflow_lib.embed.compact import ALGORITHM_VERSION, MODEL_TYPE, N_FEATURES, canonical_features
+from workflow_lib.embed.model_files import remove_other_files
 from workflow_lib.embed.small_model import write_small_model
 from workflow_lib.errors import InputError
 from workflow_lib.train.genomes import TrainingGenome
-from workflow_lib.train.trainable import TrainableFeatures
+from workflow_lib.train.trainable import WEIGHTS_NAME, TrainableFeatures
 
 logger = logging.getLogger(__name__)
 
@@ -150,3 +151,4 @@ class TrainableCompact(TrainableFeatures):
         projection = self.module[0].weight.detach().cpu().numpy().T
         config = {"model_type": MODEL_TYPE, "version": ALGORITHM_VERSION, "dim": self.dim}
         write_small_model(folder, config, {"mean": self._mean, "projection": projection})
+        remove_other_files(folder, ["config.json", WEIGHTS_NAME])

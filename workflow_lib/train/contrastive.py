@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from workflow_lib.embed.base import compute_fingerprint
 from workflow_lib.embed.pooling import pool
 from workflow_lib.errors import InputError
 from workflow_lib.train import losses, processes
@@ -139,7 +138,12 @@ class ContrastiveTask:
     Attributes
     ----------
     module : the `ContrastiveModel`.
-    fingerprint : of first weights, genomes and options.
+    identity : of first weights, genomes and options; see `loop.Task`.
+
+    Raises
+    ------
+    InputError
+        when there are too few species, or a batch cannot be shared out among the processes.
     """
 
     def __init__(
@@ -151,15 +155,8 @@ class ContrastiveTask:
     ) -> None:
         self.options, self.n_steps = options, options.steps
         self.module = ContrastiveModel(trainable, head=options.head, seed=options.seed)
-        self._sampler = PairSampler(genomes, options.pairs)
-        if self._sampler.n_rows < options.pairs.batch_size:
-            logger.warning("batches of %d pairs only: there are no more species", self._sampler.n_rows)
-        self._share = self._sampler.n_rows // processes.n_processes()  # rows of a process
-        if self._share < 1:
-            raise InputError(
-                f"found batches of {self._sampler.n_rows} pairs for {processes.n_processes()} devices",
-                remedy="train on more species, with larger batches, or on fewer devices",
-            )
+        self._sampler = PairSampler(genomes, options.pairs, multiple=processes.n_processes())
+        self._share = _share_out(self._sampler)
         self._take = Prefetch(self._make, options.steps)
         self._held_out_pairs, self._held_out_pieces = [], None
         if held_out:
@@ -167,8 +164,11 @@ class ContrastiveTask:
             held_out_pairs = PairSampler(held_out, options.pairs)
             self._held_out_pairs = [held_out_pairs.draw(rng) for _ in range(_VALIDATION_BATCHES)]
             self._held_out_pieces = HeldOutPieces(held_out, options.pairs, n=options.validation_pieces, rng=rng)
-        content = {"task": "contrastive", "model": trainable.fingerprint, **asdict(options)}
-        self.fingerprint = compute_fingerprint(content | {"data": [hash_genomes(genomes), hash_genomes(held_out)]})
+        drawn = asdict(options)
+        self.identity = {
+            "task": "contrastive", **trainable.identity, "genomes": hash_genomes(genomes),
+            "held-out genomes": hash_genomes(held_out), **drawn.pop("pairs"), **drawn,
+        }  # fmt: skip
         logger.info(
             "%d steps of Weighted SimCLR, then %d of %s mixing; batches of %d pairs",
             options.first_mixed_step, options.steps - options.first_mixed_step, options.mixing,
@@ -234,3 +234,22 @@ class ContrastiveTask:
             return torch.cat(vectors).numpy()
 
         return {"loss": float(np.mean(values)), **self._held_out_pieces.score(embed)}
+
+
+def _share_out(sampler: PairSampler) -> int:
+    """Pairs of a batch for each process: at least two, or nothing is mixed."""
+    n_devices, asked = processes.n_processes(), sampler.options.batch_size
+    share = sampler.n_rows // n_devices
+    if share < 2:
+        raise InputError(
+            f"found batches of {asked} pairs and {sampler.n_species} species for {n_devices} devices, expected two of "
+            "each a device, or more",
+            remedy="raise train.batch_size, train on more species, or on fewer devices",
+        )
+    processes.divide_batch(asked, option="train.batch_size")
+    if sampler.n_rows < asked:
+        logger.warning(
+            "batches of %d pairs only, not of %d (train.batch_size): there are %d species, and %d devices",
+            sampler.n_rows, asked, sampler.n_species, n_devices,
+        )  # fmt: skip
+    return share

@@ -6,6 +6,7 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
+from workflow_lib.embed.base import compute_fingerprint
 from workflow_lib.embed.devices import find_devices
 from workflow_lib.embed.hub import hub_repository, locate_model
 from workflow_lib.errors import InputError
@@ -42,7 +43,7 @@ def train_embedder(
     model : folder of DNABERT-2, DNABERT-S or HyenaDNA, or a name of the hub; "compact" starts from the linear
         discriminant of the genomes (`compact.learn_discriminant`), and with no steps that is the model.
     table : genomes, as reference.tsv.
-    folder : to write; training.json in it tells what the model was trained from.
+    folder : to write, not the model's own; training.json in it tells what the model was trained from.
     held_out : share of the genera to validate on; 0: none.
     dropout, recompute : see `TrainableLanguageModel`.
     device : "cpu", "cuda", "cuda:N", or "cuda:N,M" for a process on each.
@@ -50,14 +51,25 @@ def train_embedder(
     Raises
     ------
     InputError
-        when model, table, options or device cannot be used, or a checkpoint is of another training.
+        when model, table, options or device cannot be used, or a checkpoint is of another, unfinished training.
     ToolError
         when one of several processes failed.
     """
-    check_source(str(model))
+    check_source(str(model), folder)
+    _check_dropout(str(model), options.pairs.strategy, dropout)
     source = locate_model(str(model)) if hub_repository(str(model)) else Path(model)
     arguments = (source, table, folder, options, settings, held_out, dropout, recompute, device)
     processes.launch(_train, *arguments, n=len(find_devices(device, option="train.device")))
+
+
+def _check_dropout(model: str, strategy: str, dropout: float) -> None:
+    if model == COMPACT and (dropout or strategy == "dropout"):
+        raise InputError(f"{COMPACT} has no dropout", remedy="set train.strategy to another than dropout")
+    if strategy == "dropout" and not dropout:
+        raise InputError(
+            "found the strategy dropout with a dropout of 0: both views of a pair would be the same",
+            remedy="set train.dropout above 0, or train.strategy to another than dropout",
+        )
 
 
 def _train(
@@ -77,19 +89,20 @@ def _train(
     loaded = load_genomes(rows, min_length=options.pairs.min_length)
     genomes, others = split_by_genus(loaded, held_out=held_out, seed=options.seed)
     if str(source) == COMPACT:
-        if dropout:
-            raise InputError(f"{COMPACT} has no dropout", remedy="set train.strategy to another than dropout")
         trainable = TrainableCompact(*learn_discriminant(genomes, seed=options.seed))
     else:
         trainable = TrainableLanguageModel(source, dropout=dropout, recompute=recompute)
-    task = ContrastiveTask(trainable, genomes, others, options)
-    history = train(task, settings, folder=folder / "training", device=processes.own_device(device))
-    if processes.rank() == 0:
-        trainable.save(folder)
-        record = {
-            "model": str(source), "genomes": [genome.name for genome in genomes],
-            "held_out": [genome.name for genome in others], "fingerprint": task.fingerprint, "dropout": dropout,
-            "options": asdict(options), "settings": asdict(settings), "last": history.rows[-1] if history.rows else {},
-        }  # fmt: skip
-        write_record(folder, record)
-        logger.info("%s: the trained model", folder)
+    with processes.process_group(processes.own_device(device)) as own_device:
+        task = ContrastiveTask(trainable, genomes, others, options)
+        history = train(task, settings, folder=folder / "training", device=own_device)
+        if processes.rank() == 0:
+            trainable.save(folder)
+            record = {
+                "model": str(source), "genomes": [genome.name for genome in genomes],
+                "held_out": [genome.name for genome in others], "fingerprint": compute_fingerprint(task.identity),
+                "dropout": dropout, "options": asdict(options), "settings": asdict(settings),
+                "last": history.rows[-1] if history.rows else {},
+            }  # fmt: skip
+            write_record(folder, record)
+            logger.info("%s: the trained model", folder)
+        processes.wait_for_all()  # nobody is told that it is done before the model is there

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from workflow_lib.errors import InputError
+from workflow_lib.files import remove_temporaries
 from workflow_lib.train import processes
 from workflow_lib.train.checkpoint import load_checkpoint, save_checkpoint
 from workflow_lib.train.history import History
@@ -34,18 +35,20 @@ class Task(Protocol):
     ----------
     module : with the weights to train.
     n_steps : batches of the whole training.
-    fingerprint : hex digest of the data and of all options that decide a batch or a loss.
+    identity : all that decides a batch or a loss, by a name for people: hashes of data and of first weights, options by
+        their names in the configuration. Plain values.
     """
 
     module: nn.Module
     n_steps: int
-    fingerprint: str
+    identity: dict[str, object]
 
     def loss(self, step: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, dict[str, float]]:
         """Loss of the batch of a step (from 0), and figures to record beside it.
 
         Step and generator (on the CPU, one stream for the whole training) decide the batch; of several processes each
-        gives the loss of its own share. Called under autocast where the precision is bfloat16.
+        gives the loss of its own share. Beside them it may draw from torch's own generators, and from no others: a
+        checkpoint does not keep those. Called under autocast where the precision is bfloat16.
         """
         ...
 
@@ -94,8 +97,9 @@ class LoopSettings:
     @property
     def decisive(self) -> dict[str, object]:
         """The settings that decide the weights; a checkpoint of others cannot be gone on from."""
-        reported = ("checkpoint_steps", "validation_steps", "log_steps")
-        return {name: value for name, value in asdict(self).items() if name not in reported}
+        left_out = ("checkpoint_steps", "validation_steps", "log_steps", "seed")
+        settings = {name: value for name, value in asdict(self).items() if name not in left_out}
+        return {**settings, "seed of the loop": self.seed}  # a task has a `seed` of its own
 
 
 def learning_rate(step: int, n_steps: int, settings: LoopSettings) -> float:
@@ -114,18 +118,20 @@ def train(
 ) -> History:
     """Train a task's module in place, on one device or, under torch's launcher, on one a process.
 
-    In `folder` it keeps checkpoint.pt (weights, optimiser, step, random states, fingerprints), history.tsv and its
-    plot history.svg. On one CPU thread count, a run that was killed and resumed ends with the same bytes as one that
+    In `folder` it keeps checkpoint.pt (weights, optimiser, step, random states, identity), history.tsv and its plot
+    history.svg. On one CPU thread count, a run that was killed and resumed ends with the same bytes as one that
     was not.
 
     Parameters
     ----------
-    resume : go on from the checkpoint in `folder`, if there is one; else it is replaced.
+    resume : go on from the checkpoint in `folder`, if there is one and it is not of another, finished training; else it
+        is replaced.
 
     Raises
     ------
     InputError
-        when the checkpoint is of other data or settings, or damaged, or the loss is not finite.
+        when the checkpoint is of an unfinished training of other data or settings, or damaged, or the loss is not
+        finite.
     """
     folder = Path(folder)
     with processes.process_group(torch.device(device)) as own_device:
@@ -145,14 +151,14 @@ class _Run:
         self.history, self.step = History(), 0
         self.is_first = processes.rank() == 0
         self.identity = {
-            "data and options of the task": task.fingerprint, "number of steps": task.n_steps,
-            "number of processes": processes.n_processes(), **settings.decisive,
+            **task.identity, "steps": task.n_steps, "number of processes": processes.n_processes(), **settings.decisive,
         }  # fmt: skip
 
     def run(self, *, resume: bool) -> History:
         path = self.folder / "checkpoint.pt"
-        if resume and path.is_file():
-            load_checkpoint(path, self)
+        if self.is_first:
+            remove_temporaries(self.folder)
+        if resume and path.is_file() and load_checkpoint(path, self):
             logger.info("going on from step %d of %d (%s)", self.step, self.task.n_steps, path)
         else:
             torch.manual_seed(self.settings.seed + processes.rank())  # dropout draws from torch's own generators

@@ -46,7 +46,7 @@ class MaskedLMTask:
     Attributes
     ----------
     module : the `MaskedLM`.
-    fingerprint : of data, tokens and options.
+    identity : of data, tokens and options; see `loop.Task`.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class MaskedLMTask:
         self.n_steps, self._seed = options.steps, options.seed
         vocabularies = make_vocabularies(tokenizer, span=options.span)
         samplers = PieceSampler(segments), PieceSampler(held_out)
-        rows = options.batch_size // processes.n_processes()
+        rows = processes.divide_batch(options.batch_size, option="pretrain.batch_size")
         self._training, validation = (
             BatchMaker(sampler, vocabularies, rows=rows, max_tokens=options.max_tokens, share=options.masked)
             for sampler in samplers
@@ -74,10 +74,11 @@ class MaskedLMTask:
         self._unigram_loss = self._measure_unigram_loss(np.concatenate([v.token_ids for v in vocabularies]))
         config = DNABERT2Config(vocab_size=-(-tokenizer.n_ids // 8) * 8, **options.shape)
         self.module = MaskedLM(config, seed=options.seed)
-        self.fingerprint = compute_fingerprint(
-            {"task": "mlm", "data": [sampler.fingerprint for sampler in samplers], **asdict(options)},
-            [vocabulary.token_ids for vocabulary in vocabularies],
-        )
+        self.identity = {
+            "task": "mlm", "genomes": samplers[0].fingerprint, "held-out genomes": samplers[1].fingerprint,
+            "token ids": compute_fingerprint({}, [vocabulary.token_ids for vocabulary in vocabularies]),
+            **asdict(options),
+        }  # fmt: skip
         logger.info(
             "MLM: %.1f M parameters, %d ids, %d vocabularies; %.2f Mbp to learn from, %.2f held out; %d tokens a batch",
             sum(p.numel() for p in self.module.parameters()) / 1e6, tokenizer.n_ids, len(vocabularies),

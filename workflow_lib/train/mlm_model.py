@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from workflow_lib.embed.dnabert2 import DNABERT2, DNABERT2Config
-from workflow_lib.files import atomic_open, atomic_path
+from workflow_lib.files import atomic_open
 from workflow_lib.train.mlm_masking import IGNORED
+from workflow_lib.train.trainable import save_weights
 
 _INITIAL_DEVIATION = 0.02  # of the weights at the start; Devlin et al. 2019's published code
 MODEL_TYPE = "bert"  # in config.json, as of DNABERT-2
@@ -63,8 +64,6 @@ class MaskedLM(nn.Module):
 
 def save_model(model: MaskedLM, folder: str | Path) -> None:
     """Write config.json and model.safetensors (float32), which `DNABERT2.from_pretrained` and embedders read."""
-    from safetensors.torch import save_file
-
     config = model.bert.config
     content = {
         "model_type": MODEL_TYPE,
@@ -82,10 +81,7 @@ def save_model(model: MaskedLM, folder: str | Path) -> None:
         "tie_word_embeddings": True,
     }
     # The decoder is the embeddings, which a safetensors file may hold once only.
-    weights = {name: value.float().contiguous() for name, value in model.state_dict().items() if name != _DECODER}
-    folder = Path(folder)
-    with atomic_path(folder / "model.safetensors") as temporary:
-        save_file({name: value.cpu() for name, value in weights.items()}, temporary, metadata={"format": "pt"})
-    with atomic_open(folder / "config.json") as handle:
+    save_weights({name: value for name, value in model.state_dict().items() if name != _DECODER}, folder)
+    with atomic_open(Path(folder) / "config.json") as handle:
         json.dump(content, handle, indent=2)
         handle.write("\n")

@@ -54,6 +54,11 @@ class PretrainOptions:
                 f"found the tokenizer {self.tokenizer!r}, expected one of {', '.join(TOKENIZERS)}",
                 remedy="correct pretrain.tokenizer",
             )
+        if self.heads < 1 or self.width % self.heads:
+            raise InputError(
+                f"found a width of {self.width} for {self.heads} heads, expected a multiple of them",
+                remedy="correct pretrain.width or pretrain.heads",
+            )
         if not 0 < self.masked < 1:
             raise InputError(f"found a masked share of {self.masked}, expected above 0 and below 1")
         if self.max_tokens < MIN_TOKENS:

@@ -13,7 +13,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from workflow_lib.embed.devices import find_devices
-from workflow_lib.errors import ToolError
+from workflow_lib.errors import InputError, ToolError
 from workflow_lib.log import DATE_FORMAT, FORMAT
 
 _PORT = "localhost:0"  # any free one
@@ -28,6 +28,23 @@ def n_processes() -> int:
 def rank() -> int:
     """Number of this process among them, from 0."""
     return int(os.environ.get("RANK", "0"))
+
+
+def divide_batch(n_rows: int, *, option: str) -> int:
+    """Rows of a batch for each process.
+
+    Raises
+    ------
+    InputError
+        when some would be left over; it names `option`, the configuration's key of the batch size.
+    """
+    n = n_processes()
+    if n_rows % n:
+        raise InputError(
+            f"found batches of {n_rows} rows for {n} devices, expected a multiple of {n}",
+            remedy=f"set {option} to {n_rows + n - n_rows % n}, or change the number of devices",
+        )
+    return n_rows // n
 
 
 def own_device(device: str) -> torch.device:

@@ -15,20 +15,27 @@ HUB_NAMES = ("dnabert-2", "dnabert-s", "hyenadna")  # of those in HUB_MODELS
 _REMEDY = f"set train.model to {COMPACT}, {', '.join(HUB_NAMES)}, or a folder of DNABERT-2, DNABERT-S or HyenaDNA"
 
 
-def check_source(model: str) -> None:
+def check_source(model: str, folder: str | Path) -> None:
     """Refuse what can be told before a model is loaded or fetched and the genomes are read.
 
     Parameters
     ----------
     model : of `train_embedder`. Of a repository of the hub only the names in `HUB_MODELS` are known.
+    folder : that the trained model will be written to.
 
     Raises
     ------
     InputError
-        when it is no name, folder or repository, or a model of another kind.
+        when it is no name, folder or repository, a model of another kind, or in the folder that will be written.
     """
     if model == COMPACT:
         return
+    if Path(model).resolve() == Path(folder).resolve():
+        raise InputError(
+            "found the model to train in the folder that the trained model is written to; it would be lost",
+            path=model,
+            remedy="copy or move the folder to another place first, and set train.model to that",
+        )
     if model in HUB_MODELS:
         if model not in HUB_NAMES:
             raise InputError(f"{model} cannot be trained here", remedy=_REMEDY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -18,14 +18,15 @@ from torch.utils.checkpoint import checkpoint
 from workflow_lib.embed.base import compute_fingerprint
 from workflow_lib.embed.batching import pad_batch
 from workflow_lib.embed.encoders import load_encoder, read_config
-from workflow_lib.embed.model_files import choose_files, hash_model_files
+from workflow_lib.embed.model_files import choose_files, hash_model_files, remove_other_files
 from workflow_lib.embed.model_tokenizer import load_tokenizer
 from workflow_lib.embed.windows import clean_letters
-from workflow_lib.files import atomic_path
+from workflow_lib.files import atomic_open, atomic_path
 from workflow_lib.train.sources import trainable_kind
 
 logger = logging.getLogger(__name__)
 
+WEIGHTS_NAME = "model.safetensors"
 _WEIGHT_NAMES = ("model", "pytorch_model")  # beginnings of the files that are replaced
 
 
@@ -50,13 +51,13 @@ class Trainable(Protocol):
     module : with the weights.
     dim : length of its vectors.
     n_layers : number of layers.
-    fingerprint : hex digest of the first weights and of what decides inputs and layers.
+    identity : what decides its vectors in training, by a name for people: first weights, dropout.
     """
 
     module: nn.Module
     dim: int
     n_layers: int
-    fingerprint: str
+    identity: dict[str, object]
 
     def encode(self, sequences: Sequence[bytes]) -> Batch:
         """Sequences as a batch, on the CPU; threads may call it."""
@@ -98,7 +99,7 @@ class TrainableLanguageModel:
         self.module = load_encoder(folder, config, kind, dtype=torch.float32, device="cpu").module
         self._tokenizer = load_tokenizer(folder, config["model_type"])
         self.dim, self.n_layers = self.module.hidden_size, self.module.n_layers
-        self.fingerprint = compute_fingerprint({"files": hash_model_files(folder), "dropout": dropout})
+        self.identity = {"files of the model": compute_fingerprint(hash_model_files(folder)), "dropout": dropout}
         logger.info(
             "%s: %s, %.1f M parameters, %d layers, %d columns", folder, kind,
             sum(p.numel() for p in self.module.parameters()) / 1e6, self.n_layers, self.dim,
@@ -130,11 +131,13 @@ class TrainableLanguageModel:
     def save(self, folder: str | Path) -> None:
         """Write config.json, tokenizer and model.safetensors (float32), which embedders and `from_pretrained` read."""
         folder = Path(folder)
-        for name in choose_files([path.name for path in self.folder.iterdir() if path.is_file()]):
-            if not name.startswith(_WEIGHT_NAMES):
-                with atomic_path(folder / name) as temporary:
-                    shutil.copyfile(self.folder / name, temporary)
-        save_weights(self.module, folder)
+        names = choose_files([path.name for path in self.folder.iterdir() if path.is_file()])
+        copied = [name for name in names if not name.startswith(_WEIGHT_NAMES)]
+        for name in copied:
+            with atomic_path(folder / name) as temporary:
+                shutil.copyfile(self.folder / name, temporary)
+        save_weights(self.module.state_dict(), folder)
+        remove_other_files(folder, [*copied, WEIGHTS_NAME])
 
 
 class TrainableFeatures:
@@ -152,9 +155,8 @@ class TrainableFeatures:
     ) -> None:
         self.module, self._features, self.dim = nn.ModuleList(layers), features, dim
         self.n_layers = len(self.module)
-        self.fingerprint = compute_fingerprint(
-            {"layers": repr(self.module)}, [tensor.numpy() for tensor in self.module.state_dict().values()]
-        )
+        weights = [tensor.numpy() for tensor in self.module.state_dict().values()]
+        self.identity = {"first weights": compute_fingerprint({"layers": repr(self.module)}, weights)}
 
     def encode(self, sequences: Sequence[bytes]) -> Batch:
         """See `Trainable`; a sequence is one token."""
@@ -173,17 +175,18 @@ class TrainableFeatures:
 
     def save(self, folder: str | Path) -> None:
         """Write the weights as model.safetensors."""
-        save_weights(self.module, Path(folder))
+        save_weights(self.module.state_dict(), folder)
 
 
-def save_weights(module: nn.Module, folder: Path) -> None:
-    """Write a module's weights as model.safetensors, float32, by the names of its state."""
-    from safetensors.torch import save_file
+def save_weights(weights: Mapping[str, Tensor], folder: str | Path) -> None:
+    """Write tensors as model.safetensors, float32, by their names."""
+    from safetensors.torch import save
 
     # Copies: a tensor that stands under two names would share memory, which the format does not allow.
-    weights = {name: value.detach().float().cpu().clone() for name, value in module.state_dict().items()}
-    with atomic_path(folder / "model.safetensors") as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
+    copies = {name: value.detach().float().cpu().contiguous().clone() for name, value in weights.items()}
+    # Bytes through our own handle: the library's save_file makes a file that nobody but its owner may read.
+    with atomic_open(Path(folder) / WEIGHTS_NAME, "wb") as handle:
+        handle.write(save(copies, metadata={"format": "pt"}))
 
 
 def write_record(folder: str | Path, content: dict) -> None:

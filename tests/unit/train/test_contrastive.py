@@ -127,9 +127,51 @@ def test_steps_decide_batches_in_any_order(genomes):
     walked = [one.loss(step, torch.Generator(), CPU)[0].item() for step in (0, 1, 2, 14)]
     assert other.loss(14, torch.Generator(), CPU)[0].item() == walked[-1]  # as after a checkpoint
     assert other.loss(1, torch.Generator(), CPU)[0].item() == walked[1]
-    assert one.fingerprint == other.fingerprint
-    assert one.fingerprint != ContrastiveTask(features_model(), *genomes, replace(OPTIONS, seed=2)).fingerprint
-    assert one.fingerprint != ContrastiveTask(features_model(), genomes[0][1:], genomes[1], OPTIONS).fingerprint
+    assert one.identity == other.identity
+
+
+def test_the_identity_names_all_that_decides_a_training(genomes, folders):
+    def differences(trainable, *parts_and_options):
+        other = ContrastiveTask(trainable, *parts_and_options).identity
+        return {name for name in first | other if first.get(name) != other.get(name)}
+
+    first = ContrastiveTask(features_model(), *genomes, OPTIONS).identity
+    assert differences(features_model(), *genomes, OPTIONS) == set()
+    assert differences(features_model(), *genomes, replace(OPTIONS, seed=2)) == {"seed"}
+    mutated = replace(OPTIONS, pairs=replace(PAIRS, strategy="mutate"))
+    assert differences(features_model(), *genomes, mutated) == {"strategy"}
+    assert differences(features_model(), genomes[0][1:], genomes[1], OPTIONS) == {"genomes"}
+    assert differences(features_model(), genomes[0], [], OPTIONS) == {"held-out genomes"}
+    changed = features_model()
+    changed.module[0].weight.data += 1
+    changed = TrainableFeatures(changed.module, changed._features, dim=24)
+    assert differences(changed, *genomes, OPTIONS) == {"first weights"}
+    first = ContrastiveTask(TrainableLanguageModel(folders["dnabert2"]), *genomes, OPTIONS).identity
+    dropped = TrainableLanguageModel(folders["dnabert2"], dropout=0.1)
+    assert differences(dropped, *genomes, OPTIONS) == {"dropout"}
+    assert "files of the model" in differences(TrainableLanguageModel(folders["hyenadna"]), *genomes, OPTIONS)
+
+
+def test_every_process_gets_as_many_rows(genomes, monkeypatch, caplog):
+    def share(batch_size, n_processes):
+        monkeypatch.setenv("WORLD_SIZE", str(n_processes))  # as torch's launcher sets it
+        pairs = replace(PAIRS, batch_size=batch_size)
+        task = ContrastiveTask(features_model(), *genomes, replace(OPTIONS, pairs=pairs))
+        rows = {len(view.values) for view in task._make(0)}
+        assert rows == {task._share}
+        return task._share
+
+    assert share(8, 2) == 4
+    assert share(20, 1) == 20
+    assert "pairs only" not in caplog.text
+    assert share(48, 3) == 6  # of 20 species
+    assert "batches of 18 pairs only, not of 48 (train.batch_size): there are 20 species, and 3 devices" in caplog.text
+    with pytest.raises(InputError, match=r"batches of 9 rows for 2 devices.*\n.*train\.batch_size to 10"):
+        share(9, 2)
+    with pytest.raises(InputError, match=r"batches of 2 pairs .* for 2 devices.*\n.*train\.batch_size"):
+        share(2, 2)  # nothing would be mixed
+    with pytest.raises(InputError, match="22 pairs and 20 species for 11 devices"):
+        share(22, 11)
 
 
 def first_and_last(history):
@@ -257,7 +299,7 @@ def test_models_that_cannot_be_trained(tmp_path):
 
 def test_models_that_can_be_trained_are_told_without_loading_them(folders, tmp_path):
     for model in ("compact", "dnabert-2", "hyenadna", "owner/name", *folders.values()):
-        check_source(str(model))
+        check_source(str(model), tmp_path / "trained")
     write_tnf_vae(tmp_path / "vae")
     (tmp_path / "empty").mkdir()
     for model, message in (
@@ -269,7 +311,7 @@ def test_models_that_can_be_trained_are_told_without_loading_them(folders, tmp_p
         (SHIPPED, "a trained compact model, which is not trained further"),
     ):
         with pytest.raises(InputError, match=message):
-            check_source(str(model))
+            check_source(str(model), tmp_path / "trained")
 
 
 @pytest.mark.gpu

@@ -67,7 +67,9 @@ def test_a_process_that_is_killed_leaves_a_whole_checkpoint(unbroken, tmp_path):
         assert process.stdout.readline() == "hangs\n"
         process.send_signal(signal.SIGKILL)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", *sorted(FILES)]
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 12
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert checkpoint["step"] == 12
+    assert {name for states in checkpoint["random"] for name in states} == {"generator", "torch", "cuda"}
     assert same(train_in(tmp_path), unbroken[0])
 
 
@@ -80,23 +82,48 @@ def test_without_resume_a_training_starts_anew(unbroken, tmp_path):
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train_in(tmp_path, dies_at=11)
-    other = SmallTask()
-    other.fingerprint = "1" * 64
-    with pytest.raises(InputError, match=r"another training: data and options of the task differ\n.*delete"):
-        train(other, SETTINGS, folder=tmp_path)
-    with pytest.raises(InputError, match=r"learning_rate 0\.05, now 0\.1; seed 2, now 3"):
+    other = r"another training: genomes differ; strategy 'mutate', now 'same_genome'; seed 1, now 2\n.*delete"
+    with pytest.raises(InputError, match=other):
+        train_in(tmp_path, genomes="1" * 64, strategy="same_genome", seed=2)
+    with pytest.raises(
+        InputError, match=r"another training: learning_rate 0\.05, now 0\.1; seed of the loop 2, now 3\n"
+    ):
         train_in(tmp_path, settings=replace(SETTINGS, learning_rate=0.1, seed=3))
     train_in(tmp_path, settings=replace(SETTINGS, log_steps=7, checkpoint_steps=9))  # these decide nothing
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "other"])
+def test_a_finished_checkpoint_of_another_training_is_in_nobodys_way(unbroken, tmp_path, caplog):
+    caplog.set_level("INFO")
+    train_in(tmp_path, strategy="same_genome")
+    finished = (tmp_path / "checkpoint.pt").read_bytes()
+    none = SmallTask()
+    none.n_steps = 0
+    train(none, SETTINGS, folder=tmp_path)  # writes no checkpoint
+    assert same(none.module.state_dict(), SmallTask().module.state_dict())
+    assert (tmp_path / "checkpoint.pt").read_bytes() == finished
+    assert "steps 30, now 0; that one is finished, so this one starts anew" in caplog.text
+    assert same(train_in(tmp_path), unbroken[0])
+    assert (tmp_path / "history.tsv").read_bytes() == (unbroken[1] / "history.tsv").read_bytes()
+
+
+def test_what_killed_trainings_left_is_removed(tmp_path):
+    (tmp_path / ".0123456789ab.tmp.checkpoint.pt").write_bytes(b"half")
+    (tmp_path / ".tmp.notes").write_text("not ours")
+    train_in(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".tmp.notes", "checkpoint.pt", *sorted(FILES)]
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "words", "other", "parts"])
 def test_a_damaged_checkpoint_is_told(tmp_path, damage):
     train_in(tmp_path)
     path = tmp_path / "checkpoint.pt"
     if damage == "other":
         torch.save({"weights": {}}, path)
+    elif damage == "parts":
+        torch.save({**torch.load(path, weights_only=True), "optimiser": {}}, path)
     else:
-        path.write_bytes(path.read_bytes()[:1000] if damage == "cut" else b"no checkpoint")
+        texts = {"cut": path.read_bytes()[:1000], "text": b"no checkpoint", "words": b"hello world"}
+        path.write_bytes(texts[damage])
     with pytest.raises(InputError, match="no checkpoint"):
         train_in(tmp_path)
 
@@ -138,6 +165,8 @@ def train_without_noise(folder):
 def test_two_processes_are_one_of_twice_the_batch(tmp_path):
     alone = train_without_noise(tmp_path / "one")
     assert close(processes.launch(train_without_noise, tmp_path / "two", n=2), alone)
+    path = tmp_path / "two/checkpoint.pt"
+    torch.save({**torch.load(path, weights_only=True), "step": 29}, path)  # as one that is not finished
     with pytest.raises(InputError, match="number of processes 2, now 1"):
         train_without_noise(tmp_path / "two")
 

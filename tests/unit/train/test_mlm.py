@@ -118,8 +118,11 @@ def test_batches_are_decided_by_step_and_seed_in_any_order(genomes, tmp_path):
     walked = [tasks[0].loss(step, torch.Generator(), CPU)[0].item() for step in range(4)]
     assert tasks[1].loss(3, torch.Generator(), CPU)[0].item() == walked[3]  # as after a checkpoint
     assert tasks[0].loss(1, torch.Generator(), CPU)[0].item() == walked[1]
-    assert tasks[0].fingerprint == tasks[1].fingerprint
-    assert tasks[0].fingerprint != tasks[2].fingerprint
+    assert tasks[0].identity == tasks[1].identity
+    assert tasks[0].identity == {**tasks[2].identity, "seed": 1}
+    assert tasks[0].identity != tasks[2].identity
+    other = MaskedLMTask([genomes[1][0][1:]], genomes[2], tokenizer, options())
+    assert {name for name, value in other.identity.items() if value != tasks[0].identity[name]} == {"genomes"}
     assert (tasks[0].make_batch(3).inputs != tasks[2].make_batch(3).inputs).any()
 
 
@@ -155,6 +158,14 @@ def test_decoder_is_tied_and_a_pad_row_changes_nothing(genomes, tmp_path):
         torch.testing.assert_close(module(*padded), module(ids, mask, labels), atol=1e-5, rtol=0)  # float32 sums
 
 
+def test_rows_are_shared_out_whole(genomes, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")  # as torch's launcher sets it
+    tokenizer = make_tokenizer(options(), genomes[:1], tmp_path)
+    with pytest.raises(InputError, match=r"batches of 16 rows for 3 devices.*\n.*pretrain\.batch_size to 18"):
+        MaskedLMTask(*genomes[1:], tokenizer, options())
+    assert len(MaskedLMTask(*genomes[1:], tokenizer, options(batch_size=18)).make_batch(0).inputs) == 6
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -163,7 +174,7 @@ def test_decoder_is_tied_and_a_pad_row_changes_nothing(genomes, tmp_path):
         ({"max_tokens": 4}, "4 tokens a row"),
         ({"tokenizer": "overlapping-kmer", "span": 2}, "span of 2, expected at least k = 3"),
         ({"tokenizer": "ensemble", "batch_size": 1}, "batch of 1 rows"),
-        ({"heads": 5}, "not a multiple of num_attention_heads"),
+        ({"heads": 5}, r"width of 32 for 5 heads, expected a multiple of them\n.*pretrain\.heads"),
     ],
 )
 def test_bad_options(genomes, tmp_path, changes, message):
