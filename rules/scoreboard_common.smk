@@ -76,8 +76,21 @@ def get_scoreboard_runtime(wildcards, input, attempt):
     return int((30 + 100 * slower * input.size_mb / 1000) * attempt)
 
 
+def check_scoreboard_embedders():
+    """Refuse embedders that cannot be; done only when the scoreboard is asked for, without loading any."""
+    keys = ("an entry of scoreboard.embedders", "scoreboard.dna2vec")
+    try:
+        for model in SCOREBOARD_EMBEDDERS.values():
+            if model != config["embed"]["model"]:  # checked already
+                check_model(model, get_dna2vec_weights() if model == "dna2vec" else None, keys=keys)
+    except NovabinError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def get_scoreboard_scores(wildcards):
     """The scores of every embedder on every labelled set."""
+    if workflow.is_main_process:
+        check_scoreboard_embedders()
     pairs = [(name, embedder) for name in get_sets() for embedder in SCOREBOARD_EMBEDDERS]
     return [f"<results>/scoreboard/{name}/{embedder}/scores.tsv" for name, embedder in pairs]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import read_blocks
+from workflow_lib.fasta import read_text
 from workflow_lib.files import atomic_open
 
 BIOBOXES_VERSION = "0.9.1"
@@ -24,10 +24,9 @@ def read_contig2bin(path: str | Path) -> dict[str, str]:
     InputError
         with file and line: fewer than two columns, an empty field, a contig in two different bins, damaged gzip data.
     """
-    text = b"".join(read_blocks(path)).decode("utf-8-sig", "replace")
     assignments: dict[str, str] = {}
     contig_column, bin_column = 0, 1
-    for number, row in enumerate(text.split("\n"), start=1):
+    for number, row in enumerate(read_text(path).split("\n"), start=1):
         fields = [field.strip() for field in row.split("\t")]
         if not row.strip() or (row.startswith("@") and not row.startswith("@@")):
             continue

@@ -31,7 +31,10 @@ class Record(NamedTuple):
 
 
 def open_input(path: str | Path) -> BinaryIO:
-    """Open a plain or gzip file (told by its first bytes, not its name) for reading bytes."""
+    """Open a plain or gzip file (told by its first bytes, not its name) for reading bytes.
+
+    Users' files are read by `read_blocks` or `read_text`, which tell of damaged gzip data.
+    """
     try:
         handle = open(path, "rb")  # noqa: SIM115 -- the caller closes it
     except FileNotFoundError as error:
@@ -64,6 +67,11 @@ def read_blocks(path: str | Path) -> Iterator[bytes]:
             if not block:
                 return
             yield block
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a plain or gzip file, without a byte order mark; errors as of `read_blocks`."""
+    return b"".join(read_blocks(path)).decode("utf-8-sig", "replace")
 
 
 def _raw_records(path: str | Path) -> Iterator[tuple[bytes, int]]:

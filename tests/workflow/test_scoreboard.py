@@ -43,3 +43,15 @@ def test_faults_of_the_sets_are_shown_only_when_they_are_asked_for(root, tmp_pat
     assert done.returncode and "sets.tsv, line 2: found 'neither'" in done.stdout
     assert "sets.tsv, line 2, column length: found 'long'; expected a whole number" in done.stdout
     run_snakemake(folder, root, "-n", *setting)
+
+
+def test_an_embedder_that_cannot_be_is_told_before_any_job(root, tmp_path):
+    folder = link_example(tmp_path, root)
+    setting = ("--config", "scoreboard={embedders: [tnf, tnv]}")
+    done = run_snakemake(folder, root, "-n", "evaluate_embeddings", *setting, check=False)
+    assert done.returncode and "no embedder named 'tnv', and no such folder; available: tnf, tnf-k" in done.stdout
+    assert "set an entry of scoreboard.embedders to one of these" in done.stdout
+    missing = ("--config", "scoreboard={embedders: [dna2vec], dna2vec: none.txt}")
+    done = run_snakemake(folder, root, "-n", "evaluate_embeddings", *missing, check=False)
+    assert done.returncode and "none.txt: no such file or folder; dna2vec needs" in done.stdout
+    run_snakemake(folder, root, "-n", *setting)

@@ -11,7 +11,7 @@ import numpy as np
 
 from workflow_lib.bin.metric import Pieces
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import IUPAC, open_input
+from workflow_lib.fasta import IUPAC, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -92,31 +92,31 @@ def read_labelled(path: str | Path) -> tuple[list[str], list[str]]:
     Raises
     ------
     InputError
-        with file and line: fewer than two columns, an empty field, characters that are no nucleotide codes; no rows. A
-        first row with such characters is a header if its first field is as short as a column's name.
+        with file and line: fewer than two columns, an empty field, characters that are no nucleotide codes; no rows;
+        damaged gzip data. A first row with such characters is a header if its first field is as short as a column's
+        name.
     """
     sequences, labels = [], []
     alphabet = set(IUPAC.decode())
     at_start = True
-    with open_input(path) as handle:
-        for number, row in enumerate(handle.read().decode("utf-8-sig", "replace").splitlines(), start=1):
-            if not row.strip():
-                continue
-            fields = [field.strip() for field in row.split("\t")]
-            is_sequence = bool(fields[0]) and set(fields[0].upper()) <= alphabet
-            is_header = at_start and not is_sequence and len(fields[0]) <= _LONGEST_NAME
-            at_start = False
-            if is_header:
-                continue
-            if len(fields) < 2 or not is_sequence or not fields[1]:
-                raise InputError(
-                    f"found {row[:40]!r}, expected a nucleotide sequence and a label separated by a tab",
-                    path=path,
-                    line=number,
-                    remedy="give one sequence a line: sequence, tab, label (species)",
-                )
-            sequences.append(fields[0].upper())
-            labels.append(fields[1])
+    for number, row in enumerate(read_text(path).splitlines(), start=1):
+        if not row.strip():
+            continue
+        fields = [field.strip() for field in row.split("\t")]
+        is_sequence = bool(fields[0]) and set(fields[0].upper()) <= alphabet
+        is_header = at_start and not is_sequence and len(fields[0]) <= _LONGEST_NAME
+        at_start = False
+        if is_header:
+            continue
+        if len(fields) < 2 or not is_sequence or not fields[1]:
+            raise InputError(
+                f"found {row[:40]!r}, expected a nucleotide sequence and a label separated by a tab",
+                path=path,
+                line=number,
+                remedy="give one sequence a line: sequence, tab, label (species)",
+            )
+        sequences.append(fields[0].upper())
+        labels.append(fields[1])
     if not sequences:
         raise InputError("no labelled sequences, expected one a line: sequence, tab, label", path=path)
     return sequences, labels

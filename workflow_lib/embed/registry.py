@@ -28,7 +28,7 @@ WEIGHTS = {
     "dna2vec": "a file of k-mer vectors in word2vec's text format",
     "tnf-vae": "a folder that train_tnf_vae wrote (the workflow trains one by itself)",
 }
-_WEIGHTS = "set embed.weights to its path"
+_KEYS = ("embed.model", "embed.weights")  # of the configuration
 # Options of the configuration that an embedder takes, so that others are not passed on (a test compares the classes).
 OPTIONS = {
     "tnf": ("both_strands",),
@@ -60,12 +60,13 @@ def select_options(model: str, config: Mapping[str, object]) -> dict[str, object
     return {key: config[key] for key in known if key in config}
 
 
-def check_model(model: str, weights: str | Path | None, *, device: str = "cpu") -> None:
+def check_model(model: str, weights: str | Path | None, *, device: str = "cpu", keys: tuple[str, str] = _KEYS) -> None:
     """Refuse what can be told without loading a model, before a run spends hours on what comes first.
 
     Parameters
     ----------
     model, weights, device : of the configuration's embed section; `tnf-vae` without weights is trained by the workflow.
+    keys : where the configuration names model and weights; for what an error says.
 
     Raises
     ------
@@ -77,25 +78,30 @@ def check_model(model: str, weights: str | Path | None, *, device: str = "cpu") 
         raise runs_on_cpu_only(model, device)
     if model in WEIGHTS:
         if weights is None and model != "tnf-vae":
-            raise _lacks_weights(model)
+            raise _lacks_weights(model, keys[1])
         if weights is not None and not Path(weights).exists():
-            raise InputError(f"no such file or folder; {model} needs {WEIGHTS[model]}", path=weights, remedy=_WEIGHTS)
+            message = f"no such file or folder; {model} needs {WEIGHTS[model]}"
+            raise InputError(message, path=weights, remedy=_set_path(keys[1]))
     elif Path(model).is_dir():
         from workflow_lib.embed.encoders import read_config
 
         read_config(model)
     elif model not in EMBEDDERS and hub_repository(model) is None:
-        raise _unknown(model)
+        raise _unknown(model, keys[0])
 
 
-def _lacks_weights(name: str) -> InputError:
-    return InputError(f"{name} needs {WEIGHTS[name]}", remedy=_WEIGHTS)
+def _set_path(key: str) -> str:
+    return f"set {key} to its path"
 
 
-def _unknown(name: str) -> InputError:
+def _lacks_weights(name: str, key: str = _KEYS[1]) -> InputError:
+    return InputError(f"{name} needs {WEIGHTS[name]}", remedy=_set_path(key))
+
+
+def _unknown(name: str, key: str = _KEYS[0]) -> InputError:
     return InputError(
         f"no embedder named {name!r}, and no such folder; available: {', '.join([*EMBEDDERS, *HUB_MODELS])}",
-        remedy="set embed.model to one of these, to the folder of a model, or to owner/name on the hub",
+        remedy=f"set {key} to one of these, to the folder of a model, or to owner/name on the hub",
     )
 
 

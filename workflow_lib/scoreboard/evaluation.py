@@ -16,6 +16,7 @@ from workflow_lib.scoreboard.measures import (
     pool_dimensions,
     pooled_dims,
     probe_macro_f1,
+    probing_pool,
     recovered_species,
 )
 
@@ -49,8 +50,9 @@ def evaluate_embedding(
     Returns
     -------
     A row a measure, level and seed (columns measure, level, seed, value): `ari` (level NaN); `probe_macro_f1` (level:
-    shots); `species_f1_gt` and `species_f1_gt_binned` (level: F1; unbinned sequences counted, or left out); `ari_dim`
-    (level: dimensions). A value that is not defined is NaN.
+    shots); `probed_species` (how many took part in it; level: the pool, sequences of each that were set aside for it);
+    `species_f1_gt` and `species_f1_gt_binned` (level: F1; unbinned sequences counted, or left out); `ari_dim` (level:
+    dimensions). A value that is not defined is NaN.
 
     Raises
     ------
@@ -60,8 +62,10 @@ def evaluate_embedding(
     vectors, codes = _check(vectors, labels)
     rows: list[tuple[str, float, int, float]] = []
     started = time.monotonic()
+    pool, n_probed = probing_pool(codes, shots)
     for seed in seeds:
         rows.append(("ari", np.nan, seed, kmeans_ari(vectors, codes, seed=seed)))
+        rows.append(("probed_species", np.nan if pool is None else pool, seed, n_probed))
         found = probe_macro_f1(vectors, codes, shots=shots, seed=seed)
         rows += [("probe_macro_f1", level, seed, value) for level, value in found.items()]
         counted, binned = recovered_species(vectors, codes, seed=seed)
@@ -124,8 +128,15 @@ def _table(rows: list[tuple[str, float, int, float]]) -> pd.DataFrame:
 
 
 def gap_closed(ari: float | np.ndarray, ari_tnf: float | np.ndarray) -> float | np.ndarray:
-    """Share of the way from the ARI of TNF to a perfect one that an embedding goes: (ARI - TNF) / (1 - TNF)."""
-    return (ari - ari_tnf) / (1 - ari_tnf)
+    """Share of the way from the ARI of TNF to a perfect one that an embedding goes: (ARI - TNF) / (1 - TNF).
+
+    NaN where TNF is perfect: there is no way to go.
+    """
+    return (ari - ari_tnf) / _way_to_go(ari_tnf)
+
+
+def _way_to_go(ari_tnf: float | np.ndarray) -> np.ndarray:
+    return np.where(np.asarray(ari_tnf) < 1, 1 - np.asarray(ari_tnf), np.nan)
 
 
 def summarise_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -139,13 +150,16 @@ def summarise_scores(scores: pd.DataFrame) -> pd.DataFrame:
     -------
     A row a set, embedder, variant, measure and level in the order of their first appearance, with columns mean, sd
     (sample standard deviation; NaN with one seed) and seeds (how many have a value). `gap_closed` is a measure of its
-    own where the set has the embedder tnf: per seed, against TNF (variant plain) of the same seed.
+    own where the set has the embedder tnf: that of the mean ARIs, from TNF (variant plain). The mean of TNF counts as
+    exact: the deviation is that of the embedder's ARI, on the same scale.
     """
     keys = ["set", "embedder", "variant", "measure", "level"]
-    ari = scores[scores["measure"] == "ari"]
-    tnf = ari[(ari["embedder"] == BASELINE) & (ari["variant"] == "plain")]
-    paired = ari.merge(tnf[["set", "seed", "value"]], on=["set", "seed"], suffixes=("", "_tnf"))
-    closed = gap_closed(paired["value"], paired["value_tnf"])
-    gaps = paired.assign(measure="gap_closed", value=closed).drop(columns="value_tnf")
-    grouped = pd.concat([scores, gaps], ignore_index=True).groupby(keys, dropna=False, sort=False)["value"]
-    return grouped.agg(mean="mean", sd="std", seeds="count").reset_index()
+    grouped = scores.groupby(keys, dropna=False, sort=False)["value"]
+    summary = grouped.agg(mean="mean", sd="std", seeds="count").reset_index()
+    ari = summary[summary["measure"] == "ari"]
+    tnf = ari[(ari["embedder"] == BASELINE) & (ari["variant"] == "plain")].set_index("set")["mean"]
+    gaps = ari[ari["set"].isin(tnf.index)].assign(measure="gap_closed")
+    of_tnf = gaps["set"].map(tnf)
+    gaps["mean"], gaps["sd"] = gap_closed(gaps["mean"], of_tnf), gaps["sd"] / _way_to_go(of_tnf)
+    gaps.loc[gaps["mean"].isna(), "seeds"] = 0
+    return pd.concat([summary, gaps], ignore_index=True)

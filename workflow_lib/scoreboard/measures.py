@@ -30,12 +30,22 @@ def encode_labels(labels: Sequence[str]) -> np.ndarray:
     return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int64)
 
 
+def probing_pool(codes: np.ndarray, shots: Sequence[int]) -> tuple[int | None, int]:
+    """How many sequences of a species few-shot probing sets aside, and how many species have more than that.
+
+    The pool is the largest of the shots that leaves a rest in two species or more. Where none does: None, 0 species.
+    """
+    sizes = np.bincount(codes)
+    probed = {pool: int((sizes > pool).sum()) for pool in sorted(shots)}
+    return max(((pool, n) for pool, n in probed.items() if n >= 2), default=(None, 0))
+
+
 def probe_macro_f1(vectors: np.ndarray, codes: np.ndarray, *, shots: Sequence[int], seed: int) -> dict[int, float]:
     """Macro F1 of a logistic regression that has seen 1, 2, ... labelled sequences of each species.
 
-    Of every species max(shots) sequences, chosen at random, are set aside to train on; s shots are the first s of them,
-    and all numbers of shots are tested on the same rest. Species without a rest take no part. Vectors are centred and
-    scaled by one number, so that the mean variance of the training rows is 1: the penalty then weighs the same for
+    Of every species the pool (`probing_pool`), chosen at random, is set aside to train on; s shots are the first s of
+    it, and all numbers of shots are tested on the same rest. Species without a rest take no part. Vectors are centred
+    and scaled by one number, so that the mean variance of the training rows is 1: the penalty then weighs the same for
     every embedding.
 
     Parameters
@@ -47,7 +57,7 @@ def probe_macro_f1(vectors: np.ndarray, codes: np.ndarray, *, shots: Sequence[in
 
     Returns
     -------
-    Shots -> macro F1; NaN where fewer than two species have more than max(shots) sequences.
+    Shots -> macro F1; NaN for more shots than the pool.
 
     Notes
     -----
@@ -57,16 +67,16 @@ def probe_macro_f1(vectors: np.ndarray, codes: np.ndarray, *, shots: Sequence[in
     from sklearn.metrics import f1_score
     from threadpoolctl import threadpool_limits
 
-    pool = max(shots)
+    scores = dict.fromkeys(shots, np.nan)
+    pool, _ = probing_pool(codes, shots)
+    if pool is None:
+        logger.warning("fewer than two species have more than %d sequences: no few-shot figures", min(shots))
+        return scores
     rank = _rank_within(codes, seed)
     large = np.bincount(codes)[codes] > pool
-    if len(np.unique(codes[large])) < 2:
-        logger.warning("fewer than two species have more than %d sequences: no few-shot figures", pool)
-        return dict.fromkeys(shots, np.nan)
     test = np.flatnonzero(large & (rank >= pool))
-    scores = {}
     with threadpool_limits(1):
-        for n_shots in shots:
+        for n_shots in (n for n in shots if n <= pool):
             train = np.flatnonzero(large & (rank < n_shots))
             predicted = _predict(vectors[train], codes[train], vectors[test])
             scores[n_shots] = float(f1_score(codes[test], predicted, average="macro"))

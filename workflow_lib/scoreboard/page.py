@@ -36,18 +36,18 @@ class _Column:
 
 def _columns(shots: Sequence[int]) -> list[_Column]:
     few = [n for n in (1, 2, 10) if n in shots] or list(shots[:3])
-    probed = f"of a logistic regression, over species with more than {max(shots)} sequences"
     return [
         _Column("ARI", "plain", "ari", None, 3, "K-means with the true number of species"),
-        _Column("gap closed", "plain", "gap_closed", None, 2, f"share of the way from the ARI of {BASELINE} to 1"),
+        _Column("gap closed", "plain", "gap_closed", None, 2, f"share of the way from the mean ARI of {BASELINE} to 1"),
         *(
-            _Column(f"{n}-shot F1", "plain", "probe_macro_f1", n, 3, f"macro F1 {probed}, from {n} of each")
+            _Column(f"{n}-shot F1", "plain", "probe_macro_f1", n, 3,
+                    f"macro F1 of a logistic regression that has seen {n} of each species")
             for n in few
         ),
         _Column("species F1 > 0.5", "plain", "species_f1_gt", 0.5, 1, "recovered by K-medoid, unbinned counted"),
         _Column("species F1 > 0.9", "plain", "species_f1_gt", 0.9, 1, "the same, nearly whole and pure"),
         _Column("adapted ARI", "adapted", "ari", None, 3, "after adaptation to the set itself, without labels"),
-        _Column("adapted gap closed", "adapted", "gap_closed", None, 2, f"from the ARI of plain {BASELINE}"),
+        _Column("adapted gap closed", "adapted", "gap_closed", None, 2, f"from the mean ARI of plain {BASELINE}"),
         _Column("adapted species F1 > 0.5", "adapted", "species_f1_gt", 0.5, 1, "K-medoid after it"),
     ]  # fmt: skip
 
@@ -89,7 +89,7 @@ def write_scoreboard(
         sets.append(
             {
                 "name": name,
-                "story": _tell_set(described),
+                "story": f"{_tell_set(described)} {_tell_probing(rows, described['n_species'], shots)}",
                 "columns": (measured := [column for column in columns if _is_measured(rows, column)]),
                 "rows": _rows(rows, measured),
                 "plot": base64.b64encode(plot.read_bytes()).decode(),
@@ -126,6 +126,19 @@ def _tell_set(facts: dict) -> str:
         f"{facts['n_species']} species, {each}, {facts['total_bp'] / 1e6:,.1f} Mbp; {lengths}; {source}; "
         f"seed {facts['seed']}.{left_out}"
     )
+
+
+def _tell_probing(summary: pd.DataFrame, n_species: int, shots: Sequence[int]) -> str:
+    """A sentence on which species few-shot probing took in, and how many of their sequences it set aside."""
+    pool, n_probed = summary.loc[summary["measure"] == "probed_species", ["level", "mean"]].iloc[0]
+    if not n_probed:
+        return f"No few-shot probing: fewer than two species have more than {min(shots)} sequences."
+    left_out = int(n_species - n_probed)
+    which = f"{int(n_probed)} of {n_species}" if left_out else f"all {n_species}"
+    text = f"Few-shot probing: {which} species, {int(pool)} sequences of each set aside to train on"
+    if left_out:
+        text += f"; the other {left_out} have no more than these and took no part"
+    return text + (f"; not measured from more than {int(pool)}." if pool < max(shots) else ".")
 
 
 def _is_measured(summary: pd.DataFrame, column: _Column) -> bool:

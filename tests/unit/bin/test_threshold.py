@@ -1,5 +1,7 @@
 """Thresholds: labelled percentiles, the labelled file, and the one found from halves of contigs."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,15 @@ def test_labelled_file_at_fault(tmp_path, text, message):
     path = tmp_path / "labelled.tsv"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
+        read_labelled(path)
+
+
+def test_labelled_file_that_ends_early(tmp_path):
+    rng = np.random.default_rng(1)
+    rows = "".join("".join(rng.choice(list("ACGT"), 300)) + "\tone\n" for _ in range(50))
+    path = tmp_path / "cut.tsv.gz"
+    path.write_bytes(gzip.compress(rows.encode())[:-500])
+    with pytest.raises(InputError, match=r"cut\.tsv\.gz: the gzip data end early or are damaged"):
         read_labelled(path)
 
 

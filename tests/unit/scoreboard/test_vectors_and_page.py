@@ -81,7 +81,9 @@ def test_scores_hold_both_variants(embedded):
     scores = score_set(replace(embedded, pieces=enough), shots=SHOTS, seeds=(1,))
     measures = {variant: set(rows["measure"]) for variant, rows in scores.groupby("variant")}
     assert measures["plain"] - measures["adapted"] == {"ari_dim", "ari_length"}
-    assert measures["adapted"] == {"ari", "probe_macro_f1", "species_f1_gt", "species_f1_gt_binned"}
+    assert measures["adapted"] == {
+        "ari", "probed_species", "probe_macro_f1", "species_f1_gt", "species_f1_gt_binned",
+    }  # fmt: skip
 
 
 def test_vae_is_trained_on_the_set(labelled):
@@ -89,15 +91,15 @@ def test_vae_is_trained_on_the_set(labelled):
     assert embedder.name == "tnf-vae" and embedder.embed(labelled.sequences[:2]).any(axis=1).all()
 
 
-def make_page(folder, embedded, labelled, **options):
+def make_page(folder, embedded, labelled, shots=SHOTS, **options):
     source = SetSource("one", None, "genomes.tsv", 2000, 0.3, 15, 1)
     write_facts(folder / "set.json", source, labelled)
     scores = {}
     for name in ("tnf", "other <b>"):
         path = folder / name / "scores.tsv"
-        write_table(path, score_set(embedded, shots=SHOTS, seeds=(1, 2)))
+        write_table(path, score_set(embedded, shots=shots, seeds=(1, 2)))
         scores["one", name] = path
-    return write_scoreboard(folder, scores, {"one": folder / "set.json"}, shots=SHOTS, **options)
+    return write_scoreboard(folder, scores, {"one": folder / "set.json"}, shots=shots, **options)
 
 
 def test_page_tables_and_plots(embedded, labelled, tmp_path):
@@ -122,7 +124,35 @@ def test_page_explains_the_columns_that_it_shows(embedded, labelled, tmp_path):
     )
     text = (tmp_path / "scoreboard.md").read_text()
     assert "adapted" not in text  # too few sequences have two halves
-    assert "- 1-shot F1: macro F1 of a logistic regression, over species with more than 2 sequences" in text
+    assert "- 1-shot F1: macro F1 of a logistic regression that has seen 1 of each species" in text
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shots", "told"),
+    [
+        ((15, 15, 15, 15), (1, 2), "Few-shot probing: all 4 species, 2 sequences of each set aside to train on."),
+        (
+            (15, 15, 15, 5), (1, 5, 10, 20),
+            "Few-shot probing: 3 of 4 species, 10 sequences of each set aside to train on; the other 1 have no more "
+            "than these and took no part; not measured from more than 10.",
+        ),
+        ((15, 15, 15, 15), (20,), "No few-shot probing: fewer than two species have more than 20 sequences."),
+    ],
+)  # fmt: skip
+def test_page_tells_which_species_were_probed(labelled, embedded, tmp_path, sizes, shots, told):
+    kept = np.concatenate([15 * number + np.arange(size) for number, size in enumerate(sizes)])
+    smaller = LabelledSet(*([values[i] for i in kept] for values in (labelled.sequences, labelled.labels, kept)))
+    none = Pieces(*(part[:0] for part in vars(embedded.pieces).values()))
+    rows = np.zeros(0, dtype=np.int64)
+    vectors = replace(
+        embedded, labels=embedded.labels[kept], vectors=embedded.vectors[kept], pieces=none, prefix_rows=rows,
+        prefixes={},
+    )  # fmt: skip
+    summary = make_page(tmp_path, vectors, smaller, shots=shots)
+    assert all(told in (tmp_path / f"scoreboard.{kind}").read_text() for kind in ("md", "html"))
+    probed = summary[summary["measure"] == "probe_macro_f1"].set_index(["embedder", "level"])["mean"]
+    measured = {level for (_, level), value in probed.items() if value == value}
+    assert measured == {n for n in shots if n < max(sizes)}
 
 
 def test_same_scores_same_page(embedded, labelled, tmp_path):
