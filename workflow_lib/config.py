@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from workflow_lib.errors import Fault, FaultsError
+
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # 1e-3, which YAML 1.1 takes for text without a point
 
 
 def validate_config(config: dict, schema_path: str | Path, *, source: str = "configuration") -> None:
@@ -30,7 +35,8 @@ def convert_texts(config: dict, schema_path: str | Path) -> None:
     """Give values that came as text the type that the schema asks for, in place.
 
     Snakemake hands on what stands inside braces on the command line as text: `--config 'bin={min_bin_size: 5}'` gives
-    '5', and `--config reference=null` gives 'null'. A text that cannot be read stays, for `validate_config` to name.
+    '5', and `--config reference=null` gives 'null'. YAML gives '1e-3' for a number without a point. A text that cannot
+    be read stays, for `validate_config` to name.
     """
     import yaml
 
@@ -43,6 +49,8 @@ def _convert(value, schema: dict):
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         value.update({key: _convert(item, properties.get(key, {})) for key, item in value.items()})
+    if isinstance(value, list):
+        value[:] = [_convert(item, schema.get("items", {})) for item in value]
     if not isinstance(value, str):
         return value
     types = schema.get("type", "string")
@@ -51,6 +59,8 @@ def _convert(value, schema: dict):
         return None
     if "string" in types:
         return value
+    if _EXPONENT.fullmatch(value) and math.isfinite(number := float(value)):
+        return int(number) if "integer" in types and number.is_integer() else number
     try:
         read = yaml.safe_load(value)
     except yaml.YAMLError:
@@ -59,13 +69,13 @@ def _convert(value, schema: dict):
 
 
 def _faults(error, source: str) -> list[Fault]:
-    where = ".".join(map(str, error.absolute_path))
+    where = _name_place(error.absolute_path)
     if error.validator == "required":  # one error a missing key, named in the message only
         key = error.message.split("'")[1]
         return [Fault(source, None, where or "top level", sorted(error.instance), f"a key {key!r}")]
     if error.validator != "additionalProperties":
         described = error.schema.get("description")
-        expected = error.message.split(" is ", 1)[-1] if not described else f"{_expected(error)} ({described})"
+        expected = _expected(error) + (f" ({described})" if described else "")
         return [Fault(source, None, where or "top level", error.instance, expected)]
     known = sorted(error.schema.get("properties", {}))
     faults = []
@@ -74,6 +84,14 @@ def _faults(error, source: str) -> list[Fault]:
         hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}"
         faults.append(Fault(source, None, where or "top level", key, f"a known key; {hint}"))
     return faults
+
+
+def _name_place(path: Iterable[str | int]) -> str:
+    """Keys joined by points; of an item of a list its number: scoreboard.shots, item 2."""
+    place = ""
+    for part in path:
+        place += f", item {part + 1}" if isinstance(part, int) else f"{'.' if place else ''}{part}"
+    return place
 
 
 def _expected(error) -> str:
@@ -85,6 +103,11 @@ def _expected(error) -> str:
         "maximum": "at most {}",
         "exclusiveMinimum": "more than {}",
         "exclusiveMaximum": "less than {}",
+        "minItems": "a list of at least {}",
+        "maxItems": "a list of at most {}",
+        "minLength": "a text of at least {} letter",
+        "uniqueItems": "each item once",
+        "pattern": "a text of the form {}",
     }
     shown = ", ".join(map(str, value)) if isinstance(value, list) else value
     return words.get(error.validator, f"{error.validator} {{}}").format(shown)

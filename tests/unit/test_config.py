@@ -76,7 +76,49 @@ def test_texts_of_the_command_line_get_their_types(config, schema):
     assert texts["reference"] is None and texts["libraries"] is None
 
 
-@pytest.mark.parametrize("text", ["many", "{", "[5]", "2.5"])
+def test_texts_in_lists_get_their_types(config, schema):
+    config["scoreboard"] |= {"shots": ["1", "2"], "embedders": ["tnf", "123"]}
+    config["benchmark"]["sets"][0] |= {"genomes": "7", "reads": "true"}
+    config["benchmark"]["strain_identity"] = ["0.97", "0.98"]
+    convert_texts(config, schema)
+    validate_config(config, schema)
+    assert config["scoreboard"]["shots"] == [1, 2] and config["scoreboard"]["embedders"] == ["tnf", "123"]
+    assert config["benchmark"]["sets"][0]["genomes"] == 7 and config["benchmark"]["sets"][0]["reads"] is True
+    assert config["benchmark"]["strain_identity"] == [0.97, 0.98]
+
+
+def test_faults_of_list_items_say_where_and_what(config, schema):
+    config["scoreboard"] |= {"shots": [1, "two", 0], "seeds": "some"}
+    config["benchmark"]["sets"][1]["genomes"] = "few"
+    config["scoreboard"]["embedders"] = ["tnf", "tnf"]
+    convert_texts(config, schema)
+    with pytest.raises(FaultsError) as raised:
+        validate_config(config, schema)
+    text = str(raised.value)
+    assert "scoreboard.shots, item 2: found 'two'; expected type integer" in text
+    assert "scoreboard.shots, item 3: found 0; expected at least 1" in text
+    assert "benchmark.sets, item 2.genomes: found 'few'; expected type integer" in text
+    assert "scoreboard.embedders: found ['tnf', 'tnf']; expected each item once" in text
+    assert " not of type" not in text
+
+
+@pytest.mark.parametrize(("text", "number"), [("1e-3", 0.001), ("5E-5", 5e-5), ("3e+0", 3)])
+def test_numbers_with_an_exponent(config, schema, text, number):
+    assert isinstance(yaml.safe_load(text), str)  # YAML 1.1 wants a point and a sign
+    config["train"]["learning_rate"] = text
+    convert_texts(config, schema)
+    validate_config(config, schema)
+    assert config["train"]["learning_rate"] == number
+
+
+def test_whole_numbers_with_an_exponent(config, schema):
+    config["train"]["steps"] = "2e4"
+    convert_texts(config, schema)
+    validate_config(config, schema)
+    assert config["train"]["steps"] == 20000 and isinstance(config["train"]["steps"], int)
+
+
+@pytest.mark.parametrize("text", ["many", "{", "[5]", "2.5", "1e-3", "1e", "e5", "1e5x"])
 def test_a_text_of_another_type_is_still_a_fault(config, schema, text):
     config["bin"]["min_bin_size"] = text
     convert_texts(config, schema)
