@@ -78,7 +78,8 @@ def summarise_sample(
     ----------
     sample, group : names from the samples table.
     files : what the other stages wrote.
-    libraries : name -> kind (paired, single, long, bam, depth) of the libraries counted on the sample.
+    libraries : name -> kind (paired, single, long, bam, depth) of the libraries counted on the sample; a depth
+        table of several columns is as many of them.
     max_points : contigs drawn on the map at most; 2-D t-SNE of 3,000 takes about 10 s and 100 MB.
     seed : of the choice of contigs and of t-SNE.
 
@@ -104,7 +105,7 @@ def summarise_sample(
         "format": FORMAT,
         "sample": sample,
         "group": group or sample,
-        "libraries": [{"name": name, "kind": kind} for name, kind in (libraries or {}).items()],
+        "libraries": _libraries(libraries or {}, depth["libraries"]),
         "counts": _counts(contigs, len(bins["rows"])),
         "statuses": _statuses(contigs),
         "reasons": _reasons(contigs),
@@ -164,6 +165,17 @@ def _reasons(contigs: pd.DataFrame) -> list[list]:
     grouped = unbinned.groupby(unbinned["reason"].str.split(":").str[0])["length"].agg(["size", "sum"])
     rows = [[reason, int(n), int(bp)] for reason, n, bp in grouped.itertuples()]
     return sorted(rows, key=lambda row: (-row[1], row[0]))[:_MAX_REASONS]
+
+
+def _libraries(kinds: dict[str, str], columns: list[str]) -> list[dict[str, str]]:
+    """Name and kind of every column of depth; a depth table of several has them as {library}.{column}."""
+    longest_first = sorted(kinds, key=len, reverse=True)
+    of: dict[str, list[str]] = {name: [] for name in kinds}
+    for column in columns:
+        owner = next((name for name in longest_first if column == name or column.startswith(f"{name}.")), None)
+        if owner is not None:
+            of[owner].append(column)
+    return [{"name": column, "kind": kind} for name, kind in kinds.items() for column in of[name] or [name]]
 
 
 def _map(

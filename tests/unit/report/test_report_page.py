@@ -163,6 +163,15 @@ def story_of(maker, name="s1", libraries=None, **options):
     return " ".join(tell_story(summary)), " ".join(find_warnings(summary)), summary
 
 
+def test_a_depth_table_of_several_columns_is_as_many_libraries(maker):
+    columns = ("aj.s1", "aj.s2", "aj.x.s3", "b")
+    files = maker.make("s1", libraries=columns)
+    summary = summarise_sample("s1", files, libraries={"aj": "depth", "aj.x": "depth", "b": "bam", "gone": "bam"})
+    found = [(library["name"], library["kind"]) for library in summary["libraries"]]
+    assert found == [("aj.s1", "depth"), ("aj.s2", "depth"), ("aj.x.s3", "depth"), ("b", "bam"), ("gone", "bam")]
+    assert "Depth comes from 5 libraries: aj.s1 (depth table), aj.s2 (depth table)," in " ".join(tell_story(summary))
+
+
 def test_story_of_a_whole_run(maker):
     story, warnings, summary = story_of(maker, libraries={"lib1": "paired", "lib2": "single"})
     assert "65 contigs of" in story
