@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pysam
 
+from workflow_lib.depth import OF_ONE_ASSEMBLY
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import format_record, read_fasta
 from workflow_lib.files import scratch_folder
@@ -75,7 +76,8 @@ def match_contigs(handle: pysam.AlignmentFile, path: str | Path, names: list[str
         raise InputError(
             f"made from another assembly: {len(faults):,} of {len(names):,} contigs do not agree: {shown}",
             path=path,
-            remedy="map the reads to the contigs that the samples table names (filtered or not), and give that file",
+            remedy="map the reads to the contigs that the samples table names (filtered or not), and give that file; "
+            f"{OF_ONE_ASSEMBLY}",
         )
     rows = np.full(handle.nreferences, -1, dtype=np.int64)
     for row, name in enumerate(names):
@@ -131,6 +133,7 @@ def _copy_contigs(path: str | Path, assembly: str | Path, fasta: Path) -> None:
             f"made from another assembly: {len(missing):,} of its contigs are not in {assembly} with their length: "
             f"{shown}",
             path=path,
-            remedy="name in the samples table the assembly that the reads were mapped to, or give a BAM file",
+            remedy="name in the samples table the assembly that the reads were mapped to, or give a BAM file; "
+            f"{OF_ONE_ASSEMBLY}",
         )
     logger.info("%s: reference copied from %s", path, assembly)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workflow_lib.depth import OF_ONE_ASSEMBLY
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_blocks
 from workflow_lib.files import atomic_open
@@ -162,7 +163,7 @@ def _check_length(fields: list[str], layout: _Layout, name: str, length: int, pa
             f"contig {name} is {fields[layout.length]} bp here and {length:,} bp in the assembly",
             path=path,
             line=line,
-            remedy="give the depth table of this assembly",
+            remedy=f"give the depth table of this assembly; {OF_ONE_ASSEMBLY}",
         )
 
 
@@ -183,7 +184,8 @@ def _check_complete(found: dict[str, int], names: list[str], path: str | Path) -
         raise InputError(
             f"{len(missing):,} of {len(names):,} contigs are not in this table, among them: {shown}",
             path=path,
-            remedy="give the table of the contigs that the samples table names; a contig without reads has depth 0",
+            remedy="give the table of the contigs that the samples table names (a contig without reads has depth 0); "
+            f"{OF_ONE_ASSEMBLY}",
         )
 
 

@@ -158,6 +158,7 @@ def test_another_assembly_is_an_error_that_names_contigs(write_bam):
         measure_bam(path, ["k1", "k2", "new"], [4000, 2600, 77], **CUT)
     assert "k2: 2,600 bp in the assembly, 2,500 bp in the file" in str(caught.value)
     assert "new (77 bp): not in the file" in str(caught.value)
+    assert "each sample a group of its own" in caught.value.remedy
 
 
 def test_an_unsorted_file_is_an_error_with_the_command(write_bam, tmp_path):

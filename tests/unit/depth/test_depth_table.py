@@ -101,6 +101,8 @@ def test_faults_are_told_with_their_line(read, text, line, words):
     assert words in str(caught.value)
     if line:
         assert caught.value.line == line
+    of_another_assembly = " bp here" in words or "not in this table" in words
+    assert ("each sample a group of its own" in str(caught.value)) == of_another_assembly
 
 
 def test_round_trip_with_six_digits(read, tmp_path):
