@@ -10,6 +10,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 from snakemake.exceptions import WorkflowError
 
 from workflow_lib.archives import check_archives
+from workflow_lib.bin_folders import name_folders
 from workflow_lib.config import convert_texts, validate_config
 from workflow_lib.embed.hub import hub_repository, model_folder_name
 from workflow_lib.embed.model_files import model_state, weights_mb
@@ -43,6 +44,7 @@ def load_inputs():
         for factory in (config["index"]["factory"], *config["sweep"]["configurations"]):
             check_factory(factory)
         samples = load_samples(config["samples"], check_files=check_files)
+        name_folders(config["dereplicate"]["folders"], samples)  # refused here, not behind all binning
         groups = {sample.group for sample in samples.values()}
         libraries = {}
         if config["libraries"]:
@@ -333,6 +335,18 @@ def get_quality(sample):
 def get_qualities():
     """These tables of all samples."""
     return [get_quality(sample) for sample in SAMPLES if get_quality(sample)]
+
+
+def rates_folders():
+    """Whether the bins of `dereplicate.folders` are rated by marker genes."""
+    return HAS_MARKERS and bool(config["dereplicate"]["folders"])
+
+
+def get_ranking_qualities():
+    """The tables by which bins represent clusters. Where there are folders marker genes: CheckM2 has not seen their bins."""
+    if not config["dereplicate"]["folders"]:
+        return get_qualities()
+    return [f"<results>/markers/{sample}/bins.tsv" for sample in SAMPLES] if HAS_MARKERS else []
 
 
 def needs_dereplication():

@@ -66,3 +66,18 @@ def get_runtime(base_minutes, per_input_gb, **shares):
         return int((base_minutes + weigh_input(input, per_input_gb, shares) / 1000) * attempt)
 
     return runtime
+
+
+def weigh_folders(folders):
+    """MiB of the files in folders."""
+    return sum(path.stat().st_size for folder in folders for path in Path(folder).glob("*")) / 2**20
+
+
+def get_folders_memory(wildcards, input, attempt):
+    """`mem_mb` of rating the bins of folders: genes of a part at a time, and the counts of all contigs."""
+    return int((1500 + 2 * weigh_folders(input.folders)) * attempt)
+
+
+def get_folders_runtime(wildcards, input, attempt):
+    """`runtime` of rating the bins of folders in minutes, as of `find_markers`."""
+    return int((20 + 300 * weigh_folders(input.folders) / 1000) * attempt)

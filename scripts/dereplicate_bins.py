@@ -13,6 +13,7 @@ def main(snakemake) -> None:
         snakemake.output.fasta,
         folders=files.folders,
         qualities=dict(zip(params.samples, files.qualities, strict=True)) if files.qualities else {},
+        folder_qualities=files.folder_qualities or None,
         min_ani=params.min_ani,
         min_aligned=params.min_aligned,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from workflow_lib.contig2bin import read_contig2bin
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta
 
+_OWN_FOLDER = "fasta"  # novabin's name of every sample's folder of bins: results/bins/{sample}/fasta
 _SUFFIXES = (".fa", ".fasta", ".fna")
 _LEFTOVERS = (".unbinned", ".tooShort", ".lowDepth")  # what MetaBAT2 writes beside its bins
 _NO_BIN = ("-1", "unbinned")  # SemiBin2 and others name these contigs too
@@ -70,3 +73,48 @@ def read_bins(path: str | Path) -> dict[str, str]:
                     line=record.line,
                 )
     return assignments
+
+
+def name_folders(folders: Sequence[str | Path], samples: Collection[str]) -> dict[str, str | Path]:
+    """Call each folder by its last part, or by as many of its last parts, joined by `_`, as tell it from all others.
+
+    A last part `fasta` is passed over where the folder has another: novabin calls every sample's folder so.
+
+    Parameters
+    ----------
+    samples : names that are taken.
+
+    Returns
+    -------
+    name -> folder, in the order given.
+
+    Raises
+    ------
+    InputError
+        when a folder is named twice, or all its parts do not tell it from the others.
+    """
+    parts = [_parts(folder) for folder in folders]
+    used = [1] * len(parts)
+    while True:
+        names = ["_".join(own[-n:]) for own, n in zip(parts, used, strict=True)]
+        times = Counter([*names, *samples])
+        alike = [number for number, name in enumerate(names) if times[name] > 1]
+        longer = [number for number in alike if used[number] < len(parts[number])]
+        if not longer:
+            break
+        for number in longer:
+            used[number] += 1
+    if alike:
+        raise InputError(
+            f"it is named twice, or another folder or sample is called {names[alike[-1]]!r}, too",
+            path=folders[alike[-1]],
+            remedy="name every folder once in dereplicate.folders, or rename it: genomes are called after it",
+        )
+    return dict(zip(names, folders, strict=True))
+
+
+def _parts(folder: str | Path) -> list[str]:
+    """Parts of the whole path, the root left out."""
+    path = Path(folder).resolve()
+    parts = list(path.parts[1:]) or ["root"]
+    return parts[:-1] if len(parts) > 1 and parts[-1] == _OWN_FOLDER else parts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workflow_lib.bin_folders import list_bin_files, read_bins
+from workflow_lib.bin_folders import list_bin_files, name_folders, read_bins
 from workflow_lib.errors import InputError
 
 
@@ -62,3 +62,27 @@ def test_an_empty_table_has_no_bins(tmp_path):
 def test_folders_that_cannot_be_used(tmp_path, files, message):
     with pytest.raises(InputError, match=message):
         read_bins(write(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+    ("folders", "samples", "names"),
+    [
+        (["x/other", "y/more"], ["a"], ["other", "more"]),
+        (["x/other", "y/other", "z/more"], [], ["x_other", "y_other", "more"]),
+        (["r/bins/a/fasta", "r/bins/b/fasta"], ["s"], ["a", "b"]),
+        (["r/bins/a/fasta", "r/bins/b/fasta"], ["a"], ["bins_a", "b"]),
+        (["r1/bins/a/fasta", "r2/bins/a/fasta"], ["a"], ["r1_bins_a", "r2_bins_a"]),
+        (["x/a", "y/a", "z/x_a"], [], ["t_x_a", "y_a", "z_x_a"]),  # the longer name is taken
+        ([], ["a"], []),
+    ],
+)
+def test_folders_are_called_by_as_many_parts_as_tell_them_apart(folders, samples, names):
+    assert name_folders([f"/t/{folder}" for folder in folders], samples) == {
+        name: f"/t/{folder}" for name, folder in zip(names, folders, strict=True)
+    }
+
+
+@pytest.mark.parametrize(("folders", "samples"), [(["/t/x", "/t/y/../x"], []), (["/fasta", "/u/x"], ["fasta"])])
+def test_folders_that_nothing_tells_apart_are_refused(folders, samples):
+    with pytest.raises(InputError, match="named twice, or another folder or sample"):
+        name_folders(folders, samples)

@@ -1,11 +1,15 @@
 """Several samples, given bins and marker genes through the real workflow."""
 
 import csv
+import shutil
 
 import pytest
 from running import run_snakemake
 
 DATA = "tests/data/example"
+ARGUMENTS = (
+    "samples=samples.tsv", "libraries=libraries.tsv", "reference=null", "markers={method: hmm, hmm: markers.hmm}",
+)  # fmt: skip
 
 
 def rows(path) -> list[dict[str, str]]:
@@ -36,13 +40,7 @@ def two_samples(tmp_path_factory, root):
         "library\tgroup\tdepth\n" + "".join(f"l{i}\tg\t{data}/depth/library_{i}.tsv\n" for i in (1, 2))
     )
     write_hmms(folder, root)
-    arguments = [
-        "samples=samples.tsv",
-        "libraries=libraries.tsv",
-        "reference=null",
-        "markers={method: hmm, hmm: markers.hmm}",
-    ]
-    run_snakemake(folder, root, "--config", *arguments)
+    run_snakemake(folder, root, "--config", *ARGUMENTS)
     return folder
 
 
@@ -78,6 +76,23 @@ def test_markers_are_counted_and_the_report_tells_of_all(two_samples):
     assert 'id="genomes"' in page and 'id="review-block"' in page and "completeness (markers)" not in page
 
 
+def test_bins_of_another_run_are_rated_and_clustered_with_the_own(two_samples, root):
+    """The run's own results, copied, are those of another run: folders called fasta, of samples of the same names."""
+    shutil.copytree(two_samples / "results/bins", two_samples / "old/results/bins")
+    folders = ", ".join(f"old/results/bins/{sample}/fasta" for sample in ("one", "two"))
+    again = f"dereplicate={{folders: [{folders}]}}"
+    run_snakemake(two_samples, root, "--config", *ARGUMENTS, again, "--", "dereplicate_bins")
+    rated = [row["bin"] for row in rows(two_samples / "results/genomes/markers.tsv")]
+    names = [row["bin"] for row in rows(two_samples / "results/bins/one/bins.tsv")]
+    assert sorted(rated) == sorted(f"bins_{sample}.{name}" for sample in ("one", "two") for name in names)
+    clusters = rows(two_samples / "results/genomes/clusters.tsv")
+    assert {row["source"] for row in clusters} == {"one", "two", "bins_one", "bins_two"}
+    assert len(clusters) == 4 * len(names) and len({row["cluster"] for row in clusters}) == len(names)
+    twice = f"dereplicate={{folders: [{folders}, old/../old/results/bins/one/fasta]}}"
+    done = run_snakemake(two_samples, root, "-n", "--config", *ARGUMENTS, twice, check=False)
+    assert done.returncode and "it is named twice" in done.stdout
+
+
 def test_review_without_bins_says_what_is_missing(tmp_path, root):
     (tmp_path / "samples.tsv").write_text(f"sample\tcontigs\ns\t{root / DATA}/contigs.fa.gz\n")
     arguments = ["--config", "samples=samples.tsv", "libraries=null", "reference=null"]
@@ -107,3 +122,23 @@ def test_checkm2_is_run_where_its_database_is(tmp_path, root):
     report = "results/checkm2/s/quality_report.tsv"
     run_snakemake(tmp_path, root, *arguments, "--", report)
     assert (tmp_path / report).read_text() == "Name\tCompleteness\tContamination\n"
+
+
+@pytest.mark.parametrize(
+    ("markers", "ranking", "jobs"),
+    [("kmers", {"results/markers/s/bins.tsv", "results/genomes/markers.tsv"}, 1), ("none", set(), 0)],
+)
+def test_bins_of_samples_and_folders_are_ranked_by_one_method(tmp_path, root, markers, ranking, jobs):
+    """CheckM2 would rate the samples' own bins only."""
+    (tmp_path / "other").mkdir()
+    for path in ("db.dmnd", "other/b.fa", "s.fa"):
+        (tmp_path / path).write_text(">c\n" + "ACGT" * 700 + "\n")
+    (tmp_path / "samples.tsv").write_text("sample\tcontigs\ns\ts.fa\n")
+    arguments = [
+        "samples=samples.tsv", "libraries=null", "reference=null", "checkm2={database: db.dmnd}",
+        "dereplicate={folders: [other]}", f"markers={{method: {markers}}}",
+    ]  # fmt: skip
+    plan = run_snakemake(tmp_path, root, "-n", "--config", *arguments, "--", "dereplicate_bins").stdout
+    assert plan.count("rule rate_folders:") == jobs
+    inputs = plan.split("rule dereplicate_bins:")[1].split("input: ")[1].split("\n")[0].split(", ")
+    assert {path for path in inputs if path.endswith(".tsv")} == ranking

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from workflow_lib.bin_folders import name_folders
 from workflow_lib.dereplicate.clusters import Membership, cluster_genomes
 from workflow_lib.dereplicate.genomes import describe_genomes
 from workflow_lib.errors import InputError
@@ -25,6 +26,7 @@ def dereplicate_bins(
     *,
     folders: Sequence[str | Path] = (),
     qualities: Mapping[str, str | Path] | None = None,
+    folder_qualities: str | Path | None = None,
     min_ani: float = 0.95,
     min_aligned: float = 0.3,
 ) -> int:
@@ -35,8 +37,9 @@ def dereplicate_bins(
     samples : name -> folder with the FASTA files of its bins.
     table : clusters.tsv, written last; see docs/output.md.
     fasta : folder for the representatives, {genome}.fa.gz.
-    folders : of bins of other runs or programs; a folder is called after its last name.
+    folders : of bins of other runs or programs; `bin_folders.name_folders` calls them.
     qualities : sample -> table of completeness and contamination (`quality.read_quality`).
+    folder_qualities : one such table of the bins of all folders (`markers.folders.rate_folders`).
     min_ani, min_aligned : see `clusters.cluster_genomes`.
 
     Returns
@@ -48,14 +51,17 @@ def dereplicate_bins(
     InputError
         when a folder cannot be used, or its name is taken.
     """
-    sources = dict(samples)
+    own = {Path(place).resolve(): sample for sample, place in samples.items()}
     for folder in folders:
-        name = Path(folder).resolve().name
-        if name in sources:
-            message = f"another folder or sample is called {name!r} ({sources[name]})"
-            raise InputError(message, path=folder, remedy="rename the folder: genomes are called after it")
-        sources[name] = folder
+        if sample := own.get(Path(folder).resolve()):
+            message = f"these are the bins of the sample {sample!r}, which are clustered anyway"
+            raise InputError(message, path=folder, remedy="leave the folder out of dereplicate.folders")
+    named = name_folders(folders, samples)
     known = {source: read_quality(path) for source, path in (qualities or {}).items()}
+    rated = read_quality(folder_qualities) if folder_qualities else {}
+    for name in named:
+        known[name] = {genome.removeprefix(f"{name}."): quality for genome, quality in rated.items()}
+    sources = {**samples, **named}
     genomes = describe_genomes(sources, known)
     clusters = cluster_genomes(genomes, min_ani=min_ani, min_aligned=min_aligned)
     with atomic_path(fasta) as temporary:

@@ -1,6 +1,7 @@
 """Bins of several samples become genome clusters: real sequences, mutated and cut, through skani."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -136,10 +137,37 @@ def test_a_bin_of_a_few_short_contigs_is_a_cluster_of_its_own(tmp_path):
     assert members(cluster_genomes(describe_genomes({"s": tmp_path / "s"}))) == [["s.tiny"]]
 
 
-def test_folders_of_one_name(sources, tmp_path):
-    (tmp_path / "a").mkdir()
-    with pytest.raises(InputError, match="another folder or sample is called 'a'"):
-        dereplicate_bins(sources, tmp_path / "t.tsv", tmp_path / "f", folders=[tmp_path / "a"])
+def test_own_bins_of_two_samples_of_another_run(sources, tmp_path):
+    """All of novabin's folders are called fasta; the samples are called as those of this run."""
+    others = []
+    for name, source in sources.items():
+        others.append(tmp_path / f"old/results/bins/{name}/fasta")
+        shutil.copytree(source, others[-1])
+    dereplicate_bins(sources, tmp_path / "t.tsv", tmp_path / "f", folders=others)
+    found = {row["source"]: [r["bin"] for r in read(tmp_path / "t.tsv") if r["source"] == row["source"]]
+             for row in read(tmp_path / "t.tsv")}  # fmt: skip
+    assert found.keys() == {"a", "b", "bins_a", "bins_b"}
+    assert sorted(found["bins_b"]) == sorted(found["b"])
+
+
+def test_bins_of_folders_are_ranked_by_their_quality(sources, tmp_path):
+    other = tmp_path / "other"
+    write_bin(other, "MAG", [record.sequence for record in read_fasta(sources["a"] / "bin.1.fa.gz")])
+    header = "bin\tcompleteness\tcontamination\n"
+    for name, text in {"a": "bin.1\t0.8\t0\n", "other": "other.MAG\t0.9\t0\nanother.MAG\t0.1\t0\n"}.items():
+        (tmp_path / f"{name}.tsv").write_text(header + text)
+    dereplicate_bins(
+        {"a": sources["a"]}, tmp_path / "t.tsv", tmp_path / "f", folders=[other],
+        qualities={"a": tmp_path / "a.tsv"}, folder_qualities=tmp_path / "other.tsv",
+    )  # fmt: skip
+    first, second = [row for row in read(tmp_path / "t.tsv") if row["cluster"] == "cluster.1"]
+    assert (first["genome"], first["completeness"], second["genome"]) == ("other.MAG", "0.9", "a.bin.1")
+    assert (tmp_path / "f/other.MAG.fa.gz").is_file()
+
+
+def test_a_folder_of_a_samples_own_bins(sources, tmp_path):
+    with pytest.raises(InputError, match="the bins of the sample 'a', which are clustered anyway"):
+        dereplicate_bins(sources, tmp_path / "t.tsv", tmp_path / "f", folders=[sources["a"]])
 
 
 def test_a_missing_folder(tmp_path):
