@@ -106,7 +106,7 @@ def name_folders(folders: Sequence[str | Path], samples: Collection[str]) -> dic
             used[number] += 1
     if alike:
         raise InputError(
-            f"it is named twice, or another folder or sample is called {names[alike[-1]]!r}, too",
+            f"it is named twice, or its whole path gives a name that is taken, {names[alike[-1]]!r}",
             path=folders[alike[-1]],
             remedy="name every folder once in dereplicate.folders, or rename it: genomes are called after it",
         )

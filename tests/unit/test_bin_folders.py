@@ -84,5 +84,5 @@ def test_folders_are_called_by_as_many_parts_as_tell_them_apart(folders, samples
 
 @pytest.mark.parametrize(("folders", "samples"), [(["/t/x", "/t/y/../x"], []), (["/fasta", "/u/x"], ["fasta"])])
 def test_folders_that_nothing_tells_apart_are_refused(folders, samples):
-    with pytest.raises(InputError, match="named twice, or another folder or sample"):
+    with pytest.raises(InputError, match="named twice, or its whole path gives a name that is taken"):
         name_folders(folders, samples)

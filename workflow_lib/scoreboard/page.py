@@ -137,7 +137,7 @@ def _tell_probing(summary: pd.DataFrame, n_species: int, shots: Sequence[int]) -
     which = f"{int(n_probed)} of {n_species}" if left_out else f"all {n_species}"
     text = f"Few-shot probing: {which} species, {int(pool)} sequences of each set aside to train on"
     if left_out:
-        text += f"; the other {left_out} have no more than these and took no part"
+        text += f"; {left_out} with no more than these took no part"
     return text + (f"; not measured from more than {int(pool)}." if pool < max(shots) else ".")
 
 

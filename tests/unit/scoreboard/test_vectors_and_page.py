@@ -133,8 +133,8 @@ def test_page_explains_the_columns_that_it_shows(embedded, labelled, tmp_path):
         ((15, 15, 15, 15), (1, 2), "Few-shot probing: all 4 species, 2 sequences of each set aside to train on."),
         (
             (15, 15, 15, 5), (1, 5, 10, 20),
-            "Few-shot probing: 3 of 4 species, 10 sequences of each set aside to train on; the other 1 have no more "
-            "than these and took no part; not measured from more than 10.",
+            "Few-shot probing: 3 of 4 species, 10 sequences of each set aside to train on; 1 with no more than "
+            "these took no part; not measured from more than 10.",
         ),
         ((15, 15, 15, 15), (20,), "No few-shot probing: fewer than two species have more than 20 sequences."),
     ],
