@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workflow_lib.novelty.conformal import benjamini_hochberg, monotone_over_ranks
-from workflow_lib.novelty.counted_classes import estimate_shares
+from workflow_lib.novelty.counted_classes import bound_shares
 from workflow_lib.novelty.design import KNOWN, REFERENCE, TEST_RANKS, TESTS
 
 _RANK_COLUMNS = [TESTS.index(rank) for rank in TEST_RANKS]
@@ -47,8 +47,9 @@ def decide(
     ----------
     p : float64 (m, T), NaN where a test cannot be made.
     n_units : int64 (m, T), calibration units.
-    classes : likelihoods, float64 (m, ranks + 1), of the classes of queries: the null of each rank of `TEST_RANKS`,
-        and what is novel at all of them; NaN as p; and their calibration units, int64, of the same shape. With them
+    classes : likelihoods, float64 (m, ranks + 2), of the classes of queries: copies of indexed genomes, the null of
+        each rank of `TEST_RANKS`, and what is novel at all of them; NaN as p; and the calibration units, int64, of all
+        but the copies. With them
         the false discoveries expected are counted class by class (see `mixture_p`), else every query counts as one at
         the edge of the null (Benjamini & Hochberg 1995).
     """
@@ -77,13 +78,14 @@ def _count_by_class(
     genome. So those of ranks are 1 where a query is nearer than `_MEDIAN` of what is not novel at the rank.
     """
     counted = plain.copy()
-    used = np.isfinite(likelihoods[:, :-1]).any(axis=0)
+    is_known = np.isfinite(likelihoods[:, 1:])
+    used = is_known[:, :-1].any(axis=0)
     if not used.any():
         return counted
     columns = np.array(_RANK_COLUMNS)[used]
     own = np.append(used, True)
-    fewest = np.where(np.isfinite(likelihoods), units, units.max(initial=0)).min(axis=0, initial=units.max(initial=0))
-    _, bounds, totals = estimate_shares(likelihoods[:, own], fewest[own])
+    fewest = np.where(is_known, units, units.max(initial=0)).min(axis=0, initial=units.max(initial=0))
+    bounds, totals = bound_shares(likelihoods[:, np.append(True, own)], fewest[own])
     is_least = p[:, columns] * (n_units[:, columns] + 1) < _LEAST
     novel = np.minimum(mixture_p(p[:, columns], is_least, bounds[:-1], totals[:-1]), plain[:, columns])
     counted[:, columns] = np.where(plain[:, columns] > _MEDIAN, 1.0, novel)

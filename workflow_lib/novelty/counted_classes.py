@@ -18,41 +18,59 @@ _ERRORS = 3
 
 
 def class_likelihoods(classes: list[Calibration], scores: np.ndarray) -> np.ndarray:
-    """Probability, float64 (m, C), of the cell that each score is in, under each class.
+    """Probability, float64 (m, 1 + C), of the cell that each score is in, under each class; before them, of copies.
 
-    Cells are cut at quantiles of all classes' calibration scores; a class without calibration is spread evenly.
+    Cells are cut at quantiles of all classes' calibration scores; a class without calibration is spread evenly. Copies
+    of indexed genomes, and what is nearly one, are all in the lowest cell, nearer than the genomes left out: without a
+    class of their own, the farther half of these would be seen in what is not known.
     """
     levels = np.arange(1, _CELLS) / _CELLS
     pooled = np.concatenate([one.quantiles(np.linspace(0, 1, 101)) for one in classes])
     cuts = np.unique(np.quantile(pooled, levels)) if len(pooled) else np.zeros(0)
     cells = np.searchsorted(cuts, scores, side="right")
-    return np.column_stack([one.spread_over(cuts)[cells] for one in classes])
+    return np.column_stack([cells == 0, *(one.spread_over(cuts)[cells] for one in classes)])
 
 
-def estimate_shares(likelihoods: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares of the classes among queries, float64 (C,), their upper bounds, and those of their running sums.
+def bound_shares(likelihoods: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Upper bounds of the shares of the classes among queries, float64 (C,), and of their running sums.
 
-    The shares are those of the largest likelihood, found by expectation maximisation (Saerens, Latinne & Decaestecker
-    2002, Neural Comput. 14:21). A bound is 1 / m and three standard errors higher, sqrt(s (1 - s) (1 / m + 1 / n))
-    each, where n units calibrate the class (of a sum the last class) or the next, whichever has fewer; 1 if there are
-    no queries. What is counted too many in one class is missing in the next: a sum is known better than its parts.
+    The shares are those of the largest likelihood. A bound is 1 / m and three standard errors higher, sqrt(s (1 - s)
+    (1 / m + 1 / n)) each, where n units calibrate the class (of a sum the last class) or the next, whichever has fewer;
+    1 if there are no queries. What is counted too many in one class is missing in the next: a sum is known better than
+    its parts. Where copies, which are counted with the first class, make the likelihood clearly larger (by three
+    standard errors, a factor of e^4.5), the larger bound counts, of the shares with them and without.
 
     Parameters
     ----------
-    likelihoods : float64 (m, C), of `class_likelihoods`; rows with NaN are passed over.
+    likelihoods : float64 (m, 1 + C), of `class_likelihoods`; rows with NaN are passed over.
     units : int64 (C,), calibration units of each class.
     """
     rows = likelihoods[np.isfinite(likelihoods).all(axis=1)]
-    shares = np.full(likelihoods.shape[1], 1 / max(likelihoods.shape[1], 1))
     if not len(rows):
-        return shares, np.ones_like(shares), np.ones_like(shares)
-    for _ in range(_STEPS):
-        joint = rows * shares
-        shares = (joint / joint.sum(axis=1, keepdims=True)).mean(axis=0)
+        return np.ones(len(units)), np.ones(len(units))
     fewer = np.maximum(np.minimum(units, np.append(units[1:], units[-1])), 1)
 
     def bound(share: np.ndarray) -> np.ndarray:
+        share = np.minimum(share, 1)  # sums may be above by rounding
         error = np.sqrt(share * (1 - share) * (1 / len(rows) + 1 / fewer))
         return np.minimum(share + _ERRORS * error + 1 / len(rows), 1)
 
-    return shares, bound(shares), bound(np.minimum(np.cumsum(shares), 1))
+    shares, copies = estimate_shares(rows[:, 1:]), estimate_shares(rows)
+    found = [shares]
+    if np.log(rows @ copies).sum() - np.log(rows[:, 1:] @ shares).sum() > _ERRORS**2 / 2:
+        found.append(np.append(copies[0] + copies[1], copies[2:]))
+    bounds = [bound(shares) for shares in found]
+    totals = [bound(np.cumsum(shares)) for shares in found]
+    return np.max(bounds, axis=0), np.max(totals, axis=0)
+
+
+def estimate_shares(likelihoods: np.ndarray) -> np.ndarray:
+    """Shares of the classes, float64 (C,), that make the likelihoods (m, C) of the queries largest.
+
+    They are found by expectation maximisation (Saerens, Latinne & Decaestecker 2002, Neural Comput. 14:21).
+    """
+    shares = np.full(likelihoods.shape[1], 1 / likelihoods.shape[1])
+    for _ in range(_STEPS):
+        joint = likelihoods * shares
+        shares = (joint / joint.sum(axis=1, keepdims=True)).mean(axis=0)
+    return shares

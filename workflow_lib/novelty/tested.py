@@ -49,7 +49,7 @@ class RankTests:
 
     def __init__(self, m: int, lineages: list[dict[str, str]], settings: Settings) -> None:
         self.p = np.full((m, len(TESTS)), np.nan)
-        self._likelihoods = np.full((m, len(TEST_RANKS) + 1), np.nan)
+        self._likelihoods = np.full((m, len(TEST_RANKS) + 2), np.nan)
         self._n_units = np.zeros((m, len(TESTS)), dtype=np.int64)
         self._class_units = np.zeros((m, len(TEST_RANKS) + 1), dtype=np.int64)
         self._taxa = {rank: np.array([one.get(rank, "") for one in lineages], dtype=str) for rank in STRATUM_UNITS}
@@ -80,7 +80,9 @@ class RankTests:
                 self._test_strata(rows, calibrate, test, scores, nearest)
         calibrations = [*classes.values(), calibrate(OUTSIDE, None)]
         columns = [*(TEST_RANKS.index(test) for test in classes), len(TEST_RANKS)]
-        self._likelihoods[np.ix_(rows, columns)] = class_likelihoods(calibrations, scores)
+        self._likelihoods[np.ix_(rows, [0, *(column + 1 for column in columns)])] = class_likelihoods(
+            calibrations, scores
+        )
         self._class_units[np.ix_(rows, columns)] = [one.n_units for one in calibrations]
 
     def _test_strata(

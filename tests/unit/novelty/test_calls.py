@@ -62,7 +62,7 @@ def test_a_rank_is_not_called_above_one_that_is_nearer_than_half():
     p = np.full((50, len(TESTS)), np.nan)
     p[:, TESTS.index("species")] = [0.01] * 49 + [0.6]
     p[:, TESTS.index("genus")] = 0.01
-    likelihoods = np.tile([0.01, 0.01, np.nan, np.nan, np.nan, np.nan, 0.98], (50, 1))
+    likelihoods = np.tile([0, 0.01, 0.01, np.nan, np.nan, np.nan, np.nan, 0.98], (50, 1))
     units = np.full((50, 7), 100)
     calls = decide(p, np.where(np.isnan(p), 0, 100), alpha=0.1, classes=(likelihoods, units))
     assert set(calls.call[:49]) == {"novel_genus"}

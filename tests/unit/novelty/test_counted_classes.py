@@ -5,7 +5,7 @@ import pytest
 
 from workflow_lib.novelty.calls import decide, mixture_p
 from workflow_lib.novelty.conformal import Calibration, benjamini_hochberg
-from workflow_lib.novelty.counted_classes import class_likelihoods, estimate_shares
+from workflow_lib.novelty.counted_classes import bound_shares, class_likelihoods, estimate_shares
 from workflow_lib.novelty.design import KNOWN, OUTSIDE, TESTS
 from workflow_lib.novelty.tested import RankTests, Settings
 
@@ -36,11 +36,9 @@ def call(rng, counts, fdr="adaptive", **kinds):
 @pytest.mark.parametrize("counts", [(100, 100, 100, 100), (300, 60, 30, 10), (0, 0, 400, 0)])
 def test_shares_are_found(counts):
     rng = np.random.default_rng(1)
-    found = [
-        estimate_shares(class_likelihoods([*calibrations(rng).values()], draw(rng, counts)[0]), np.full(4, 100))
-        for _ in range(20)
-    ]
-    shares, bounds, totals = (np.array([one[i] for one in found]) for i in range(3))
+    found = [class_likelihoods([*calibrations(rng).values()], draw(rng, counts)[0]) for _ in range(20)]
+    shares = np.array([estimate_shares(one[:, 1:]) for one in found])
+    bounds, totals = (np.array([bound_shares(one, np.full(4, 100))[i] for one in found]) for i in range(2))
     truth = np.array(counts) / sum(counts)
     assert shares.sum(axis=1) == pytest.approx(1)
     assert np.abs(shares.mean(axis=0) - truth).max() < 0.08  # an even unit in eight cells draws shares together
@@ -50,20 +48,21 @@ def test_shares_are_found(counts):
 
 
 def test_bounds_of_few_queries_and_few_units_are_wide():
-    likelihoods = np.tile([0.9, 0.1], (4, 1))
-    assert estimate_shares(likelihoods, np.array([100, 100]))[1][0] == 1
-    many = np.concatenate([np.tile([0.9, 0.1], (500, 1)), np.tile([0.1, 0.9], (500, 1))])
-    widths = [estimate_shares(many, np.array(units))[1][0] - 0.5 for units in ((1000, 1000), (1000, 20), (20, 1000))]
+    likelihoods = np.tile([1, 0.9, 0.1], (4, 1))
+    assert bound_shares(likelihoods, np.array([100, 100]))[0][0] == 1
+    many = np.concatenate([np.tile([1, 0.9, 0.1], (500, 1)), np.tile([0, 0.1, 0.9], (500, 1))])
+    widths = [bound_shares(many, np.array(units))[0][0] - 0.5 for units in ((1000, 1000), (1000, 20), (20, 1000))]
     assert widths[0] == pytest.approx(3 * np.sqrt(0.25 * (1 / 1000 + 1 / 1000)) + 1 / 1000)
     assert widths[0] < 0.1 < 0.3 < widths[1] == widths[2]
-    nothing = estimate_shares(np.full((3, 2), np.nan), np.array([9, 9]))
-    assert [one.tolist() for one in nothing[1:]] == [[1, 1]] * 2
+    nothing = bound_shares(np.full((3, 3), np.nan), np.array([9, 9]))
+    assert [one.tolist() for one in nothing] == [[1, 1]] * 2
 
 
 def test_a_sum_of_shares_is_known_better_than_its_parts():
     """Two classes that score alike cannot be told apart, but their sum can from a third."""
     likelihoods = np.repeat([[0.5, 0.45, 0.05], [0.45, 0.5, 0.05], [0.05, 0.05, 0.9]], [250, 250, 500], axis=0)
-    shares, bounds, totals = estimate_shares(likelihoods, np.array([100, 100, 100]))
+    shares = estimate_shares(likelihoods)
+    bounds, totals = bound_shares(np.insert(likelihoods, 0, 0, axis=1), np.array([100, 100, 100]))
     error = np.sqrt(shares[2] * (1 - shares[2]) * (1 / 1000 + 1 / 100))
     assert bounds[0] == totals[0]
     assert totals[1] == pytest.approx(1 - shares[2] + 3 * error + 1 / 1000)
@@ -139,6 +138,22 @@ def test_the_rate_of_known_holds_where_copies_of_indexed_genomes_are_queries(cou
     assert np.mean(found) > 0.9
 
 
+def test_new_species_are_no_new_genera_where_most_queries_are_copies():
+    """Copies are nearer than any genome left out; the farther half of those must not stand for the new species."""
+    wrong = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        nulls = zip((*RANKS, OUTSIDE), (0, 2, 3.5, 5), (1000, 500, 250, 30), strict=True)
+        units = {test: Calibration(mean + rng.standard_normal(n), np.arange(n)) for test, mean, n in nulls}
+        none = Calibration(np.zeros(0), np.zeros(0, dtype=np.int64))
+        scores = np.concatenate([np.full(100, -4.0), 2 + rng.standard_normal(20)])
+        tested = RankTests(len(scores), [{}], Settings(0.1, 1, 10))
+        rows = np.zeros(len(scores), dtype=np.int64)
+        tested.add(np.arange(len(scores)), lambda test, _: units.get(test, none), scores, rows, rows.astype(bool))  # noqa: B023
+        wrong.append((tested.decide().q[:, TESTS.index("genus")] <= 0.1).any())
+    assert np.mean(wrong) <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 40)
+
+
 def test_more_is_found_than_if_every_query_were_at_the_edge():
     power = {}
     for fdr in ("adaptive", "benjamini_hochberg"):
@@ -175,7 +190,7 @@ def test_what_is_nearer_than_half_of_the_known_is_not_called_where_nearly_all_ar
 
 def test_queries_without_any_test_are_abstained_from():
     p = np.full((2, len(TESTS)), np.nan)
-    classes = np.full((2, 7), np.nan), np.zeros((2, 7), dtype=np.int64)
+    classes = np.full((2, 8), np.nan), np.zeros((2, 7), dtype=np.int64)
     assert decide(p, np.zeros(p.shape, dtype=np.int64), alpha=0.1, classes=classes).call == ["abstain"] * 2
 
 
