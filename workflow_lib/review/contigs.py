@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 MIN_BIN_CONTIGS = 5  # in a bin below which its contigs are not judged
 MIN_CONTIGS = 30  # in such bins below which nothing is known of how contigs scatter
 FITS, MISPLACED, OUTLIER, NOT_JUDGED = "fits", "misplaced", "outlier", "not_judged"
-_OUTLIER_FACTOR = 0.1  # of the false alarm rate, for contigs that no other bin wants
+BEYOND_DOUBT = 0.1  # of the false alarm rate, for verdicts that no other bin bears out
 _WINDOW = 201  # contigs of like length that tell how far from its bin such a contig is
 _PRIOR_CONTIGS = 10  # as many contigs of a bin count as much as all other bins, for how wide it is
 _PASSES = 2
@@ -30,8 +30,8 @@ class ContigVerdicts:
 
     Attributes
     ----------
-    verdicts : n of "fits", "misplaced" (its bin's contigs are farther from it than from their like, and another bin is
-        nearer), "outlier" (the same beyond doubt, but no other bin is nearer), "not_judged".
+    verdicts : n of "fits", "misplaced" (too far from its own bin, and it fits a nearer one), "outlier" (too far from
+        its own bin, and it fits no other), "not_judged".
     distances : float64 (n,) 1 - cosine to the mean of the others in its bin; NaN where not judged.
     expected : float64 (n,) the typical distance for its length and bin.
     p_values : float64 (n,) of being so far out in its own bin.
@@ -55,14 +55,16 @@ def judge_contigs(
     d is 1 - cosine of a contig with the mean of the others in its bin, weighted by the square root of the length. Its
     cube root, divided by the median among 201 contigs of like length and by the bin's own median of that (drawn towards
     1 in small bins), is normal around its median; the standard deviation is taken from the lower side, where no
-    stranger is. That gives p. Contigs with p below `false_alarm` leave the means, and all is done once more.
+    stranger is. That gives p. Contigs with p below `false_alarm` leave the means, and all is done once more. The
+    distance to the nearest other bin gives the p of being in that one, by the same median and standard deviation.
 
     Parameters
     ----------
     vectors : float32 (n, d) unit rows, composition and depth; rows of zeros are not judged.
     labels : int64 (n,) bins 0, 1, ..., -1: in none.
     lengths : int64 (n,) bp.
-    false_alarm : p below which a contig is misplaced if another bin is nearer; an outlier needs a tenth of it.
+    false_alarm : p below which a contig does not fit a bin. It is misplaced if another bin is nearer and it fits that,
+        an outlier if it does not; where no other bin is nearer, an outlier needs a tenth of it.
 
     Returns
     -------
@@ -85,13 +87,14 @@ def judge_contigs(
     trusted = embedded & (labels >= 0)
     for _ in range(_PASSES):
         own, other_bins, other = bin_distances(vectors, labels, lengths, trusted)
-        expected, p_values = _null(own, labels, lengths, judged)
+        expected, p_values, other_p = _null(own, labels, lengths, judged, other, other_bins)
         trusted = embedded & (labels >= 0) & ~(p_values < false_alarm)
     verdicts = np.full(n, NOT_JUDGED, dtype=object)
     verdicts[judged] = FITS
     with np.errstate(invalid="ignore"):
-        verdicts[p_values < _OUTLIER_FACTOR * false_alarm] = OUTLIER
-        verdicts[(p_values < false_alarm) & (other < own)] = MISPLACED
+        elsewhere = (p_values < false_alarm) & (other < own)
+        verdicts[elsewhere | (p_values < BEYOND_DOUBT * false_alarm)] = OUTLIER
+        verdicts[elsewhere & (other_p >= false_alarm)] = MISPLACED
     own[np.isnan(p_values)] = np.nan
     logger.info(
         "%d contigs judged: %d misplaced, %d outliers",
@@ -156,29 +159,33 @@ def scaled_distances(distances: np.ndarray, lengths: np.ndarray, rows: np.ndarra
 
 
 def _null(
-    distances: np.ndarray, labels: np.ndarray, lengths: np.ndarray, judged: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Expected distance and p-value of the judged contigs, NaN for the others."""
+    distances: np.ndarray, labels: np.ndarray, lengths: np.ndarray, judged: np.ndarray,
+    other_distances: np.ndarray, other_bins: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Expected distance, p-value, and p-value in the other bin, of the judged contigs; NaN for the others."""
+    from scipy.stats import norm
+
     roots, typical = scaled_distances(distances, lengths, judged)
-    for rows in rows_of_bins(labels[judged]):
-        if not len(rows):
-            continue
-        members = judged[rows]
-        width = np.median(roots[members] / typical[members])
-        typical[members] *= 1 + (width - 1) * len(members) / (len(members) + _PRIOR_CONTIGS)
-    p_values = np.full(len(labels), np.nan)
-    p_values[judged] = upper_tail(roots[judged] / typical[judged])
-    return typical**3, p_values
+    widths = np.ones(int(labels.max(initial=-1)) + 2)  # the last one serves bin -1
+    for label, rows in enumerate(rows_of_bins(labels[judged])):
+        if len(rows):
+            width = np.median(roots[judged[rows]] / typical[judged[rows]])
+            widths[label] += (width - 1) * len(rows) / (len(rows) + _PRIOR_CONTIGS)
+    expected = typical * widths[labels]
+    centre, spread = lower_side(roots[judged] / expected[judged])
+    other_roots = np.cbrt(np.maximum(other_distances, _SMALLEST)) / (typical * widths[other_bins])
+    return expected**3, norm.sf((roots / expected - centre) / spread), norm.sf((other_roots - centre) / spread)
 
 
 def upper_tail(values: np.ndarray, *, least_spread: float = _SMALLEST) -> np.ndarray:
-    """P of being at least as large under a normal distribution fitted to the lower half of the values: float64 (n,).
-
-    Its mean is their median, its standard deviation what lies between the median and the 15.87th percentile,
-    or `least_spread` where that is more.
-    """
+    """P of being at least as large under a normal distribution fitted to the lower half of the values: float64 (n,)."""
     from scipy.stats import norm
 
-    centre = np.median(values)
-    spread = max(centre - np.quantile(values, _ONE_SIGMA), least_spread)
+    centre, spread = lower_side(values, least_spread=least_spread)
     return norm.sf((values - centre) / spread)
+
+
+def lower_side(values: np.ndarray, *, least_spread: float = _SMALLEST) -> tuple[float, float]:
+    """Their median, and what lies between it and the 15.87th percentile, or `least_spread` where that is more."""
+    centre = float(np.median(values))
+    return centre, max(centre - float(np.quantile(values, _ONE_SIGMA)), least_spread)

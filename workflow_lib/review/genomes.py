@@ -10,7 +10,17 @@ import numpy as np
 from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.parts import two_parts
 from workflow_lib.blocks import one_blas_thread
-from workflow_lib.review.contigs import MIN_BIN_CONTIGS, bin_distances, bin_sums, scaled_distances, upper_tail
+from workflow_lib.review.contigs import (
+    BEYOND_DOUBT,
+    FITS,
+    MIN_BIN_CONTIGS,
+    MISPLACED,
+    OUTLIER,
+    bin_distances,
+    bin_sums,
+    scaled_distances,
+    upper_tail,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -46,53 +56,93 @@ class BinVerdicts:
 
 
 def judge_bins(
-    vectors: np.ndarray, labels: np.ndarray, lengths: np.ndarray, embedded: np.ndarray, *, false_alarm: float = 0.01
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    lengths: np.ndarray,
+    verdicts: np.ndarray | None = None,
+    *,
+    false_alarm: float = 0.01,
 ) -> BinVerdicts:
     """Judge bins: each is cut in the two parts that differ most, which in most bins are of one genome.
 
-    The two parts are those of K-means (from the first principal axis). Their distance D, 1 - cosine of the means, is
-    log-normal among bins of one genome, its median and standard deviation (at least 0.3) taken from the lower side. A
-    bin is to be split where the p of its D is below `false_alarm`, the smaller part has 3 contigs and a tenth of the
-    bp, and its contigs hold together: the median cube root of their distances to its mean is at most 1.15 of what is
-    typical for their lengths (strays from several genomes lie farther out; `judge_contigs` finds them). Two bins are to
-    be merged where they are no farther apart than the 20th percentile of D: closer than the parts of one genome mostly
+    The two parts are those of K-means (from the first principal axis). The smaller one may be a genome if it has 3
+    contigs and a tenth of the bp, and its contigs hold together: the median cube root of their distances to its mean is
+    at most 1.15 of what is typical for their lengths (strays from several genomes lie farther out). Where it is none,
+    the bin is cut anew without its misplaced contigs, and if that does not help, without its outliers: so strays do not
+    stand for how far apart parts of a genome are, and a small second genome is not taken for strays.
+
+    The distance D, 1 - cosine of the parts' means, is log-normal among bins of one genome, its median and standard
+    deviation (at least 0.3) taken from the lower side. A bin is to be split where the p of its D is below a tenth of
+    `false_alarm` and its smaller part may be a genome. Two bins are to be merged where their means, without misplaced
+    contigs and outliers, are no farther apart than the 20th percentile of D: closer than the parts of one genome mostly
     are.
 
     Parameters
     ----------
-    vectors, labels, lengths : as for `contigs.judge_contigs`.
-    embedded : bool (n,) contigs that have something to compare; the others are left out.
-    false_alarm : p below which a bin is to be split.
+    vectors, labels, lengths : as for `contigs.judge_contigs`; contigs with rows of zeros are left out.
+    verdicts : of that function on the n contigs; None: no contig is misplaced or an outlier.
+    false_alarm : ten times the p below which a bin is to be split.
 
     Returns
     -------
     The verdicts; with fewer than 8 bins of 5 embedded contigs nothing is judged.
     """
-    n_bins = int(labels.max(initial=-1)) + 1
-    distances, p_values = np.full(n_bins, np.nan), np.full(n_bins, np.nan)
-    split, parts = np.zeros(n_bins, dtype=bool), np.zeros(len(labels), dtype=np.int64)
-    embedded = embedded & (labels >= 0)
+    kept = vectors.any(axis=1) & (labels >= 0)
+    verdicts = np.full(len(labels), FITS) if verdicts is None else verdicts
+    parts, distances = _cut(vectors, labels, lengths, kept)
+    p_values, split = np.full(len(distances), np.nan), np.zeros(len(distances), dtype=bool)
+    if np.isfinite(distances).sum() < MIN_BINS:
+        return BinVerdicts(distances, p_values, split, parts)
+    genome = _second_is_a_genome(vectors, labels, lengths, parts)
+    for verdict in (MISPLACED, OUTLIER):
+        leave = kept & (verdicts == verdict) & ~np.append(genome, False)[labels]
+        if leave.any():
+            kept &= ~leave
+            parts, distances = _cut(vectors, labels, lengths, kept)
+            genome = _second_is_a_genome(vectors, labels, lengths, parts)
+    judged = np.flatnonzero(np.isfinite(distances))
+    if len(judged) < MIN_BINS:
+        return BinVerdicts(distances, p_values, split, parts)
+    p_values[judged] = upper_tail(np.log(np.maximum(distances[judged], _SMALLEST)), least_spread=_LEAST_SPREAD)
+    split = genome & (np.nan_to_num(p_values, nan=1.0) < BEYOND_DOUBT * false_alarm)
+    parts = _with_strays(vectors, labels, lengths, parts, split)
+    limit = float(np.quantile(distances[judged], _MERGE_QUANTILE))
+    belong = kept & ~np.isin(verdicts, (MISPLACED, OUTLIER))
     with one_blas_thread():
-        for label, rows in enumerate(rows_of_bins(np.where(embedded, labels, -1))):
+        merges = _near_pairs(bin_sums(vectors, labels, lengths, belong)[0], judged, limit)
+    found = (len(judged), split.sum(), len(merges), limit)
+    logger.info("%d bins judged: %d to be split, %d pairs to be merged (within %.4f)", *found)
+    return BinVerdicts(distances, p_values, split, parts, merges, limit)
+
+
+def _cut(
+    vectors: np.ndarray, labels: np.ndarray, lengths: np.ndarray, kept: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Part of each contig, int64 (n,), and distance between the parts of each bin, float64 (b,), as in `BinVerdicts`.
+
+    Contigs that are not `kept` have part 0.
+    """
+    distances, parts = np.full(int(labels.max(initial=-1)) + 1, np.nan), np.zeros(len(labels), dtype=np.int64)
+    with one_blas_thread():
+        for label, rows in enumerate(rows_of_bins(np.where(kept, labels, -1))):
             if len(rows) >= MIN_BIN_CONTIGS:
                 in_second, distances[label] = two_parts(vectors[rows], lengths[rows])
                 parts[rows] = 1 + in_second
-        judged = np.flatnonzero(np.isfinite(distances))
-        if len(judged) < MIN_BINS:
-            return BinVerdicts(distances, p_values, split, parts)
-        p_values[judged] = upper_tail(np.log(np.maximum(distances[judged], _SMALLEST)), least_spread=_LEAST_SPREAD)
-        split[judged[p_values[judged] < false_alarm]] = True
-        split &= _second_is_a_genome(vectors, labels, lengths, parts)
-        limit = float(np.quantile(distances[judged], _MERGE_QUANTILE))
-        merges = _near_pairs(bin_sums(vectors, labels, lengths, embedded)[0], judged, limit)
-    logger.info(
-        "%d bins judged: %d to be split, %d pairs to be merged (within %.4f)",
-        len(judged),
-        split.sum(),
-        len(merges),
-        limit,
-    )
-    return BinVerdicts(distances, p_values, split, parts, merges, limit)
+    return parts, distances
+
+
+def _with_strays(
+    vectors: np.ndarray, labels: np.ndarray, lengths: np.ndarray, parts: np.ndarray, split: np.ndarray
+) -> np.ndarray:
+    """The parts, int64 (n,); in bins to be split contigs that were left out of the cut join the part that is nearer."""
+    left = np.flatnonzero((parts == 0) & vectors.any(axis=1) & np.append(split, False)[labels])
+    cosines = []
+    for part in (1, 2):
+        sums = bin_sums(vectors, labels, lengths, parts == part)[0][labels[left]]
+        cosines.append(np.einsum("ij,ij->i", vectors[left], sums) / np.maximum(np.linalg.norm(sums, axis=1), 1e-12))
+    joined = parts.copy()
+    joined[left] = 1 + (cosines[1] > cosines[0])
+    return joined
 
 
 def _second_is_a_genome(vectors: np.ndarray, labels: np.ndarray, lengths: np.ndarray, parts: np.ndarray) -> np.ndarray:

@@ -97,7 +97,7 @@ def review_sample(
 def judge(
     vectors: np.ndarray, labels: np.ndarray, lengths: np.ndarray, *, false_alarm: float = 0.01
 ) -> tuple[ContigVerdicts, BinVerdicts]:
-    """Judge bins, then contigs, those of a bin that is to be split by the part that they are in.
+    """Judge contigs, with these verdicts bins, and contigs again, those of a bin to be split by the part they are in.
 
     Parameters
     ----------
@@ -109,9 +109,11 @@ def judge(
     its own bin.
     """
     n_bins = int(labels.max(initial=-1)) + 1
-    of_bins = judge_bins(vectors, labels, lengths, vectors.any(axis=1), false_alarm=false_alarm)
-    second = (of_bins.parts == 2) & np.append(of_bins.split, False)[labels]
-    found = judge_contigs(vectors, np.where(second, labels + n_bins, labels), lengths, false_alarm=false_alarm)
+    found = judge_contigs(vectors, labels, lengths, false_alarm=false_alarm)
+    of_bins = judge_bins(vectors, labels, lengths, found.verdicts, false_alarm=false_alarm)
+    if of_bins.split.any():
+        second = (of_bins.parts == 2) & np.append(of_bins.split, False)[labels]
+        found = judge_contigs(vectors, np.where(second, labels + n_bins, labels), lengths, false_alarm=false_alarm)
     other = np.where(found.other_bins >= n_bins, found.other_bins - n_bins, found.other_bins)
     return (
         ContigVerdicts(found.verdicts, found.distances, found.expected, found.p_values, other, found.other_distances),

@@ -60,8 +60,19 @@ def test_a_stranger_from_no_bin_is_an_outlier(community):
     vectors, genomes, lengths = vectors[few], genomes[few].copy(), np.append(lengths[few], 20_000)
     stray = -vectors[:1] + 0.1 * rng.standard_normal((1, DIM)).astype(np.float32)
     found = judge_contigs(unit(np.vstack([vectors, stray])), np.append(genomes, 0), lengths)
-    assert found.verdicts[-1] in ("outlier", "misplaced")
+    assert found.verdicts[-1] == "outlier"
     assert np.sum(found.verdicts != "fits") <= 2
+
+
+def test_a_stranger_whose_genome_has_no_bin_is_an_outlier_though_another_bin_is_nearer(community):
+    vectors, genomes, lengths = community
+    labels = np.where(genomes == 0, -1, genomes - 1)
+    strangers = np.flatnonzero(genomes == 0)
+    labels[strangers] = np.arange(len(strangers)) % (N_GENOMES - 1)
+    found = judge_contigs(vectors, labels, lengths)
+    long = strangers[lengths[strangers] >= 5000]  # shorter ones are too noisy here to tell
+    assert np.mean(found.other_distances[long] < found.distances[long]) > 0.5
+    assert np.mean(found.verdicts[long] == "outlier") > 0.9
 
 
 def test_one_bin_alone_can_be_judged(community):
@@ -94,12 +105,46 @@ def test_strays_of_many_genomes_are_no_second_genome(community):
     assert np.mean(contigs.verdicts[strays] == "misplaced") > 0.9
 
 
+def with_strays(labels, n_bins: int, share: float) -> np.ndarray:
+    """Labels of which a share, spread over all bins, is another one."""
+    rng = np.random.default_rng(8)
+    moved = rng.random(len(labels)) < share
+    return np.where(moved, (labels + rng.integers(1, n_bins, len(labels))) % n_bins, labels)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.15])
+def test_two_genomes_and_halves_of_one_are_found_among_bins_that_all_have_strays(community, share):
+    vectors, genomes, lengths = community
+    labels = np.where(genomes == 5, 4, genomes)
+    labels[np.flatnonzero(genomes == 7)[::2]] = 5
+    strayed = with_strays(labels, N_GENOMES, share)
+    contigs, bins = judge(vectors, strayed, lengths)
+    assert np.flatnonzero(bins.split).tolist() == [4]
+    assert [pair[:2] for pair in bins.merges] == [(5, 7)]
+    strays = labels != strayed
+    assert np.mean(contigs.verdicts[strays] == "misplaced") > 0.8
+    both = strayed == 4
+    assert np.all(bins.parts[both] > 0)  # strays have a part, too
+
+
+@pytest.mark.parametrize("share", [0, 0.1])
+def test_a_small_second_genome_is_not_taken_for_strays(community, share):
+    vectors, genomes, lengths = community
+    labels = with_strays(np.where(genomes == 5, 4, genomes), N_GENOMES, share)
+    labels[np.flatnonzero(genomes == 5)[14:]] = -1
+    contigs, bins = judge(vectors, labels, lengths)
+    assert np.flatnonzero(bins.split).tolist() == [4]
+    second = (genomes == 5) & (labels == 4)
+    assert np.mean(contigs.verdicts[second] == "fits") > 0.9
+    assert np.mean(judge_contigs(vectors, labels, lengths).verdicts[second] == "fits") < 0.5  # by the bin as a whole
+
+
 def test_a_genome_in_two_bins_is_merged(community):
     vectors, genomes, lengths = community
     labels = genomes.copy()
     rows = np.flatnonzero(genomes == 7)
     labels[rows[::2]] = N_GENOMES
-    bins = judge_bins(vectors, labels, lengths, vectors.any(axis=1))
+    bins = judge_bins(vectors, labels, lengths)
     assert [pair[:2] for pair in bins.merges] == [(7, N_GENOMES)]
     assert bins.merges[0][2] <= bins.limit
     assert not bins.split.any()
@@ -108,7 +153,7 @@ def test_a_genome_in_two_bins_is_merged(community):
 def test_few_bins_and_few_contigs_are_not_judged(community):
     vectors, genomes, lengths = community
     few = genomes < 3
-    bins = judge_bins(vectors[few], genomes[few], lengths[few], vectors[few].any(axis=1))
+    bins = judge_bins(vectors[few], genomes[few], lengths[few])
     assert not bins.split.any() and not bins.merges and np.isnan(bins.limit)
     contigs = judge_contigs(vectors[:20], np.repeat(np.arange(5), 4), lengths[:20])
     assert set(contigs.verdicts) == {"not_judged"}
