@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow_lib.report.inputs import number, read_table
+from workflow_lib.report.story import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,13 +22,14 @@ _CLUSTER_COLUMNS = (
     ("sources", "samples", "integer", "samples and folders that they come from"),
     ("least_ani", "lowest ANI", "percent", "average nucleotide identity of the farthest bin to the genome"),
 )
+LEAST_BINS, LEAST_CONTIGS = 8, 5  # in each, for bins to be judged as a whole; as in workflow_lib.review
 _REVIEW_COLUMNS = (
     ("bin", "bin", "name", "name of the bin as it was given"),
     ("n_contigs", "contigs", "integer", "contigs that novabin has judged or could"),
     ("length_bp", "length", "bp", "their base pairs"),
     ("misplaced", "misplaced", "integer", "contigs that fit another bin, and not this one"),
     ("misplaced_bp", "misplaced bp", "bp", "their base pairs"),
-    ("verdict", "the bin", "text", "one genome, two (split), or not judged"),
+    ("verdict", "the bin", "text", "one genome, two (split), or not judged and why"),
     ("part_2_bp", "second genome", "bp", "base pairs of the smaller part, where it is two"),
     ("merge_with", "merge with", "text", "bins that are of the same genome"),
 )
@@ -53,25 +55,46 @@ def cluster_table(path: str | Path) -> dict:
 
 
 def review_table(bins: str | Path, merges: str | Path) -> dict:
-    """{"columns", "rows", "total", "counts"} of a review: the given bins, those with something to mend first."""
-    numeric = ("n_contigs", "length_bp", "misplaced", "misplaced_bp", "outliers", "part_2_bp")
+    """{"columns", "rows", "total", "note"} of a review: the given bins, those with something to mend first."""
+    numeric = ("n_contigs", "length_bp", "judged", "misplaced", "misplaced_bp", "outliers", "part_2_bp")
     table = read_table(bins, required=("bin", "verdict", *numeric), numeric=numeric)
     pairs = read_table(merges, required=("bin_1", "bin_2"))
     partners = _partners(pairs)
+    whole = (table["verdict"] != "not_judged").any()
+    unjudged = f"not judged: too few {'contigs' if whole else 'bins'}"
     rows = []
     for row in table.to_dict("records"):
-        verdict = {"one_genome": "one genome", "split": "two genomes", "not_judged": "not judged"}[row["verdict"]]
+        verdict = {"one_genome": "one genome", "split": "two genomes", "not_judged": unjudged}[row["verdict"]]
+        if not row["judged"]:
+            verdict = "not judged: too few contigs"
         values = {key: number(row[key]) for key in numeric} | {"bin": row["bin"], "verdict": verdict}
         rows.append(values | {"merge_with": ", ".join(partners.get(row["bin"], [])) or None})
     rows.sort(key=lambda row: not (row["misplaced"] or row["verdict"] == "two genomes" or row["merge_with"]))
-    counts = {
-        "bins": len(rows),
-        "judged": int((table["verdict"] != "not_judged").sum()),
-        "misplaced": int(table["misplaced"].sum()),
-        "split": int((table["verdict"] == "split").sum()),
-        "merges": len(pairs),
-    }
-    return {**_table(_REVIEW_COLUMNS, rows), "counts": counts}
+    return {**_table(_REVIEW_COLUMNS, rows), "note": " ".join(_tell_review(table, len(pairs)))}
+
+
+def _tell_review(table: pd.DataFrame, n_merges: int) -> list[str]:
+    """Sentences on what the review found, and on what it could not judge; no count of what was not looked for."""
+    if not len(table):
+        return ["The bins that were given hold no contig of this sample: nothing could be judged."]
+    whole = int((table["verdict"] != "not_judged").sum())
+    least = f"at least {LEAST_BINS} bins of {LEAST_CONTIGS} contigs that passed the filter"
+    if whole:
+        split = int((table["verdict"] == "split").sum())
+        told = [
+            f"Of {count(len(table), 'bin')} that were given, {whole:,} could be judged as a whole.",
+            f"{split:,} should be split and {count(n_merges, 'pair')} merged.",
+        ]
+    else:
+        told = [
+            f"None of the {count(len(table), 'bin')} that were given could be judged as a whole: that takes {least}. "
+            "So nothing is known of bins to split or to merge."
+        ]
+    if not table["judged"].any():
+        return [*told, "Nor could any contig be judged: that takes 30 contigs in bins of five."]
+    judged, misplaced = int(table["judged"].sum()), int(table["misplaced"].sum())
+    told.append(f"Of {count(judged, 'contig')} that could be judged, {misplaced:,} fit another bin and not their own.")
+    return [*told, "The folder review/ names them."]
 
 
 def _partners(pairs: pd.DataFrame) -> dict[str, list[str]]:

@@ -94,10 +94,10 @@ def _bin_rows(review: Review) -> list[tuple]:
         second, judged = members[found.parts[members] == 2], members[verdicts[members] != NOT_JUDGED]
         verdict = "split" if found.split[label] else NOT_JUDGED if np.isnan(found.p_values[label]) else "one_genome"
         bp = [int(review.lengths[chosen].sum()) for chosen in (members, misplaced, outliers, second)]
+        strays = (len(misplaced), bp[1], len(outliers), bp[2]) if len(judged) else ("", "", "", "")
         rows.append(
             (
-                name, len(members), bp[0], len(judged),
-                len(misplaced), bp[1], len(outliers), bp[2], verdict, found.p_values[label],
+                name, len(members), bp[0], len(judged), *strays, verdict, found.p_values[label],
                 found.distances[label], len(second) if found.split[label] else "",
                 bp[3] if found.split[label] else "",
             )

@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
+import pytest
+
 from workflow_lib.dereplicate.stage import COLUMNS
 from workflow_lib.report import summarise_sample, write_report, write_summary
 from workflow_lib.report.bin_table import bin_table
-from workflow_lib.report.genomes import cluster_table, review_table
+from workflow_lib.report.genomes import LEAST_BINS, LEAST_CONTIGS, cluster_table, review_table
 from workflow_lib.report.overview import overview_table
 from workflow_lib.report.story import tell_story
+from workflow_lib.review.contigs import MIN_BIN_CONTIGS
+from workflow_lib.review.genomes import MIN_BINS
 from workflow_lib.review.outputs import BIN_COLUMNS
 
 CLUSTERS = (
@@ -58,9 +62,44 @@ def write_review(folder):
 def test_what_is_to_mend_comes_first(tmp_path):
     table = review_table(*write_review(tmp_path))
     assert [row[0] for row in table["rows"]] == ["two", "half", "rest", "good"]
-    assert table["counts"] == {"bins": 4, "judged": 3, "misplaced": 3, "split": 1, "merges": 1}
+    assert table["note"] == (
+        "Of 4 bins that were given, 3 could be judged as a whole. 1 should be split and 1 pair merged. "
+        "Of 138 contigs that could be judged, 3 fit another bin and not their own. The folder review/ names them."
+    )
+    verdict = columns(table).index("verdict")
+    assert [row[verdict] for row in table["rows"]] == [
+        "two genomes", "one genome", "not judged: too few contigs", "one genome",
+    ]  # fmt: skip
     merged = columns(table).index("merge_with")
     assert [row[merged] for row in table["rows"]] == [None, "rest", "half", None]
+
+
+FEW = "a\t40\t90000\t40\t2\t900\t0\t0\tnot_judged\t\t0.07\t\t\n"
+NONE = "b\t3\t20000\t0\t\t\t\t\tnot_judged\t\t\t\t\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "verdicts"),
+    [
+        (FEW, "Of 40 contigs that could be judged, 2 fit another bin", ["not judged: too few bins"]),
+        (NONE, "Nor could any contig be judged", ["not judged: too few contigs"]),
+        (FEW + NONE, "None of the 2 bins that were given", ["not judged: too few bins", "not judged: too few contigs"]),
+        ("", "hold no contig of this sample", []),
+    ],
+)
+def test_what_could_not_be_judged_is_told_without_zeros(tmp_path, rows, words, verdicts):
+    (tmp_path / "bins.tsv").write_text("\t".join(BIN_COLUMNS) + "\n" + rows)
+    (tmp_path / "merges.tsv").write_text(MERGES.split("\n")[0] + "\n")
+    table = review_table(tmp_path / "bins.tsv", tmp_path / "merges.tsv")
+    assert words in table["note"]
+    assert " 0 " not in f" {table['note']}" and "should be split" not in table["note"]
+    assert [row[columns(table).index("verdict")] for row in table["rows"]] == verdicts
+    if rows == NONE:
+        assert "misplaced" not in columns(table)
+
+
+def test_the_least_that_is_judged_is_told_as_it_is():
+    assert (LEAST_BINS, LEAST_CONTIGS) == (MIN_BINS, MIN_BIN_CONTIGS)
 
 
 def test_estimates_stand_beside_the_truth(maker, tmp_path):

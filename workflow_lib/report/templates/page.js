@@ -110,11 +110,7 @@ function drawReview(sample) {
   if (!place("review")) return;
   show("review-block", Boolean(review));
   if (!review) return;
-  const { bins, judged, misplaced, split, merges } = review.counts;
-  document.getElementById("review-note").textContent =
-    `Of ${plural(bins, "bin")} that were given, ${judged.toLocaleString("en")} could be judged as a whole, which takes eight bins of five contigs. ` +
-    `${split.toLocaleString("en")} should be split and ${plural(merges, "pair")} merged; ` +
-    `${plural(misplaced, "contig")} fit another bin better. The folder review/ names them.`;
+  document.getElementById("review-note").textContent = review.note;
   drawTable(place("review"), { caption: "The bins that were given, those with something to mend first.", ...review });
 }
 
