@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -10,14 +12,20 @@ from workflow_lib.contig2bin import read_contig2bin
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta
 
+logger = logging.getLogger(__name__)
+
 _OWN_FOLDER = "fasta"  # novabin's name of every sample's folder of bins: results/bins/{sample}/fasta
-_SUFFIXES = (".fa", ".fasta", ".fna")
-_LEFTOVERS = (".unbinned", ".tooShort", ".lowDepth")  # what MetaBAT2 writes beside its bins
-_NO_BIN = ("-1", "unbinned")  # SemiBin2 and others name these contigs too
+_FASTA = re.compile(r"(.+)\.(fa|fasta|fna)(\.gz)?", re.IGNORECASE)
+# What MetaBAT2 writes beside its bins, and what nf-core/mag makes of it (x.unbinned.pooled, .remaining, .1, .2, ...)
+_LEFTOVERS = re.compile(r"(.*\.)?(unbinned(\.(pooled|remaining|\d+))?|tooShort|lowDepth)", re.IGNORECASE)
+_NO_BIN = ("-1", "-1.0", "unbinned", "na", "nan", "none")  # in lower case
+_NUMBER = re.compile(r"\d+(\.0+)?")
 
 
 def list_bin_files(folder: str | Path) -> dict[str, Path]:
-    """Bin -> FASTA file (.fa, .fasta, .fna, each also with .gz) of a folder, by name; MetaBAT2's leftovers are no bins.
+    """Bin -> FASTA file of a folder, by name (.fa, .fasta, .fna in any case, each also with .gz).
+
+    The leftovers of MetaBAT2 and nf-core/mag (unbinned, too short, of low depth) are no bins.
 
     Raises
     ------
@@ -29,25 +37,26 @@ def list_bin_files(folder: str | Path) -> dict[str, Path]:
         raise InputError("no such folder", path=folder, remedy="name a folder with a FASTA file a bin")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        stem = path.name.removesuffix(".gz")
-        suffix = next((suffix for suffix in _SUFFIXES if stem.endswith(suffix)), None)
-        name = stem.removesuffix(suffix or "")
-        if path.name.startswith(".") or suffix is None or not name or name.endswith(_LEFTOVERS):
+        match = _FASTA.fullmatch(path.name)
+        if path.name.startswith(".") or match is None or _LEFTOVERS.fullmatch(match[1]):
             continue
+        name = match[1]
         if name in files:
             raise InputError(f"{files[name].name} and {path.name} are of one bin", path=folder, remedy="remove one")
         files[name] = path
     return files
 
 
-def read_bins(path: str | Path) -> dict[str, str]:
+def read_bins(path: str | Path, contigs: Collection[str] | None = None) -> dict[str, str]:
     """Contig -> bin, as any binner gives it; contigs in no bin are left out.
 
     Parameters
     ----------
     path : a folder of FASTA files (`list_bin_files`), or a table as `contig2bin.read_contig2bin` takes it: two columns
-        (MetaBAT2, DAS Tool, SemiBin2, VAMB) or CAMI bioboxes. The bin -1 or "unbinned" is none, nor is 0 where every
-        bin is a number and none is -1 (MetaBAT2 --noBinOut; SemiBin2 has -1, and 0 is a bin).
+        (MetaBAT2, DAS Tool, SemiBin2, VAMB) or CAMI bioboxes. The bins -1, unbinned, NA, NaN and None (in any case)
+        are none, nor is 0 where every bin is a number and none is -1 (MetaBAT2 --noBinOut; SemiBin2 has -1, and 0 is a
+        bin).
+    contigs : names that contigs may have, see there.
 
     Raises
     ------
@@ -55,15 +64,27 @@ def read_bins(path: str | Path) -> dict[str, str]:
         when nothing is there, it cannot be read, or a contig is in two bins.
     """
     path = Path(path)
-    if not path.is_dir():
-        assignments = read_contig2bin(path)
-        if all(name.isdigit() for name in assignments.values()):
-            assignments = {contig: name for contig, name in assignments.items() if name != "0"}
-        return {contig: name for contig, name in assignments.items() if name not in _NO_BIN}
+    assignments = _read_folder(path) if path.is_dir() else _read_table(path, contigs)
+    if not assignments:
+        logger.warning("%s has no contig that is in a bin: there is nothing to judge", path)
+    return assignments
+
+
+def _read_table(path: Path, contigs: Collection[str] | None) -> dict[str, str]:
+    given = read_contig2bin(path, contigs)
+    none = {name for name in set(given.values()) if name.lower() in _NO_BIN}
+    numbers = all(_NUMBER.fullmatch(name) for name in set(given.values()) - none)
+    if numbers and none.isdisjoint(("-1", "-1.0")):
+        none |= {name for name in given.values() if _NUMBER.fullmatch(name) and float(name) == 0}
+    logger.info("%s: %d contigs, %d of them in no bin", path, len(given), sum(name in none for name in given.values()))
+    return {contig: name for contig, name in given.items() if name not in none}
+
+
+def _read_folder(path: Path) -> dict[str, str]:
     files = list_bin_files(path)
     if not files:
         raise InputError("no FASTA file in it (.fa, .fasta, .fna, also with .gz)", path=path)
-    assignments = {}
+    assignments: dict[str, str] = {}
     for name, file in files.items():
         for record in read_fasta(file):
             if assignments.setdefault(record.name, name) != name:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 from workflow_lib.errors import InputError
@@ -9,43 +11,80 @@ from workflow_lib.fasta import read_text
 from workflow_lib.files import atomic_open
 
 BIOBOXES_VERSION = "0.9.1"
-_HEADER_WORDS = ("contig", "contig_id", "contigname", "sequenceid", "sequence", "scaffold", "#contig")
-_SWAPPED_HEADER = ["clustername", "contigname"]  # of VAMB
+# Of contigs: "contig", "Contig ID", "scaffold_id", "contigs", "SequenceID", "seqname".
+_HEADER = re.compile(r"(contig|scaffold|sequence|seq)s?[ _.-]?(id|name)?s?", re.IGNORECASE)
+_FIRST_HEADER = ("name", "id")  # too, but only of a first column
 
 
-def read_contig2bin(path: str | Path) -> dict[str, str]:
+def read_contig2bin(path: str | Path, contigs: Collection[str] | None = None) -> dict[str, str]:
     """Read contig -> bin from a TSV (header optional, further columns ignored) or a bioboxes file; gzip allowed.
 
-    VAMB's tables have the bin first; their header tells them. Blanks around fields are stripped and contig names cut at
-    the first blank, as everywhere in novabin.
+    Lines that begin with `#` are comments; where `contigs` are not given, only above the first row or without a tab, as
+    a contig may be called so. Tables that have the bin first, as VAMB's, are told by their header (its second field
+    alone names contigs) or, where `contigs` are given, by names: none in the first column, some in the second. Blanks
+    around fields are stripped and contig names cut at the first blank, as everywhere in novabin.
+
+    Parameters
+    ----------
+    path : of the table.
+    contigs : names that contigs may have; a row of one of them is neither a header nor a comment.
 
     Raises
     ------
     InputError
         with file and line: fewer than two columns, an empty field, a contig in two different bins, damaged gzip data.
     """
+    contigs = frozenset(contigs or ())
+    rows: list[tuple[int, list[str]]] = []
+    columns, told = (0, 1), False  # of contig and bin; whether a header has told them
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        fields = [field.strip() for field in line.split("\t")]
+        if line.startswith("@@"):
+            columns, told = _bioboxes_columns(fields, path, number), True
+        elif line.startswith("#") and (_name(fields[0]) not in contigs if contigs else not rows or len(fields) < 2):
+            continue
+        elif line.strip() and not line.startswith("@"):
+            rows.append((number, fields))
+    if rows and not told and _name(rows[0][1][0]) not in contigs:
+        header = _read_header(rows[0][1])
+        columns, told, rows = header or columns, bool(header), rows[bool(header) :]
+    if not told and contigs and _bins_first(rows, contigs):
+        columns = (1, 0)
+    return _assign(rows, columns, path)
+
+
+def _read_header(fields: list[str]) -> tuple[int, int] | None:
+    """Columns of contig and bin, or None where it is no header."""
+    first, second = [bool(_HEADER.fullmatch(field)) for field in [*fields, ""][:2]]
+    if second and not first:
+        return 1, 0
+    return (0, 1) if first or fields[0].lower() in _FIRST_HEADER else None
+
+
+def _name(field: str) -> str:
+    return field.split()[0] if field else ""
+
+
+def _bins_first(rows: list[tuple[int, list[str]]], contigs: frozenset[str]) -> bool:
+    """Whether no name in the first column is a contig's, and some in the second is."""
+    if any(_name(fields[0]) in contigs for _, fields in rows):
+        return False
+    return any(_name(fields[1]) in contigs for _, fields in rows if len(fields) > 1)
+
+
+def _assign(rows: list[tuple[int, list[str]]], columns: tuple[int, int], path: str | Path) -> dict[str, str]:
+    """Contig -> bin of rows with their line numbers; `columns` are those of contig and bin."""
     assignments: dict[str, str] = {}
-    contig_column, bin_column = 0, 1
-    for number, row in enumerate(read_text(path).split("\n"), start=1):
-        fields = [field.strip() for field in row.split("\t")]
-        if not row.strip() or (row.startswith("@") and not row.startswith("@@")):
-            continue
-        if row.startswith("@@"):
-            contig_column, bin_column = _bioboxes_columns(fields, path, number)
-            continue
-        if number == 1 and [field.lower() for field in fields[:2]] == _SWAPPED_HEADER:
-            contig_column, bin_column = 1, 0
-            continue
-        if number == 1 and fields[0].lower() in _HEADER_WORDS:
-            continue
-        if len(fields) <= max(contig_column, bin_column) or not fields[contig_column] or not fields[bin_column]:
+    for number, fields in rows:
+        if len(fields) <= max(columns) or not all(fields[column] for column in columns):
+            row = "\t".join(fields)
             raise InputError(
                 f"found {row!r}, expected a contig and a bin separated by a tab",
                 path=path,
                 line=number,
                 remedy="give one contig a line: name, tab, bin (or genome)",
             )
-        contig, name = fields[contig_column].split()[0], fields[bin_column]
+        contig, name = _name(fields[columns[0]]), fields[columns[1]]
         if assignments.setdefault(contig, name) != name:
             raise InputError(
                 f"contig {contig!r} stands in {name!r} and in {assignments[contig]!r}, expected one bin a contig",

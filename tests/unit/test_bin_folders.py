@@ -27,6 +27,7 @@ def test_a_folder_as_metabat2_leaves_it(tmp_path):
         "clustername\tcontigname\nb1\tx\nb1\ty\nb2\tz\n",  # VAMB
         "@Version:0.9.1\n@SampleID:s\n\n@@SEQUENCEID\tBINID\nx\tb1\ny\tb1\nz\tb2\n",
         "contig\tbin\nx\tb1\ny\tb1\nz\tb2\nw\t-1\n",
+        "contig\tbin\nx\tb1\ny\tb1\nz\tb2\nw\tUnbinned\nv\tNA\nu\tnan\n",
     ],
 )
 def test_tables(tmp_path, text):
@@ -39,6 +40,25 @@ def test_zero_is_no_bin_where_all_are_numbers(tmp_path):
     assert read_bins(tmp_path / "t.tsv") == {"x": "1", "z": "12"}
     (tmp_path / "t.tsv").write_text("x\tb1\ny\t0\n")
     assert read_bins(tmp_path / "t.tsv") == {"x": "b1", "y": "0"}
+
+
+def test_zero_is_no_bin_as_a_number_with_a_point(tmp_path):
+    (tmp_path / "t.tsv").write_text("x\t1.0\ny\t0.0\nz\t12.0\nw\tNA\n")
+    assert read_bins(tmp_path / "t.tsv") == {"x": "1.0", "z": "12.0"}
+
+
+@pytest.mark.parametrize("text", ["", "contig\tbin\n", "x\t0\ny\t0\n"])
+def test_a_table_without_a_bin_is_told(tmp_path, text, caplog):
+    (tmp_path / "t.tsv").write_text(text)
+    assert read_bins(tmp_path / "t.tsv") == {}
+    assert "t.tsv has no contig that is in a bin" in caplog.text
+
+
+def test_leftovers_of_nf_core_mag_and_suffixes_in_capitals(tmp_path):
+    leftovers = ("unbinned", "s.unbinned.pooled", "s.unbinned.remaining", "s.unbinned.12", "s.Unbinned", "s.tooshort")
+    write(tmp_path, {f"{name}.fa": ">u\nA\n" for name in leftovers})
+    write(tmp_path, {"s.1.FA": ">x\nA\n", "s.2.Fasta": ">y\nA\n", "s.unbinned.3.sub.fna": ">z\nA\n"})
+    assert read_bins(tmp_path) == {"x": "s.1", "y": "s.2", "z": "s.unbinned.3.sub"}
 
 
 def test_bin_0_of_semibin_is_a_bin(tmp_path):

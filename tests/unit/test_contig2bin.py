@@ -25,16 +25,54 @@ EXPECTED = {"c1": "bin.1", "c2": "bin.2"}
         "c1\tbin.1\nc2\tbin.2\nc1\tbin.1\n",
         "@Version:0.9.1\n@SampleID:s\n\n@@SEQUENCEID\tBINID\nc1\tbin.1\nc2\tbin.2\n",
         "@Version:0.9.1\n@SampleID:s\n@@BINID\tLENGTH\tSEQUENCEID\nbin.1\t10\tc1\nbin.2\t20\tc2\n",
+        "# made by a program\n#\tby hand\nc1\tbin.1\n# half way\nc2\tbin.2\n",
+        "#CAMI Format for Binning\n@Version:0.9.1\n@SampleID:s\n@@SEQUENCEID\tBINID\nc1\tbin.1\nc2\tbin.2\n",
+        "bin\tcontig_name\nbin.1\tc1\nbin.2\tc2\n",
         "@Version:0.9.0\n@SampleID:s\n@@SEQUENCEID\tBINID\t_LENGTH\r\nc1\tbin.1\t10\r\nc2\tbin.2\t20\r\n",
     ],
     ids=["plain", "header", "other header", "maxbin blanks", "crlf", "byte order mark", "further columns",
-         "descriptions", "empty lines", "row twice", "bioboxes", "bioboxes columns", "bioboxes crlf"],
+         "descriptions", "empty lines", "row twice", "bioboxes", "bioboxes columns", "comments",
+         "bioboxes comment", "bin first", "bioboxes crlf"],
 )  # fmt: skip
 @pytest.mark.parametrize("packed", [False, True], ids=["text", "gzip"])
 def test_every_shape_reads_the_same(tmp_path, text, packed):
     path = tmp_path / "table"
     path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
     assert read_contig2bin(path) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["scaffold_id", "contig_name", "sequence_id", "Contig ID", "contigs", "scaffold", "SeqID", "name", "sequence.name"],
+)
+def test_headers_as_programs_write_them(tmp_path, header):
+    path = tmp_path / "table"
+    path.write_text(f"{header}\tbin\nc1\tbin.1\nc2\tbin.2\n")
+    assert read_contig2bin(path) == read_contig2bin(path, {"c1", "c2"}) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bin.1\tc1\nbin.2\tc2\n", EXPECTED),
+        ("bin.1\tc1 flag=1\nbin.2\tc2\n", EXPECTED),
+        ("c1\tbin.1\nc2\tbin.2\n#c1\tbin.7\n", EXPECTED),
+        ("contig\tbin.1\nc2\tbin.2\n", {"contig": "bin.1", "c2": "bin.2"}),
+        ("#c\tbin.1\nc2\tbin.2\n", {"#c": "bin.1", "c2": "bin.2"}),
+        ("c1\tc2\nc2\tc1\n", {"c1": "c2", "c2": "c1"}),
+        ("x1\tbin.1\nx2\tbin.2\n", {"x1": "bin.1", "x2": "bin.2"}),
+    ],
+    ids=["bin first", "with descriptions", "row struck out", "contig called so", "name with #", "both", "none of them"],
+)
+def test_the_names_of_contigs_help_to_read(tmp_path, text, expected):
+    path = tmp_path / "table"
+    path.write_text(text)
+    assert read_contig2bin(path, {"c1", "c2", "contig", "#c"}) == expected
+
+
+def test_a_contig_whose_name_begins_with_a_number_sign_is_written_and_read(tmp_path):
+    write_contig2bin(tmp_path / "c2b.tsv", {"#1": "bin.1"})
+    assert read_contig2bin(tmp_path / "c2b.tsv") == {"#1": "bin.1"}
 
 
 @pytest.mark.parametrize("text", ["", "contig\tbin\n", "@Version:0.9.1\n@SampleID:s\n\n@@SEQUENCEID\tBINID\n"])

@@ -66,8 +66,9 @@ def review_sample(
     lengths, bases = read_sequence_facts(inputs.contigs, store.names)
     depth = read_depth(inputs.depth, store) if inputs.depth else None
     status = read_status(inputs.status)
-    given = read_bins(inputs.bins)
-    unknown = sorted(set(given) - {row.contig for row in status})
+    contigs_of_sample = {row.contig for row in status}
+    given = read_bins(inputs.bins, contigs_of_sample)
+    unknown = sorted(set(given) - contigs_of_sample)
     if unknown:
         raise InputError(
             f"{len(unknown)} of its {len(given)} contigs are not in the sample, e.g. {', '.join(unknown[:3])}",
