@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_lib.errors import Fault, FaultsError, InputError
+from workflow_lib.fasta import read_blocks
 from workflow_lib.taxonomy import parse_taxonomy
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -160,11 +161,12 @@ class _Table:
 
 
 def _read_lines(path: str | Path) -> list[tuple[int, str]]:
+    """Lines, with their numbers, of a plain or gzip table; comments are left out."""
+    if not Path(path).exists():
+        raise InputError("no such table", path=path, remedy="correct its path in config.yaml")
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError("no such table", path=path, remedy="correct its path in config.yaml") from error
-    except (UnicodeDecodeError, IsADirectoryError, PermissionError) as error:
+        text = b"".join(read_blocks(path)).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         remedy = "save it as tab-separated text"
         raise InputError(f"not a readable text table ({error})", path=path, remedy=remedy) from error
     return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if not line.startswith("#")]

@@ -1,5 +1,7 @@
 """The input tables: what is read, and that every fault is shown with file, line, column, value and expectation."""
 
+import gzip
+
 import pytest
 
 from workflow_lib.errors import FaultsError, InputError
@@ -82,6 +84,17 @@ def test_missing_or_unreadable_table(tmp_path):
     path = tmp_path / "binary.tsv"
     path.write_bytes(b"sample\tcontigs\n\xff\xfe\x00\n")
     with pytest.raises(InputError, match="not a readable text table"):
+        load_samples(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_samples(tmp_path)
+
+
+def test_a_table_may_be_gzip(tmp_path, fasta):
+    path = tmp_path / "samples.tsv.gz"
+    path.write_bytes(gzip.compress(f"sample\tcontigs\n# a comment\none\t{fasta}\n".encode()))
+    assert list(load_samples(path)) == ["one"]
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(InputError, match="gzip data end early"):
         load_samples(path)
 
 

@@ -206,7 +206,7 @@ class SearchIndex(ABC):
             n=len(self.table),
             n_genomes=len(self.table.genomes),
             ids_sha256=ids_sha256,
-            versions=_versions(),
+            versions=library_versions(),
         )
         self.manifest["probes"] = self._make_probes()
         self.manifest["index_id"] = sha256_lines([json.dumps(self.manifest[key]) for key in _IDENTITY])[:12]
@@ -288,7 +288,8 @@ def to_chord(similarities: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Versions of the programs that build and search an index."""
     import faiss
 
     return {"novabin": __version__, "faiss": faiss.__version__, "numpy": np.__version__}

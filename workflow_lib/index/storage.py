@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow_lib.errors import InputError
-from workflow_lib.index.base import IDS_NAME, METRIC, UNCALIBRATED_NAME, SearchIndex, check_vectors
+from workflow_lib.index.base import IDS_NAME, METRIC, UNCALIBRATED_NAME, SearchIndex, check_vectors, library_versions
 from workflow_lib.index.factories import SCANN, Plan, plan_index
 from workflow_lib.index.windows import WindowTable, join_tables, read_ids_and_digest, select_rows
 from workflow_lib.manifest import MANIFEST_NAME, read_manifest, verify_checksum
@@ -128,6 +128,7 @@ def load_index(folder: str | Path, *, device: str = "cpu", name: str = MANIFEST_
     kind = index_class(plan, device)
     index = kind.from_file(folder / kind.file_name, table, manifest, plan, device=device, mmap=mmap)
     index.check_probes(path)
+    _tell_versions(manifest)
     logger.info(
         "index %s, %s: %d windows, searched on %s by %s",
         index.index_id,
@@ -137,6 +138,15 @@ def load_index(folder: str | Path, *, device: str = "cpu", name: str = MANIFEST_
         kind.searched_by,
     )
     return index
+
+
+def _tell_versions(manifest: dict) -> None:
+    """Say which programs are of another version than those that built an index: its probes have found no difference."""
+    now = library_versions()
+    built = {name: version for name, version in manifest.get("versions", {}).items() if version != now.get(name)}
+    if built:
+        changes = ", ".join(f"{name} {version} (now {now.get(name)})" for name, version in built.items())
+        logger.warning("index %s was built with %s; its probe vectors find the same", manifest.get("index_id"), changes)
 
 
 def usable_rows(table: WindowTable, vectors: np.ndarray, dim: int) -> tuple[WindowTable, np.ndarray]:

@@ -49,6 +49,14 @@ def test_a_damaged_manifest_of_the_grown_index_is_refused(folder):
             load_index(folder)
 
 
+def test_other_versions_are_told(folder, caplog):
+    load_index(folder)
+    assert "was built with" not in caplog.text
+    edit(folder, versions={"novabin": "0.0.1", "faiss": "1.0"})
+    load_index(folder)
+    assert "was built with faiss 1.0 (now " in caplog.text and "novabin 0.0.1 (now " in caplog.text
+
+
 def test_a_metric_of_another_version_is_refused(folder):
     edit(folder, metric="cosine")
     with pytest.raises(InputError, match=r"metric 'cosine', expected 'chord'"):
