@@ -4,11 +4,13 @@ import pytest
 
 from workflow_lib.archives import ARCHIVE_SKETCHES, ARCHIVE_TABLE, check_archives
 from workflow_lib.errors import InputError
+from workflow_lib.manifest import write_manifest
 
 
 def make_archive(folder):
     (folder / ARCHIVE_SKETCHES).mkdir(parents=True)
     (folder / ARCHIVE_TABLE).write_text("number\n")
+    write_manifest(folder, {}, checksums=[ARCHIVE_TABLE], sealed=True)
     return str(folder)
 
 

@@ -104,7 +104,7 @@ def test_contigs_that_are_assembled(root, folder):
 def test_assembled_contigs_need_reads(root, folder):
     target = settings(folder, sets=[tiny("built", assembled=True)], seeds=[1])
     done = run_snakemake(folder, root, "-n", *target, check=False)
-    expected = "benchmark.sets.0.reads: found False; expected one of True (contigs can only be assembled from reads)"
+    expected = "benchmark.sets, item 1.reads: found False; expected one of True (contigs can only be assembled"
     assert done.returncode and expected in done.stdout
 
 

@@ -34,8 +34,8 @@ def community():
     rng = np.random.default_rng(0)
     records = []
     for genome in range(3):
-        sequence = random_genome(rng, 150_000)
-        records += [(f"g{genome}_{i}", sequence[i * 6000 : (i + 1) * 6000], "kept") for i in range(25)]
+        sequence = random_genome(rng, 180_000)
+        records += [(f"g{genome}_{i}", sequence[i * 6000 : (i + 1) * 6000], "kept") for i in range(30)]
     records.append(("stray", random_genome(rng, 3000), "kept"))
     records.append(("whole", random_genome(rng, 80_000), "kept"))
     records.insert(3, ("short", b"ACGT", "too_short"))
@@ -289,7 +289,7 @@ def test_labelled_threshold_bins_the_embeddings_as_they_are(tmp_path, caplog):
     with caplog.at_level("INFO"):
         summary = sample.bin(method="percentile", labelled=labelled, embedder={"name_or_folder": "tnf-k"})
     assert summary["threshold"]["method"] == "percentile"
-    assert "75 sequences in 3 classes" in summary["threshold"]["note"]
+    assert "90 sequences in 3 classes" in summary["threshold"]["note"]
     assert "depth is not used" in caplog.text
     assert summary["depth"]["share"] == 0
     assert summary["learned"] == "nothing"
