@@ -10,7 +10,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 from snakemake.exceptions import WorkflowError
 
 from workflow_lib.archives import check_archives
-from workflow_lib.bin_folders import name_folders
+from workflow_lib.bin_folders import check_folders, list_bin_files, name_folders
 from workflow_lib.config import convert_texts, validate_config
 from workflow_lib.embed.hub import hub_repository, model_folder_name
 from workflow_lib.embed.model_files import model_state, weights_mb
@@ -44,7 +44,10 @@ def load_inputs():
         for factory in (config["index"]["factory"], *config["sweep"]["configurations"]):
             check_factory(factory)
         samples = load_samples(config["samples"], check_files=check_files)
-        name_folders(config["dereplicate"]["folders"], samples)  # refused here, not behind all binning
+        # Refused here, not behind all binning.
+        own_bins = {sample: f"{config['pathvars']['results']}/bins/{sample}/fasta" for sample in samples}
+        check_folders(config["dereplicate"]["folders"], own_bins)
+        name_folders(config["dereplicate"]["folders"], samples)
         groups = {sample.group for sample in samples.values()}
         libraries = {}
         if config["libraries"]:

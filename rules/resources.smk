@@ -69,8 +69,12 @@ def get_runtime(base_minutes, per_input_gb, **shares):
 
 
 def weigh_folders(folders):
-    """MiB of the files in folders."""
-    return sum(path.stat().st_size for folder in folders for path in Path(folder).glob("*")) / 2**20
+    """MiB of the bins in folders; nothing of a folder that the job will refuse."""
+    try:
+        files = [file for folder in folders for file in list_bin_files(folder).values()]
+    except NovabinError:
+        return 0
+    return sum(file.stat().st_size for file in files if file.is_file()) / 2**20
 
 
 def get_folders_memory(wildcards, input, attempt):

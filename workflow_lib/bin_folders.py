@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from workflow_lib.contig2bin import read_contig2bin
@@ -54,8 +54,8 @@ def read_bins(path: str | Path, contigs: Collection[str] | None = None) -> dict[
     ----------
     path : a folder of FASTA files (`list_bin_files`), or a table as `contig2bin.read_contig2bin` takes it: two columns
         (MetaBAT2, DAS Tool, SemiBin2, VAMB) or CAMI bioboxes. The bins -1, unbinned, NA, NaN and None (in any case)
-        are none, nor is 0 where every bin is a number and none is -1 (MetaBAT2 --noBinOut; SemiBin2 has -1, and 0 is a
-        bin).
+        are none; where there are none of these and every bin is a number, 0 is none (MetaBAT2 --noBinOut; SemiBin2 has
+        -1, and 0 is a bin).
     contigs : names that contigs may have, see there.
 
     Raises
@@ -74,7 +74,7 @@ def _read_table(path: Path, contigs: Collection[str] | None) -> dict[str, str]:
     given = read_contig2bin(path, contigs)
     none = {name for name in set(given.values()) if name.lower() in _NO_BIN}
     numbers = all(_NUMBER.fullmatch(name) for name in set(given.values()) - none)
-    if numbers and none.isdisjoint(("-1", "-1.0")):
+    if numbers and not none:
         none |= {name for name in given.values() if _NUMBER.fullmatch(name) and float(name) == 0}
     logger.info("%s: %d contigs, %d of them in no bin", path, len(given), sum(name in none for name in given.values()))
     return {contig: name for contig, name in given.items() if name not in none}
@@ -94,6 +94,21 @@ def _read_folder(path: Path) -> dict[str, str]:
                     line=record.line,
                 )
     return assignments
+
+
+def check_folders(folders: Sequence[str | Path], samples: Mapping[str, str | Path]) -> None:
+    """Refuse a folder of the samples' own bins (sample -> folder) among those of other runs and programs.
+
+    Raises
+    ------
+    InputError
+        with the folder and the sample.
+    """
+    own = {Path(place).resolve(): sample for sample, place in samples.items()}
+    for folder in folders:
+        if sample := own.get(Path(folder).resolve()):
+            message = f"these are the bins of the sample {sample!r}, which are clustered anyway"
+            raise InputError(message, path=folder, remedy="leave the folder out of dereplicate.folders")
 
 
 def name_folders(folders: Sequence[str | Path], samples: Collection[str]) -> dict[str, str | Path]:

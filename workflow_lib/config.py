@@ -103,9 +103,9 @@ def _expected(error) -> str:
         "maximum": "at most {}",
         "exclusiveMinimum": "more than {}",
         "exclusiveMaximum": "less than {}",
-        "minItems": "a list of at least {}",
-        "maxItems": "a list of at most {}",
-        "minLength": "a text of at least {} letter",
+        "minItems": "a list of {} or more",
+        "maxItems": "a list of {} or fewer",
+        "minLength": "a text, not an empty one",
         "uniqueItems": "each item once",
         "pattern": "a text of the form {}",
     }

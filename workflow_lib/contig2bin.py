@@ -32,7 +32,8 @@ def read_contig2bin(path: str | Path, contigs: Collection[str] | None = None) ->
     Raises
     ------
     InputError
-        with file and line: fewer than two columns, an empty field, a contig in two different bins, damaged gzip data.
+        with file and line: fewer than two columns, an empty field, a contig in two different bins, two bioboxes headers
+        that differ, damaged gzip data.
     """
     contigs = frozenset(contigs or ())
     rows: list[tuple[int, list[str]]] = []
@@ -40,14 +41,19 @@ def read_contig2bin(path: str | Path, contigs: Collection[str] | None = None) ->
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         fields = [field.strip() for field in line.split("\t")]
         if line.startswith("@@"):
-            columns, told = _bioboxes_columns(fields, path, number), True
+            found = _bioboxes_columns(fields, path, number)
+            if told and found != columns:
+                raise InputError("columns in another order than above", path=path, line=number)
+            columns, told = found, True
         elif line.startswith("#") and (_name(fields[0]) not in contigs if contigs else not rows or len(fields) < 2):
             continue
-        elif line.strip() and not line.startswith("@"):
+        elif line.strip() and not (line.startswith("@") and _name(fields[0]) not in contigs):
             rows.append((number, fields))
     if rows and not told and _name(rows[0][1][0]) not in contigs:
         header = _read_header(rows[0][1])
-        columns, told, rows = header or columns, bool(header), rows[bool(header) :]
+        columns, told = header or columns, bool(header)
+        if header or _is_unlike(rows, contigs):
+            rows = rows[1:]
     if not told and contigs and _bins_first(rows, contigs):
         columns = (1, 0)
     return _assign(rows, columns, path)
@@ -59,6 +65,12 @@ def _read_header(fields: list[str]) -> tuple[int, int] | None:
     if second and not first:
         return 1, 0
     return (0, 1) if first or fields[0].lower() in _FIRST_HEADER else None
+
+
+def _is_unlike(rows: list[tuple[int, list[str]]], contigs: frozenset[str]) -> bool:
+    """Whether the first row names no contig, and the others do: a header in other words."""
+    named = [any(_name(field) in contigs for field in fields[:2]) for _, fields in rows]
+    return any(named) and not named[0]
 
 
 def _name(field: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workflow_lib.bin_folders import list_bin_files, name_folders, read_bins
+from workflow_lib.bin_folders import check_folders, list_bin_files, name_folders, read_bins
 from workflow_lib.errors import InputError
 
 
@@ -43,8 +43,24 @@ def test_zero_is_no_bin_where_all_are_numbers(tmp_path):
 
 
 def test_zero_is_no_bin_as_a_number_with_a_point(tmp_path):
-    (tmp_path / "t.tsv").write_text("x\t1.0\ny\t0.0\nz\t12.0\nw\tNA\n")
+    (tmp_path / "t.tsv").write_text("x\t1.0\ny\t0.0\nz\t12.0\n")
     assert read_bins(tmp_path / "t.tsv") == {"x": "1.0", "z": "12.0"}
+
+
+@pytest.mark.parametrize("none", ["-1", "-1.0", "unbinned", "NA", "nan"])
+def test_zero_is_a_bin_where_another_word_stands_for_none(tmp_path, none):
+    (tmp_path / "t.tsv").write_text(f"x\t0\ny\t1\nz\t{none}\n")
+    assert read_bins(tmp_path / "t.tsv") == {"x": "0", "y": "1"}
+
+
+def test_own_bins_are_refused_whatever_their_path_is_written_like(tmp_path, monkeypatch):
+    (tmp_path / "results/bins/a/fasta").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    own = {"a": "results/bins/a/fasta"}
+    check_folders(["other/fasta", "results/bins/b/fasta"], own)
+    for folder in ("results/bins/../bins/a/fasta", str(tmp_path / "results/bins/a/fasta")):
+        with pytest.raises(InputError, match="bins of the sample 'a'"):
+            check_folders([folder], own)
 
 
 @pytest.mark.parametrize("text", ["", "contig\tbin\n", "x\t0\ny\t0\n"])

@@ -61,13 +61,16 @@ def test_headers_as_programs_write_them(tmp_path, header):
         ("#c\tbin.1\nc2\tbin.2\n", {"#c": "bin.1", "c2": "bin.2"}),
         ("c1\tc2\nc2\tc1\n", {"c1": "c2", "c2": "c1"}),
         ("x1\tbin.1\nx2\tbin.2\n", {"x1": "bin.1", "x2": "bin.2"}),
+        ("node\tcluster\nc1\tbin.1\nc2\tbin.2\n", EXPECTED),
+        ("cluster\tmember\nbin.1\tc1\nbin.2\tc2\n", EXPECTED),
+        ("@c\tbin.1\nc2\tbin.2\n@other\tbin.3\n", {"@c": "bin.1", "c2": "bin.2"}),
+        ("c1\tc2\nx\tc2\n", {"c1": "c2", "x": "c2"}),
     ],
-    ids=["bin first", "with descriptions", "row struck out", "contig called so", "name with #", "both", "none of them"],
 )
 def test_the_names_of_contigs_help_to_read(tmp_path, text, expected):
     path = tmp_path / "table"
     path.write_text(text)
-    assert read_contig2bin(path, {"c1", "c2", "contig", "#c"}) == expected
+    assert read_contig2bin(path, {"c1", "c2", "contig", "#c", "@c"}) == expected
 
 
 def test_a_contig_whose_name_begins_with_a_number_sign_is_written_and_read(tmp_path):
@@ -90,8 +93,9 @@ def test_no_rows_are_no_assignments(tmp_path, text):
         ("contig\tbin\nc1\t\n", 2, "expected a contig and a bin"),
         ("contig\tbin\n\tbin.1\n", 2, "expected a contig and a bin"),
         ("@Version:0.9.1\n@SampleID:s\n@@SEQUENCEID\tTAXID\nc1\t9606\n", 3, "expected SEQUENCEID and BINID"),
+        ("@@SEQUENCEID\tBINID\nc1\tb1\n@@BINID\tSEQUENCEID\nb2\tc2\n", 3, "in another order than above"),
     ],
-    ids=["two bins", "no tab", "no bin", "no contig", "no BINID"],
+    ids=["two bins", "no tab", "no bin", "no contig", "no BINID", "two headers"],
 )
 def test_faults_name_file_and_line(tmp_path, text, line, words):
     path = tmp_path / "table"

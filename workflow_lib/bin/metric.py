@@ -10,11 +10,12 @@ import numpy as np
 
 from workflow_lib.blocks import one_blas_thread
 from workflow_lib.embed.base import unit_rows
+from workflow_lib.embed.sample import ENOUGH_PIECES
 from workflow_lib.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-MIN_PIECES = 80  # contigs cut in halves below which nothing is learned from them
+MIN_PIECES = ENOUGH_PIECES  # below which nothing is learned from them
 _RIDGE = 0.1  # of the mean variance, added in every direction
 _FOLDS = 5
 _BLOCK = 4096

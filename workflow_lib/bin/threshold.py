@@ -15,7 +15,7 @@ from workflow_lib.fasta import IUPAC, read_text
 
 logger = logging.getLogger(__name__)
 
-_FEW_PIECES = 20  # contigs in halves below which a threshold rests on little
+_FEW_HALVES = 20  # contigs in halves below which a threshold rests on little
 _MAX_PAIRS = 400_000  # random pairs of different contigs that stand for all
 _HIGHEST = 1 - 1e-4  # copies of one sequence must pass in spite of rounding
 _LOOSEST, _STRICTEST = 0.05, 0.8  # shares of halves of one contig that the threshold may part
@@ -145,9 +145,9 @@ def label_free(vectors: np.ndarray, pieces: Pieces, *, seed: int = 1) -> Thresho
     (no halves, fewer than two contigs): then only copies pass.
     """
     rows, note = pieces.rows, None
-    if len(pieces) < _FEW_PIECES:
+    if len(pieces) < _FEW_HALVES:
         rows = np.flatnonzero(vectors.any(axis=1))
-        note = f"the threshold rests on the halves of {len(pieces)} contigs only: at least {_FEW_PIECES} were better"
+        note = f"the threshold rests on few contigs in halves ({len(pieces)}): {_FEW_HALVES} or more would be better"
         if not len(pieces) or len(rows) < 2:
             note = "no two contigs can be compared, or none could be cut into halves: no threshold can be found"
         logger.warning("%s", note)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from workflow_lib.bin_folders import name_folders
+from workflow_lib.bin_folders import check_folders, name_folders
 from workflow_lib.dereplicate.clusters import Membership, cluster_genomes
 from workflow_lib.dereplicate.genomes import describe_genomes
-from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta, write_fasta
 from workflow_lib.files import atomic_open, atomic_path
 from workflow_lib.quality import read_quality
@@ -51,16 +50,13 @@ def dereplicate_bins(
     InputError
         when a folder cannot be used, or its name is taken.
     """
-    own = {Path(place).resolve(): sample for sample, place in samples.items()}
-    for folder in folders:
-        if sample := own.get(Path(folder).resolve()):
-            message = f"these are the bins of the sample {sample!r}, which are clustered anyway"
-            raise InputError(message, path=folder, remedy="leave the folder out of dereplicate.folders")
+    check_folders(folders, samples)
     named = name_folders(folders, samples)
     known = {source: read_quality(path) for source, path in (qualities or {}).items()}
     rated = read_quality(folder_qualities) if folder_qualities else {}
     for name in named:
-        known[name] = {genome.removeprefix(f"{name}."): quality for genome, quality in rated.items()}
+        prefix = f"{name}."
+        known[name] = {one.removeprefix(prefix): quality for one, quality in rated.items() if one.startswith(prefix)}
     sources = {**samples, **named}
     genomes = describe_genomes(sources, known)
     clusters = cluster_genomes(genomes, min_ani=min_ani, min_aligned=min_aligned)

@@ -20,7 +20,7 @@ from workflow_lib.store import EmbeddingStore, write_store
 logger = logging.getLogger(__name__)
 
 PIECES_NAME = "pieces.npz"
-_FEW_PIECES = 80  # below which binning learns nothing from them (`bin.metric.MIN_PIECES`)
+ENOUGH_PIECES = 80  # contigs in halves from which on binning learns from them
 
 
 def embed_fasta(
@@ -66,7 +66,7 @@ def embed_fasta(
     shards = {"shard_folder": shard_folder, "shard_mbp": shard_mbp}
     names, vectors = embed_records(embedder, contigs(), **shards)
     rows = choose_pieces(np.array(lengths, dtype=np.int64), n_pieces=n_pieces, min_piece=min_piece)
-    if len(rows) < min(_FEW_PIECES, n_pieces):  # in a sample of short contigs nothing could be learned else
+    if len(rows) < min(ENOUGH_PIECES, n_pieces):  # in a sample of short contigs nothing could be learned else
         rows = choose_pieces(np.array(lengths, dtype=np.int64), n_pieces=n_pieces, min_piece=min_piece // 2)
     n_bp = sum(lengths[row] // 2 * 2 for row in rows)
     _, halves = embed_records(embedder, _halves(fasta, rows), **shards, total_bp=n_bp, kind="half")

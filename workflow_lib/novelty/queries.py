@@ -138,21 +138,25 @@ def call_bins(
     """
     stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
     has_vector, enough = vectors.any(axis=1), lengths >= settings.min_length
-    if bins and len(calibration.means) < _MIXED_GENOMES:
-        logger.warning("fewer than %d reference genomes: bins of several genomes cannot be told", _MIXED_GENOMES)
     taxa, members_of = margin_taxa(index.table.lineages), [stand_ins.of(own) for own in bins.values()]
     compositions = [_compose(stand_ins, own, calibration) for own in members_of]
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
     pairs = _bin_pairs(matches, calibration, compositions, members_of, len(stand_ins.names))
     tested, found, mixed = RankTests(len(bins), index.table.lineages, settings), [], np.zeros(len(bins), dtype=bool)
+    n_untold = 0
     for row in (row for row, one in enumerate(compositions) if one.members):
         vector = _bin_vector(compositions[row], stand_ins, members_of[row])
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
         own = _bin_identity(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
         found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa, identity=own))
-        mixed[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
+        squares = calibration.bin_evenness(compositions[row])
+        squares = squares[np.isfinite(squares)]
+        mixed[row], n_untold = _is_mixed(vector, squares), n_untold + (len(squares) < _MIXED_GENOMES)
         like = partial(calibration.bins, compositions[row])
         tested.add(np.array([row]), like, found[-1].score, found[-1].genome, longer[row : row + 1])
+    if n_untold:
+        message = "%d bins: fewer than %d reference genomes are calibrated like them, to tell whether they are mixed"
+        logger.warning(message, n_untold, _MIXED_GENOMES)
     tested.drop(np.flatnonzero(mixed))
     calls = tested.decide()
     neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
@@ -273,12 +277,11 @@ def _bin_vector(composition: Composition, stand_ins: StandIns, members_of: np.nd
     return mixed
 
 
-def _is_mixed(vector: np.ndarray, calibrated: np.ndarray) -> bool:
-    """Whether a bin is less even than all but `_MIXED_LEVEL` of the genomes, of fewer than 199 than all of them.
+def _is_mixed(vector: np.ndarray, squares: np.ndarray) -> bool:
+    """Whether a bin is less even than all but `_MIXED_LEVEL` of the genomes' bins, of fewer than 199 than all of them.
 
     Never with fewer than `_MIXED_GENOMES`: too many good bins would be lost.
     """
-    squares = calibrated[np.isfinite(calibrated)]
     level = max(_MIXED_LEVEL, 1 / (len(squares) + 1))
     is_uneven = (1 + (squares <= vector @ vector).sum()) / (len(squares) + 1) <= level
     return bool(is_uneven) and len(squares) >= _MIXED_GENOMES

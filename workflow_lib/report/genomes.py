@@ -23,6 +23,7 @@ _CLUSTER_COLUMNS = (
     ("least_ani", "lowest ANI", "percent", "average nucleotide identity of the farthest bin to the genome"),
 )
 LEAST_BINS, LEAST_CONTIGS = 8, 5  # in each, for bins to be judged as a whole; as in workflow_lib.review
+LEAST_JUDGED = 30  # contigs in such bins, for any to be judged
 _REVIEW_COLUMNS = (
     ("bin", "bin", "name", "name of the bin as it was given"),
     ("n_contigs", "contigs", "integer", "contigs that novabin has judged or could"),
@@ -91,7 +92,7 @@ def _tell_review(table: pd.DataFrame, n_merges: int) -> list[str]:
             "So nothing is known of bins to split or to merge."
         ]
     if not table["judged"].any():
-        return [*told, "Nor could any contig be judged: that takes 30 contigs in bins of five."]
+        return [*told, f"Nor could any contig be judged: that takes {LEAST_JUDGED} contigs in bins of {LEAST_CONTIGS}."]
     judged, misplaced = int(table["judged"].sum()), int(table["misplaced"].sum())
     told.append(f"Of {count(judged, 'contig')} that could be judged, {misplaced:,} fit another bin and not their own.")
     return [*told, "The folder review/ names them."]

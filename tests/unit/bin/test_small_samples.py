@@ -38,5 +38,5 @@ def test_genomes_of_few_contigs_are_not_mixed(n_genomes, n_contigs, n_libraries)
     options = BinningOptions(min_bin_length=length)  # one contig is a bin
     binning = assign_bins(embedder.embed(contigs), lengths, pieces, options, depth=depth)
     assert binning.learned == "nothing"
-    assert "contigs only" in binning.threshold.note
+    assert "few contigs in halves" in binning.threshold.note
     assert len(set(zip(truth, binning.labels, strict=True))) == n_genomes == binning.n_bins

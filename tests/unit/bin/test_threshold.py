@@ -151,12 +151,20 @@ def test_few_halves_still_keep_genomes_apart(n_pieces, caplog):
     vectors, genome, pieces = genomes_and_halves(6, spread=0.5)
     few = Pieces(pieces.rows[:n_pieces], pieces.lengths[:n_pieces], pieces.vectors[:n_pieces])
     threshold = label_free(vectors, few)
-    assert f"halves of {n_pieces} contigs only" in threshold.note
+    assert f"few contigs in halves ({n_pieces})" in threshold.note
     assert threshold.note in caplog.text
     similarity = vectors @ vectors.T.copy()
     same = genome[:, None] == genome
     assert np.mean(similarity[~same] >= threshold.value) < 0.01
     assert np.mean(similarity[same] >= threshold.value) > 0.2
+
+
+def test_contigs_without_a_vector_are_not_compared():
+    vectors, _, pieces = genomes_and_halves(6, spread=0.5)
+    few = Pieces(pieces.rows[:5], pieces.lengths[:5], pieces.vectors[:5])
+    padded = np.concatenate([vectors, np.zeros((len(vectors), vectors.shape[1]), dtype=np.float32)])
+    assert label_free(padded, few).distribution["edges"] == label_free(vectors, few).distribution["edges"]
+    assert label_free(padded, few) == label_free(vectors, few)
 
 
 @pytest.mark.parametrize(("n", "n_pieces"), [(0, 0), (1, 0), (1, 1), (5, 0)])

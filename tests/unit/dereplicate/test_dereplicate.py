@@ -165,6 +165,17 @@ def test_bins_of_folders_are_ranked_by_their_quality(sources, tmp_path):
     assert (tmp_path / "f/other.MAG.fa.gz").is_file()
 
 
+def test_a_bin_has_no_quality_of_another_folders_bin(sources, tmp_path):
+    """Bin `y.1` of folder x, which is not rated, and bin `1` of folder y, which is."""
+    for folder, name in (("x", "y.1"), ("y", "1")):
+        write_bin(tmp_path / folder, name, [record.sequence for record in read_fasta(sources["a"] / "bin.1.fa.gz")])
+    (tmp_path / "rated.tsv").write_text("bin\tcompleteness\tcontamination\ny.1\t0.95\t0.01\n")
+    folders = [tmp_path / "x", tmp_path / "y"]
+    rated = tmp_path / "rated.tsv"
+    dereplicate_bins({}, tmp_path / "t.tsv", tmp_path / "f", folders=folders, folder_qualities=rated)
+    assert {row["genome"]: row["completeness"] for row in read(tmp_path / "t.tsv")} == {"y.1": "0.95", "x.y.1": ""}
+
+
 def test_a_folder_of_a_samples_own_bins(sources, tmp_path):
     with pytest.raises(InputError, match="the bins of the sample 'a', which are clustered anyway"):
         dereplicate_bins(sources, tmp_path / "t.tsv", tmp_path / "f", folders=[sources["a"]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workflow_lib.embed import embed_fasta, load_embedder
-from workflow_lib.embed.sample import choose_pieces
+from workflow_lib.embed.sample import ENOUGH_PIECES, choose_pieces
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import write_fasta
 from workflow_lib.store import read_store
@@ -111,12 +111,15 @@ def test_a_damaged_fasta_leaves_no_store_that_looks_finished(run, records, tmp_p
 
 
 def test_halves_of_short_contigs_are_shorter(run):
-    """Two contigs have halves of 1,000 bp: too few to learn from."""
+    """One contig too few has halves of 1,000 bp to learn from them."""
     rng = np.random.default_rng(1)
-    lengths = [*rng.integers(1000, 1900, 100), 2000, 3000, 900]
+    n_long = ENOUGH_PIECES - 1
+    lengths = [*rng.integers(1000, 1900, 20), *[2000] * n_long, 900, 2000]
     contigs = [(f"c{i}", rng.choice(list(b"ACGT"), n).astype(np.uint8).tobytes()) for i, n in enumerate(lengths)]
-    assert run(contigs, n_pieces=200)[1]["rows"].tolist() == list(range(102))
-    assert run(contigs, n_pieces=2)[1]["rows"].tolist() == [100, 101]
+    few, enough = contigs[:-1], contigs
+    assert run(few, n_pieces=200)[1]["rows"].tolist() == list(range(20 + n_long))
+    assert run(enough, n_pieces=200)[1]["rows"].tolist() == [*range(20, 20 + n_long), 21 + n_long]
+    assert set(run(few, n_pieces=2)[1]["rows"]) <= set(range(20, 20 + n_long))
 
 
 def test_pieces_are_spread_over_the_lengths():

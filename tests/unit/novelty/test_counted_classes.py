@@ -58,6 +58,26 @@ def test_bounds_of_few_queries_and_few_units_are_wide():
     assert [one.tolist() for one in nothing] == [[1, 1]] * 2
 
 
+def cells(counts):
+    """Likelihoods of copies and two classes, of queries in two cells: the lowest, which the first class prefers, and
+    another."""
+    return np.repeat([[1, 0.6, 0.1], [0, 0.4, 0.9]], counts, axis=0)
+
+
+def test_copies_are_counted_with_the_first_class_where_they_are_clear():
+    units = np.array([1000, 1000])
+    # 90% in the lowest cell: more than the first class alone can have.
+    likelihoods = cells((900, 100))
+    bounds, totals = bound_shares(likelihoods, units)
+    assert estimate_shares(likelihoods[:, 1:]) == pytest.approx([1, 0], abs=1e-3)
+    assert bounds[0] == totals[0] == 1
+    copies = estimate_shares(likelihoods)
+    assert bounds[1] == pytest.approx(copies[2] + 3 * np.sqrt(2 * copies[2] * (1 - copies[2]) / 1000) + 1e-3, abs=1e-3)
+    assert bounds[1] > 0.02 > 1 / 1000  # which it would be without copies
+    # The same in ten queries says nothing.
+    assert bound_shares(cells((9, 1)), units)[0][1] == pytest.approx(1 / 10, abs=0.03)
+
+
 def test_a_sum_of_shares_is_known_better_than_its_parts():
     """Two classes that score alike cannot be told apart, but their sum can from a third."""
     likelihoods = np.repeat([[0.5, 0.45, 0.05], [0.45, 0.5, 0.05], [0.05, 0.05, 0.9]], [250, 250, 500], axis=0)

@@ -204,6 +204,8 @@ def test_trial_of_the_calibration(world, tmp_path):
     assert {row["rank"] for row in rates} == {"species", "genus", "phylum", "known"}
     # 12 units calibrate: at 0.2, two standard errors and the 1/(n+1) of a p-value's grain stay below this.
     assert all(float(row["realised"]) <= float(row["alpha"]) + 2 * float(row["standard_error"]) for row in rates)
+    # Of null p-values, those of `known` too, no more are small than that.
+    assert all(float(row["p_null"]) <= float(row["alpha"]) + 0.15 for row in rates if row["p_null"])
     power = [float(row["power"]) for row in rates if (row["rank"], row["alpha"]) == ("species", "0.2")]
     assert min(power) > 0.6  # half of the clades calibrate, too few to find all
     pairs = read_rows(tmp_path / "identities.tsv")

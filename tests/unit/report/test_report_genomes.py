@@ -7,10 +7,10 @@ import pytest
 from workflow_lib.dereplicate.stage import COLUMNS
 from workflow_lib.report import summarise_sample, write_report, write_summary
 from workflow_lib.report.bin_table import bin_table
-from workflow_lib.report.genomes import LEAST_BINS, LEAST_CONTIGS, cluster_table, review_table
+from workflow_lib.report.genomes import LEAST_BINS, LEAST_CONTIGS, LEAST_JUDGED, cluster_table, review_table
 from workflow_lib.report.overview import overview_table
 from workflow_lib.report.story import tell_story
-from workflow_lib.review.contigs import MIN_BIN_CONTIGS
+from workflow_lib.review.contigs import MIN_BIN_CONTIGS, MIN_CONTIGS
 from workflow_lib.review.genomes import MIN_BINS
 from workflow_lib.review.outputs import BIN_COLUMNS
 
@@ -99,7 +99,7 @@ def test_what_could_not_be_judged_is_told_without_zeros(tmp_path, rows, words, v
 
 
 def test_the_least_that_is_judged_is_told_as_it_is():
-    assert (LEAST_BINS, LEAST_CONTIGS) == (MIN_BINS, MIN_BIN_CONTIGS)
+    assert (LEAST_BINS, LEAST_CONTIGS, LEAST_JUDGED) == (MIN_BINS, MIN_BIN_CONTIGS, MIN_CONTIGS)
 
 
 def test_estimates_stand_beside_the_truth(maker, tmp_path):
