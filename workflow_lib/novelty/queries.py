@@ -142,21 +142,18 @@ def call_bins(
     compositions = [_compose(stand_ins, own, calibration) for own in members_of]
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
     pairs = _bin_pairs(matches, calibration, compositions, members_of, len(stand_ins.names))
-    tested, found, mixed = RankTests(len(bins), index.table.lineages, settings), [], np.zeros(len(bins), dtype=bool)
-    n_untold = 0
+    tested, found = RankTests(len(bins), index.table.lineages, settings), []
+    mixed, untold = np.zeros((2, len(bins)), dtype=bool)
     for row in (row for row, one in enumerate(compositions) if one.members):
         vector = _bin_vector(compositions[row], stand_ins, members_of[row])
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
         own = _bin_identity(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
         found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa, identity=own))
-        squares = calibration.bin_evenness(compositions[row])
-        squares = squares[np.isfinite(squares)]
-        mixed[row], n_untold = _is_mixed(vector, squares), n_untold + (len(squares) < _MIXED_GENOMES)
+        mixed[row], untold[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
         like = partial(calibration.bins, compositions[row])
         tested.add(np.array([row]), like, found[-1].score, found[-1].genome, longer[row : row + 1])
-    if n_untold:
-        message = "%d bins: fewer than %d reference genomes are calibrated like them, to tell whether they are mixed"
-        logger.warning(message, n_untold, _MIXED_GENOMES)
+    if untold.any():
+        logger.warning("%d bins: fewer than %d reference genomes tell if they are mixed", untold.sum(), _MIXED_GENOMES)
     tested.drop(np.flatnonzero(mixed))
     calls = tested.decide()
     neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
@@ -277,14 +274,16 @@ def _bin_vector(composition: Composition, stand_ins: StandIns, members_of: np.nd
     return mixed
 
 
-def _is_mixed(vector: np.ndarray, squares: np.ndarray) -> bool:
-    """Whether a bin is less even than all but `_MIXED_LEVEL` of the genomes' bins, of fewer than 199 than all of them.
+def _is_mixed(vector: np.ndarray, calibrated: np.ndarray) -> tuple[bool, bool]:
+    """Whether a bin is mixed, and whether too few genomes (`_MIXED_GENOMES`) are calibrated to tell; then it is not.
 
-    Never with fewer than `_MIXED_GENOMES`: too many good bins would be lost.
+    It is where it is less even than all but `_MIXED_LEVEL` of the genomes' bins, of fewer than 199 than all of them.
     """
+    squares = calibrated[np.isfinite(calibrated)]
+    if len(squares) < _MIXED_GENOMES:  # too many good bins would be lost
+        return False, True
     level = max(_MIXED_LEVEL, 1 / (len(squares) + 1))
-    is_uneven = (1 + (squares <= vector @ vector).sum()) / (len(squares) + 1) <= level
-    return bool(is_uneven) and len(squares) >= _MIXED_GENOMES
+    return bool((1 + (squares <= vector @ vector).sum()) / (len(squares) + 1) <= level), False
 
 
 def _format_composition(composition: Composition, bounds: np.ndarray) -> str:

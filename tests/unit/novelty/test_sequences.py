@@ -20,6 +20,7 @@ from workflow_lib.novelty import Settings, call_contigs, call_sample, read_calib
 from workflow_lib.novelty.build import build_calibrated_index, calibrate_index
 from workflow_lib.novelty.design import CALIBRATED, REFERENCE, TEST_RANKS, limit_genomes, make_design
 from workflow_lib.novelty.honesty import _clades, measure_calibration
+from workflow_lib.novelty.queries import _is_mixed
 from workflow_lib.novelty.sketch import sketch_genomes, write_sketch
 from workflow_lib.novelty.taxa import SampleFiles, _is_novel_at, propose_taxa, rank_distance
 from workflow_lib.report.calibration_summary import calibration_summary
@@ -282,6 +283,16 @@ def test_no_novel_bins_and_an_archive_that_is_none(world, samples, tmp_path):
     propose_taxa(samples, world.index, archives={"empty": str(tmp_path / "archive")}, **folders)
     with pytest.raises(InputError, match=r"no novel_bins.tsv with sketches/"):
         propose_taxa(samples, world.index, archives={"x": str(tmp_path / "none")}, **folders)
+
+
+@pytest.mark.parametrize(
+    ("n", "less_even", "is_mixed"),
+    [(49, 0, False), (50, 0, True), (50, 1, False), (198, 1, False), (400, 1, True), (400, 2, False)],
+)
+def test_a_mixture_is_less_even_than_all_or_nearly_all_genomes(n, less_even, is_mixed):
+    squares = np.linspace(0.5, 1, n)
+    squares[:less_even] = 0.1
+    assert _is_mixed(np.sqrt([0.2, 0.1]), np.append(squares, np.nan)) == (is_mixed, n < 50)
 
 
 def test_distance_of_a_rank():

@@ -11,6 +11,7 @@ from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta, write_fasta
 from workflow_lib.review import judge_bins, judge_contigs
 from workflow_lib.review.contigs import upper_tail
+from workflow_lib.review.genomes import _with_strays
 from workflow_lib.review.stage import ReviewInputs, ReviewOptions, judge, review_sample
 
 N_GENOMES, N_CONTIGS, DIM = 14, 40, 24
@@ -137,6 +138,31 @@ def test_a_small_second_genome_is_not_taken_for_strays(community, share):
     second = (genomes == 5) & (labels == 4)
     assert np.mean(contigs.verdicts[second] == "fits") > 0.9
     assert np.mean(judge_contigs(vectors, labels, lengths).verdicts[second] == "fits") < 0.5  # by the bin as a whole
+
+
+def test_strays_join_the_nearer_part_of_a_bin_to_be_split_only(community):
+    vectors, genomes, lengths = community
+    labels, parts = genomes // 2, 1 + genomes % 2
+    expected = parts.copy()
+    parts[::4] = 0
+    expected[(genomes > 1) & (parts == 0)] = 0
+    split = np.arange(labels.max() + 1) == 0
+    found = _with_strays(vectors, labels, lengths, parts, split)
+    assert np.array_equal(found[labels > 0], expected[labels > 0])
+    assert np.mean(found[labels == 0] == expected[labels == 0]) > 0.95
+
+
+def test_strays_do_not_keep_two_bins_of_a_genome_apart(community):
+    vectors, genomes, lengths = community
+    labels = genomes.copy()
+    labels[np.flatnonzero(genomes == 7)[::2]] = N_GENOMES
+    strays = np.flatnonzero(genomes < 5)[::8]
+    labels[strays] = N_GENOMES
+    verdicts = np.full(len(labels), "fits", dtype="<U10")
+    verdicts[strays] = "misplaced"
+    pair = (7, N_GENOMES)
+    assert pair in [found[:2] for found in judge_bins(vectors, labels, lengths, verdicts).merges]
+    assert pair not in [found[:2] for found in judge_bins(vectors, labels, lengths).merges]
 
 
 def test_a_genome_in_two_bins_is_merged(community):

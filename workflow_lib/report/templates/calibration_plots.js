@@ -29,8 +29,8 @@ function drawRates(kind) {
   drawPlot("plot-rates", traces, layout({ xaxis: axis("nominal false discovery rate", range), yaxis: axis("realised", { rangemode: "tozero" }) }),
     `Realised false discovery rate on clades held out of the calibration, ${kindLabel(kind)}, with two standard errors. On or below the dashed line is what is promised.`);
   const power = ranks.length ? line("found", RATE.power, null) : null;
-  drawPlot("plot-power", power, layout({ xaxis: axis("nominal false discovery rate", range), yaxis: axis("share of novel queries found", { range: [-0.02, 1.02] }) }),
-    `How many of the truly novel queries are found, ${kindLabel(kind)}, half of the queries being novel. Little is found where the calibration has few units.`);
+  drawPlot("plot-power", power, layout({ xaxis: axis("nominal false discovery rate", range), yaxis: axis("share found", { range: [-0.02, 1.02] }) }),
+    `How many of the truly novel queries are found, ${kindLabel(kind)}, half of the queries being novel; known: how many of those whose species is in the index. Little is found where the calibration has few units.`);
 }
 
 function drawDensities(kind) {
