@@ -184,7 +184,8 @@ def call(kind, sequences: list[bytes], n: int, embedder, built, folder: Path, se
             bins = {str(g): np.arange(g * n_contigs, (g + 1) * n_contigs) for g in range(n)}
             yield call_bins(index, calibration, bins, vectors[rows], *own, **parts)
         else:
-            yield call_contigs(index, calibration, vectors[rows], *own, **parts)
+            bins = {str(row): np.array([row]) for row in range(len(rows))}  # each contig is of another genome
+            yield call_contigs(index, calibration, vectors[rows], *own, bins=bins, **parts)
 
 
 def report(kind, kinds: np.ndarray, results: list) -> None:

@@ -194,7 +194,8 @@ def call(arguments) -> dict:
     names, lengths = [f"c{i}" for i in range(len(vectors))], np.full(len(vectors), CONTIG_BP)
     bins = {f"bin.{i}": np.arange(PER_BIN) + i * PER_BIN for i in range(len(drawn))}
     queries = vectors, names, lengths, Settings(alpha=0.1, min_length=2500, min_calibration=20)
-    contigs, found = call_contigs(index, calibration, *queries), call_bins(index, calibration, bins, *queries)
+    contigs = call_contigs(index, calibration, *queries, bins=bins)
+    found = call_bins(index, calibration, bins, *queries)
     counts = [", ".join(f"{n} {call}" for call, n in Counter(one.calls.call).items()) for one in (contigs, found)]
     return {"note": f"(contigs: {counts[0]}; bins: {counts[1]})"}
 

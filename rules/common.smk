@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 
 from workflow_lib.archives import check_archives
 from workflow_lib.bin_folders import check_folders, list_bin_files, name_folders
-from workflow_lib.config import convert_texts, validate_config
+from workflow_lib.config import check_input_paths, convert_texts, validate_config
 from workflow_lib.embed.hub import hub_repository, model_folder_name
 from workflow_lib.embed.model_files import model_state, weights_mb
 from workflow_lib.embed.registry import check_model, is_language_model, name_models, select_options
@@ -35,6 +35,7 @@ def load_inputs():
         if check_files:
             for folder in config["pathvars"].values():
                 check_writable(folder)
+            check_input_paths(config)
             check_archives(
                 config["novelty"]["archives"], own=f"{config['pathvars']['results']}/novelty/archive"
             )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from workflow_lib.errors import Fault, FaultsError
 
+_INPUT_FILES = ("bin.threshold.labelled", "markers.hmm", "checkm2.database")  # of the samples' own run
+_INPUT_FOLDERS = "dereplicate.folders"
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # 1e-3, which YAML 1.1 takes for text without a point
 
 
@@ -27,8 +29,45 @@ def validate_config(config: dict, schema_path: str | Path, *, source: str = "con
     schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
     faults = [fault for error in errors for fault in _faults(error, source)]
+    # NaN is within every limit of a schema.
+    faults += [
+        Fault(source, None, _name_place(path), value, "a finite number")
+        for path, value in _values(config)
+        if isinstance(value, float) and not math.isfinite(value)
+    ]
     if faults:
         raise FaultsError(faults)
+
+
+def check_input_paths(config: dict, *, source: str = "configuration") -> None:
+    """Refuse files and folders that the configuration names and that are not there.
+
+    Snakemake tells of a missing input only where the job's outputs are missing too: with those of an earlier run it
+    keeps them, though they were made without that input. The tables, models and archives have checks of their own.
+
+    Raises
+    ------
+    FaultsError
+        with every one of them.
+    """
+    faults = []
+    for path, value in _values(config):
+        key = ".".join(part for part in path if isinstance(part, str))
+        if key in _INPUT_FILES and value is not None and not Path(value).is_file():
+            faults.append(Fault(source, None, _name_place(path), value, "a file that exists"))
+        if key == _INPUT_FOLDERS and not Path(value).is_dir():
+            faults.append(Fault(source, None, _name_place(path), value, "a folder that exists"))
+    if faults:
+        raise FaultsError(faults)
+
+
+def _values(tree, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], object]]:
+    """Where each value stands that is no section or list itself, and the value."""
+    if not isinstance(tree, dict | list):
+        yield path, tree
+        return
+    for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from _values(item, (*path, key))
 
 
 def convert_texts(config: dict, schema_path: str | Path) -> None:

@@ -14,6 +14,7 @@ from workflow_lib.taxonomy import parse_taxonomy
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME_RULE = "a name of letters, digits, '.', '_' and '-' that begins with a letter or digit (it becomes a file name)"
 PLATFORMS = ("ont", "hifi")
+VARIANCE_SUFFIX = "-var"  # of the second column of a library there
 DEPTH_TABLE_COLUMNS = ("contig", "length")  # stand before the columns of the libraries in depth.tsv
 
 
@@ -96,17 +97,19 @@ class _Table:
 
     def _check_header(self, columns, line, required, optional) -> bool:
         known = required + optional
-        for column in columns:
+        for number, column in enumerate(columns):
             if column not in known:
                 near = difflib.get_close_matches(column, known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}"
-                self.add_fault(line, column, column, f"a known column; {hint}")
-            elif columns.count(column) > 1:
+                is_joined = len(columns) == 1 and re.search(r"[,; ]", column)
+                self.add_fault(
+                    line, column, column, "columns separated by tabs" if is_joined else f"a known column; {hint}"
+                )
+            elif columns.index(column) < number:
                 self.add_fault(line, column, column, "each column once")
         for column in required:
             if column not in columns:
-                separator = " (columns are separated by tabs)" if len(columns) == 1 else ""
-                self.add_fault(line, column, None, f"a column {column!r} in the header{separator}")
+                self.add_fault(line, column, None, f"a column {column!r} in the header")
         return not self.faults
 
     def _add_row(self, line: int, columns: list[str], fields: list[str]) -> None:
@@ -193,6 +196,7 @@ def load_libraries(path: str | Path, *, groups: set[str], check_files: bool = Tr
     sources = ("reads_1", "reads_2", "long_reads", "platform", "bam", "depth")
     table = _Table(path, ("library", "group"), sources, check_files)
     libraries, seen = {}, {}
+    names = {row.get("library") for _, row in table.rows}
     for line, row in table.rows:
         name = table.name(line, row, "library", seen)
         group = table.name(line, row, "group")
@@ -201,6 +205,10 @@ def load_libraries(path: str | Path, *, groups: set[str], check_files: bool = Tr
             table.add_fault(line, "group", group, f"a group (or sample) of the samples table: {known}")
         if name in DEPTH_TABLE_COLUMNS:
             table.add_fault(line, "library", name, "another name: it is a column of the depth table")
+        if name.endswith(VARIANCE_SUFFIX) and name.removesuffix(VARIANCE_SUFFIX) in names:
+            table.add_fault(
+                line, "library", name, "another name: in the depth table it is the variance of another library"
+            )
         libraries[name] = _library(table, line, row, name, group)
     table.finish()
     return libraries

@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from workflow_lib.config import convert_texts, validate_config
+from workflow_lib.config import check_input_paths, convert_texts, validate_config
 from workflow_lib.errors import FaultsError
 
 
@@ -131,3 +131,30 @@ def test_a_threshold_method_needs_its_value(config, schema, method, key):
     config["bin"]["threshold"]["method"] = method
     with pytest.raises(FaultsError, match=f"bin.threshold.{key}: found nothing; expected .*method {method} needs"):
         validate_config(config, schema)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_are_finite(config, schema, value):
+    config["novelty"]["alpha"] = value
+    with pytest.raises(FaultsError, match=f"novelty.alpha: found {value}; expected a finite number"):
+        validate_config(config, schema)
+
+
+def test_inputs_that_are_not_there_are_refused_all_at_once(config, tmp_path):
+    present = tmp_path / "present.tsv"
+    present.write_text("")
+    config["bin"]["threshold"]["labelled"] = str(present)
+    config["dereplicate"]["folders"] = [str(tmp_path)]
+    check_input_paths(config)
+    config["bin"]["threshold"]["labelled"] = str(tmp_path)
+    config["markers"]["hmm"] = "no.hmm"
+    config["checkm2"]["database"] = "no.dmnd"
+    config["dereplicate"]["folders"] = [str(tmp_path), str(present)]
+    with pytest.raises(FaultsError) as caught:
+        check_input_paths(config)
+    assert [(fault.column, fault.value) for fault in caught.value.faults] == [
+        ("bin.threshold.labelled", str(tmp_path)),
+        ("dereplicate.folders, item 2", str(present)),
+        ("markers.hmm", "no.hmm"),
+        ("checkm2.database", "no.dmnd"),
+    ]

@@ -13,9 +13,9 @@ from workflow_lib.bin.metric import Pieces
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta
 from workflow_lib.store import EmbeddingStore
+from workflow_lib.tables import VARIANCE_SUFFIX
 
 REMEDY = "delete it and run again: the stage that makes it writes it anew"
-_VARIANCE_SUFFIX = "-var"
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def read_depth(path: str | Path, store: EmbeddingStore) -> Depth:
         raise InputError(f"found columns {names[:2]}, expected contig, length", path=path, line=1, remedy=REMEDY)
     store.check_names(table["contig"].tolist(), str(path))
     libraries = names[2::2]
-    if names[3::2] != [name + _VARIANCE_SUFFIX for name in libraries]:
+    if names[3::2] != [name + VARIANCE_SUFFIX for name in libraries]:
         raise InputError(
-            f"found columns {names[2:]}, expected <library> and <library>{_VARIANCE_SUFFIX} in turn",
+            f"found columns {names[2:]}, expected <library> and <library>{VARIANCE_SUFFIX} in turn",
             path=path,
             line=1,
             remedy=REMEDY,

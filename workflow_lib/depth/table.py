@@ -16,9 +16,8 @@ from workflow_lib.depth import OF_ONE_ASSEMBLY
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_blocks
 from workflow_lib.files import atomic_open
+from workflow_lib.tables import DEPTH_TABLE_COLUMNS, VARIANCE_SUFFIX
 
-KEY_COLUMNS = ("contig", "length")
-VARIANCE_SUFFIX = "-var"
 _METABAT_KEYS = ("contigName", "contigLen", "totalAvgDepth")
 _COVERM_KEY = "Contig"
 _COVERM_MEAN, _COVERM_TRIMMED, _COVERM_VARIANCE = " Mean", " Trimmed Mean", " Variance"
@@ -105,10 +104,10 @@ def _read_layout(header: list[str], path: str | Path) -> _Layout:
     if header[0] == _COVERM_KEY:
         libraries = _coverm_libraries(header)
         layout = _Layout(None, libraries)
-    elif header[0] in (KEY_COLUMNS[0], _METABAT_KEYS[0]):
-        keys = KEY_COLUMNS + _METABAT_KEYS
+    elif header[0] in (DEPTH_TABLE_COLUMNS[0], _METABAT_KEYS[0]):
+        keys = DEPTH_TABLE_COLUMNS + _METABAT_KEYS
         means = [name for name in header if name not in keys and not _is_variance(name, header)]
-        length = next((i for i, name in enumerate(header) if name in (KEY_COLUMNS[1], _METABAT_KEYS[1])), None)
+        length = next((i for i, name in enumerate(header) if name in (DEPTH_TABLE_COLUMNS[1], _METABAT_KEYS[1])), None)
         variances = {name: header.index(name + VARIANCE_SUFFIX) for name in means if name + VARIANCE_SUFFIX in header}
         layout = _Layout(length, [(name, header.index(name), variances.get(name)) for name in means])
     else:
@@ -191,7 +190,7 @@ def _check_complete(found: dict[str, int], names: list[str], path: str | Path) -
 
 def write_depth(path: str | Path, names: list[str], lengths: list[int], columns: DepthColumns) -> None:
     """Write contig, length, and for each library its mean and variance; six digits, nothing for NaN; atomically."""
-    header = [*KEY_COLUMNS, *(name for column in columns for name in (column, column + VARIANCE_SUFFIX))]
+    header = [*DEPTH_TABLE_COLUMNS, *(name for column in columns for name in (column, column + VARIANCE_SUFFIX))]
     values = [array.tolist() for pair in columns.values() for array in pair]
     with atomic_open(path) as handle:
         handle.write("\t".join(header) + "\n")

@@ -13,7 +13,7 @@ from workflow_lib.index import SearchIndex
 from workflow_lib.index.windows import parse_window
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.design import CALIBRATED, REFERENCE, Design, make_design
-from workflow_lib.novelty.identity import Matches, find_identities
+from workflow_lib.novelty.identity import Matches, best_identities, pair_identities
 from workflow_lib.novelty.scores import combine_scores, nearest_means
 from workflow_lib.novelty.strata import count_levels, find_stratum
 from workflow_lib.store import EmbeddingStore
@@ -250,7 +250,8 @@ class _Work:
         """The scores that are tested, float64 (T, P), and the nearest genome, int64 (T, P)."""
         pieces, n_genomes = np.arange(len(self.genomes)), len(self.index.table.genomes)
         found = [
-            find_identities(self.matches.where(allowed), pieces, len(pieces), n_genomes) for allowed in self.hit_allowed
+            best_identities(pair_identities(self.matches.where(allowed), pieces, n_genomes), len(pieces))
+            for allowed in self.hit_allowed
         ]
         identity, matched = (np.array([one[i] for one in found]).reshape(self.s1.shape) for i in range(2))
         matched = np.where(np.isnan(self.s1), -1, matched)

@@ -114,7 +114,7 @@ class CalibrationSet:
         pairs = self._bin_pairs(test, composition)
         if composition.n_contigs >= MIN_PLACED:
             pairs = keep_placed(pairs, candidates, distances, self.spread)
-        identity, matched = best_identities(*pairs, len(candidates))
+        identity, matched = best_identities(pairs, len(candidates))
         closest = candidates[np.arange(len(candidates)), products.argmax(axis=1)]
         return combine_scores(s1, s2, identity), np.where(matched >= 0, matched, closest)
 

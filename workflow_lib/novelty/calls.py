@@ -39,7 +39,12 @@ class Calls:
 
 
 def decide(
-    p: np.ndarray, n_units: np.ndarray, *, alpha: float, classes: tuple[np.ndarray, np.ndarray] | None = None
+    p: np.ndarray,
+    n_units: np.ndarray,
+    *,
+    alpha: float,
+    classes: tuple[np.ndarray, np.ndarray] | None = None,
+    groups: np.ndarray | None = None,
 ) -> Calls:
     """Call every query at the false discovery rate `alpha`, within a rank and over the queries given.
 
@@ -49,13 +54,13 @@ def decide(
     n_units : int64 (m, T), calibration units.
     classes : likelihoods, float64 (m, ranks + 2), of the classes of queries: copies of indexed genomes, the null of
         each rank of `TEST_RANKS`, and what is novel at all of them; NaN as p; and the calibration units, int64, of all
-        but the copies. With them
-        the false discoveries expected are counted class by class (see `mixture_p`), else every query counts as one at
-        the edge of the null (Benjamini & Hochberg 1995).
+        but the copies. With them the false discoveries expected are counted class by class (see `mixture_p`), else
+        every query counts as one at the edge of the null (Benjamini & Hochberg 1995).
+    groups : of `bound_shares`, for the classes.
     """
     plain = p.copy()
     plain[:, _RANK_COLUMNS] = monotone_over_ranks(p[:, _RANK_COLUMNS])
-    counted = plain if classes is None else _count_by_class(p, n_units, plain, *classes)
+    counted = plain if classes is None else _count_by_class(p, n_units, plain, *classes, groups)
     q = np.column_stack([benjamini_hochberg(counted[:, column]) for column in range(len(TESTS))])
     decided = [_decide_one(row, alpha) for row in q]
     tests = [test for _, test, _ in decided]
@@ -68,7 +73,12 @@ def decide(
 
 
 def _count_by_class(
-    p: np.ndarray, n_units: np.ndarray, plain: np.ndarray, likelihoods: np.ndarray, units: np.ndarray
+    p: np.ndarray,
+    n_units: np.ndarray,
+    plain: np.ndarray,
+    likelihoods: np.ndarray,
+    units: np.ndarray,
+    groups: np.ndarray | None,
 ) -> np.ndarray:
     """p-values, float64 (m, T), whose sum over the queries is that of the false discoveries expected of each class.
 
@@ -85,7 +95,7 @@ def _count_by_class(
     columns = np.array(_RANK_COLUMNS)[used]
     own = np.append(used, True)
     fewest = np.where(is_known, units, units.max(initial=0)).min(axis=0, initial=units.max(initial=0))
-    bounds, totals = bound_shares(likelihoods[:, np.append(True, own)], fewest[own])
+    bounds, totals = bound_shares(likelihoods[:, np.append(True, own)], fewest[own], groups)
     is_least = p[:, columns] * (n_units[:, columns] + 1) < _LEAST
     novel = np.minimum(mixture_p(p[:, columns], is_least, bounds[:-1], totals[:-1]), plain[:, columns])
     counted[:, columns] = np.where(plain[:, columns] > _MEDIAN, 1.0, novel)

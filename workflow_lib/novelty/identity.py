@@ -11,12 +11,16 @@ MIN_SHARED = 3  # hashes that a segment and a genome share before it counts as m
 # Share of a query's hashes that lie in matched segments from which on the identity counts in full: of a genome of which
 # the reference has an eighth, strains match in an eighth of their contigs; one conserved gene in a bin is no relative.
 FULL_SHARE = 0.1
+# Share of a query's hashes, in segments that match its nearest species, below which it is not known. Genomes of a
+# species share at least half of their sequence (Parks et al. 2020, Nat. Biotechnol. 38:1079); an integrated phage, or a
+# foreign contig in a bin, is less.
+KNOWN_SHARE = 0.5
 # Contigs from which on a bin has a place: its mean is then nearer to that of its own genome than single windows are.
 # Cuts of one contig do not count: it may be a plasmid.
 MIN_PLACED = 8
 _DECIMALS = 6
 
-Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # group, genome (int64) and identity (float64), of `pair_identities`
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # group, genome, identity and share, of `pair_identities`
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def pair_identities(matches: Matches, groups: np.ndarray, n_genomes: int, *, par
 
     Returns
     -------
-    group, genome : int64 (pairs,), sorted. identity : float64 (pairs,), 0 to 1.
+    group, genome : int64 (pairs,), sorted. identity, share : float64 (pairs,), 0 to 1.
     """
     of_segment = groups[matches.owner]
     totals = np.bincount(of_segment[of_segment >= 0], matches.size[of_segment >= 0], minlength=1)
@@ -69,13 +73,13 @@ def pair_identities(matches: Matches, groups: np.ndarray, n_genomes: int, *, par
     size = np.bincount(pair, matches.size[matches.segment[used]], minlength=len(keys))
     group, genome = np.divmod(keys, n_genomes)
     share = size / totals[group] * (1 if parts is None else parts[group])
-    return group, genome, ((shared / size) ** (1 / K) * np.minimum(share / FULL_SHARE, 1)).round(_DECIMALS)
+    identity = ((shared / size) ** (1 / K) * np.minimum(share / FULL_SHARE, 1)).round(_DECIMALS)
+    return group, genome, identity, share
 
 
-def best_identities(
-    group: np.ndarray, genome: np.ndarray, identity: np.ndarray, n_groups: int
-) -> tuple[np.ndarray, np.ndarray]:
+def best_identities(pairs: Pairs, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
     """The highest identity of each group, float64 (n_groups,), 0 where there is none, and its genome, int64, -1."""
+    group, genome, identity, _ = pairs
     best, nearest = np.zeros(n_groups), np.full(n_groups, -1, dtype=np.int64)
     order = np.lexsort((-genome, identity))  # so that the last of a group is its best, the first genome of equals
     best[group[order]], nearest[group[order]] = identity[order], genome[order]
@@ -92,14 +96,21 @@ def keep_placed(pairs: Pairs, candidates: np.ndarray, distances: np.ndarray, spr
     candidates : int64 (groups, C), nearest genomes. distances : float (groups, C), of the groups' means to theirs.
     spread : float64 (G,), see `scores.genome_means`.
     """
-    group, genome, _ = pairs
+    group, genome, *_ = pairs
     near = (candidates[group] == genome[:, None]) & (distances[group] <= spread[candidates[group]])
     kept = near.any(axis=1)
     return tuple(values[kept] for values in pairs)
 
 
-def find_identities(
-    matches: Matches, groups: np.ndarray, n_groups: int, n_genomes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """`best_identities` of `pair_identities`."""
-    return best_identities(*pair_identities(matches, groups, n_genomes), n_groups)
+def find_shares(pairs: Pairs, nearest: np.ndarray, taxa: np.ndarray) -> np.ndarray:
+    """Largest share of each group that matches one genome of the species of its nearest, float64 (groups,), else 0.
+
+    Parameters
+    ----------
+    nearest : int64 (groups,), of `best_identities`. taxa : int64 (G,), genomes of one species have the same number.
+    """
+    group, genome, _, share = pairs
+    own = (nearest[group] >= 0) & (taxa[genome] == taxa[nearest[group]])
+    shares = np.zeros(len(nearest))
+    np.maximum.at(shares, group[own], share[own])
+    return shares

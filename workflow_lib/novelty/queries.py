@@ -15,15 +15,16 @@ from workflow_lib.index.base import to_chord
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls
 from workflow_lib.novelty.identity import (
+    KNOWN_SHARE,
     MIN_PLACED,
     Matches,
     Pairs,
     best_identities,
-    find_identities,
+    find_shares,
     keep_placed,
     pair_identities,
 )
-from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise
+from workflow_lib.novelty.scores import Neighbours, find_neighbours, is_near, join_neighbours, margin_taxa, summarise
 from workflow_lib.novelty.stand_ins import StandIns, find_stand_ins
 from workflow_lib.novelty.strata import Composition, compose_bin, format_stratum
 from workflow_lib.novelty.tested import RankTests, Settings
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 TOO_SHORT, NO_VECTOR, TOO_FEW = "too_short", "no_vector", "too_few_calibration_genomes"
 INCOMPLETE, MIXED = "incomplete_neighbours", "mixed_bin"
-LONGER = "longer_than_calibrated"
+LONGER, PARTLY = "longer_than_calibrated", "partly_matched"
 # A bin is taken for a mixture when its contigs point more ways than those of 99.5% of the calibration genomes.
 _MIXED_LEVEL, _MIXED_GENOMES = 0.005, 50  # of the latter at least
 
@@ -66,10 +67,14 @@ def call_contigs(
     lengths: np.ndarray,
     settings: Settings,
     *,
+    bins: dict[str, np.ndarray] | None = None,
     matches: Matches | None = None,
     cuts: Cuts | None = None,
 ) -> Results:
     """Test every contig.
+
+    Contigs of a bin, and those in none with one nearest genome, vary together: they count as one where the shares of
+    the classes of queries are bounded (`counted_classes.bound_shares`).
 
     For a contig that is longer than the pieces that calibrate stands the one of its cuts that has the median score; one
     without cuts is held against shorter pieces and flagged.
@@ -78,6 +83,7 @@ def call_contigs(
     ----------
     vectors : float32 (m, d), unit rows; a row of zeros is abstained from.
     names : m contig names. lengths : int64 (m,) bp.
+    bins : bin -> positions of its contigs; None: there are none.
     matches : of `Sketch.match`, contigs in the order of `names`, then the cuts; needed where the calibration has
         identities.
     cuts : of contigs of `LONG` bp and more.
@@ -85,7 +91,7 @@ def call_contigs(
     Memory: the vectors, a block of the search, and queries x genomes of a block.
     """
     stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
-    found, at, n_vectors = _search(index, calibration, stand_ins, _usable_matches(matches, calibration))
+    found, at, n_vectors, partly = _search(index, calibration, stand_ins, _usable_matches(matches, calibration))
     searched = at >= 0
     neighbours = _spread(found, searched)
     complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
@@ -95,7 +101,8 @@ def call_contigs(
         rows = np.flatnonzero(stratum == own)
         pieces = partial(calibration.pieces, int(own))
         tested.add(rows, pieces, neighbours.score[rows], neighbours.genome[rows], longer[rows])
-    calls = tested.decide()
+    tested.withhold_known(np.flatnonzero(partly))
+    calls = tested.decide(_group_contigs(neighbours.genome, bins or {}))
     return Results(
         names=names,
         lengths=lengths,
@@ -105,7 +112,7 @@ def call_contigs(
             _reason(call, bool(length >= settings.min_length), bool(has_vector), "" if is_complete else INCOMPLETE)
             for call, length, has_vector, is_complete in zip(calls.call, lengths, searched, complete, strict=True)
         ],
-        flags=_flags(calls, longer),
+        flags=_flags(calls, longer, partly & is_near(neighbours.identity)),
         neighbours=neighbours,
         calls=calls,
     )
@@ -141,20 +148,23 @@ def call_bins(
     taxa, members_of = margin_taxa(index.table.lineages), [stand_ins.of(own) for own in bins.values()]
     compositions = [_compose(stand_ins, own, calibration) for own in members_of]
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
-    pairs = _bin_pairs(matches, calibration, compositions, members_of, len(stand_ins.names))
+    pairs = _match_bins(matches, calibration, compositions, members_of, len(stand_ins.names))
     tested, found = RankTests(len(bins), index.table.lineages, settings), []
-    mixed, untold = np.zeros((2, len(bins)), dtype=bool)
+    mixed, untold, partly = np.zeros((3, len(bins)), dtype=bool)
     for row in (row for row, one in enumerate(compositions) if one.members):
         vector = _bin_vector(compositions[row], stand_ins, members_of[row])
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
-        own = _bin_identity(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
+        placed = _bin_pairs(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
+        own = best_identities(placed, 1)
         found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa, identity=own))
+        partly[row] = _is_partly_matched(placed, own[1], taxa, calibration)[0]
         mixed[row], untold[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
         like = partial(calibration.bins, compositions[row])
         tested.add(np.array([row]), like, found[-1].score, found[-1].genome, longer[row : row + 1])
     if untold.any():
         logger.warning("%d bins: fewer than %d reference genomes tell if they are mixed", untold.sum(), _MIXED_GENOMES)
     tested.drop(np.flatnonzero(mixed))
+    tested.withhold_known(np.flatnonzero(partly))
     calls = tested.decide()
     neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
     return Results(
@@ -166,7 +176,7 @@ def call_bins(
             _reason(call, bool(enough[own].any()), bool((has_vector & enough)[own].any()), MIXED if is_mixed else "")
             for call, own, is_mixed in zip(calls.call, bins.values(), mixed, strict=True)
         ],
-        flags=_flags(calls, longer),
+        flags=_flags(calls, longer, partly & is_near(neighbours.identity)),
         neighbours=neighbours,
         calls=calls,
     )
@@ -186,23 +196,27 @@ def _find_stand_ins(
 
 def _search(
     index: SearchIndex, calibration: CalibrationSet, stand_ins: StandIns, matches: Matches
-) -> tuple[Neighbours, np.ndarray, np.ndarray]:
+) -> tuple[Neighbours, np.ndarray, np.ndarray, np.ndarray]:
     """Search all contigs, or their cuts, of which the one of median score is taken; of an even number the last is left
     out, for each of two is an extreme.
 
     Returns
     -------
     neighbours of the contigs that have a vector; what stands for each contig, int64 (n,) position, -1 where nothing
-    does; how many vectors were searched for it, int64 (n,).
+    does; how many vectors were searched for it, int64 (n,); and whether it is `_is_partly_matched`, bool (n,).
     """
     n, n_all = len(stand_ins.replaced), len(stand_ins.names)
     positions = stand_ins.of(np.arange(n))
     positions = _leave_odd(positions[stand_ins.has_vector[positions]], stand_ins.contig)
-    identity, matched = find_identities(matches, np.arange(n_all), n_all, len(index.table.genomes))
+    pairs, taxa = (
+        pair_identities(matches, np.arange(n_all), len(index.table.genomes)),
+        margin_taxa(index.table.lineages),
+    )
+    identity, matched = best_identities(pairs, n_all)
     found = find_neighbours(
         *(index, stand_ins.vectors(positions), calibration.spread),
         k=int(calibration.k),
-        taxa=margin_taxa(index.table.lineages),
+        taxa=taxa,
         identity=(identity[positions], matched[positions]),
     )
     contig = stand_ins.contig[positions]
@@ -210,7 +224,21 @@ def _search(
     chosen = order[(np.cumsum(n_vectors) - n_vectors + n_vectors // 2)[n_vectors > 0]]
     at = np.full(n, -1, dtype=np.int64)
     at[n_vectors > 0] = positions[chosen]
-    return Neighbours(**{name: column[chosen] for name, column in vars(found).items()}), at, n_vectors
+    partly = _is_partly_matched(pairs, matched, taxa, calibration)[:n]
+    return Neighbours(**{name: column[chosen] for name, column in vars(found).items()}), at, n_vectors, partly
+
+
+def _is_partly_matched(pairs: Pairs, nearest: np.ndarray, taxa: np.ndarray, calibration: CalibrationSet) -> np.ndarray:
+    """Whether less than `KNOWN_SHARE` of each group matches the species of its nearest genome, bool (groups,)."""
+    return calibration.has_identity & (find_shares(pairs, nearest, taxa) < KNOWN_SHARE)
+
+
+def _group_contigs(nearest: np.ndarray, bins: dict[str, np.ndarray]) -> np.ndarray:
+    """Which contigs vary together, int64 (m,): those of a bin, and those in none that have one nearest genome."""
+    groups = nearest + len(bins)
+    for number, members in enumerate(bins.values()):
+        groups[members] = number
+    return groups
 
 
 def _leave_odd(positions: np.ndarray, contig: np.ndarray) -> np.ndarray:
@@ -239,7 +267,7 @@ def _usable_matches(matches: Matches | None, calibration: CalibrationSet) -> Mat
     return matches
 
 
-def _bin_pairs(
+def _match_bins(
     matches: Matches | None,
     calibration: CalibrationSet,
     compositions: list[Composition],
@@ -254,16 +282,14 @@ def _bin_pairs(
     return pair_identities(_usable_matches(matches, calibration), groups, len(calibration.means))
 
 
-def _bin_identity(
-    pairs: Pairs, row: int, distances: np.ndarray, calibration: CalibrationSet, *, is_placed: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """The highest identity of a bin, float64 (1,), and its genome, int64 (1,), as in `CalibrationSet.bin_scores`."""
+def _bin_pairs(pairs: Pairs, row: int, distances: np.ndarray, calibration: CalibrationSet, *, is_placed: bool) -> Pairs:
+    """The pairs of a bin, which is group 0 in them, that count as in `CalibrationSet.bin_scores`."""
     own = slice(*np.searchsorted(pairs[0], [row, row + 1]))
-    found = np.zeros(own.stop - own.start, dtype=np.int64), pairs[1][own], pairs[2][own]
+    found = np.zeros(own.stop - own.start, dtype=np.int64), *(values[own] for values in pairs[1:])
     if is_placed:
         nearest = np.argsort(distances, axis=1, kind="stable")[:, : calibration.bin_candidates.shape[2]]
         found = keep_placed(found, nearest, np.take_along_axis(distances, nearest, axis=1), calibration.spread)
-    return best_identities(*found, 1)
+    return found
 
 
 def _bin_vector(composition: Composition, stand_ins: StandIns, members_of: np.ndarray) -> np.ndarray:
@@ -300,10 +326,11 @@ def _reason(call: str, long_enough: bool, has_vector: bool, other: str) -> str:
     return (other or TOO_FEW) if has_vector else NO_VECTOR
 
 
-def _flags(calls: Calls, longer: np.ndarray) -> list[set[str]]:
+def _flags(calls: Calls, longer: np.ndarray, partly: np.ndarray) -> list[set[str]]:
+    words = LONGER, PARTLY, CONFLICT
     return [
-        {word for word, on in ((LONGER, is_longer), (CONFLICT, is_conflict)) if on}
-        for is_longer, is_conflict in zip(longer, calls.conflict, strict=True)
+        {word for word, is_on in zip(words, own, strict=True) if is_on}
+        for own in zip(longer, partly, calls.conflict, strict=True)
     ]
 
 

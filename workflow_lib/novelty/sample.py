@@ -82,7 +82,7 @@ def call_sample(
     cuts = read_cuts(store_folder) if CUTS_NAME in store.manifest["checksums"] else None
     matches = _match(index, calibration, sketch_folder, contigs_fasta, store, cuts)
     queries, parts = (store.vectors, store.names, lengths, settings), {"matches": matches, "cuts": cuts}
-    contigs = call_contigs(index, calibration, *queries, **parts)
+    contigs = call_contigs(index, calibration, *queries, bins=bins, **parts)
     write_results(contigs_path, contigs, "contig", index, calibration, settings.alpha)
     called = call_bins(index, calibration, bins, *queries, **parts)
     write_results(bins_path, called, "bin", index, calibration, settings.alpha)

@@ -54,6 +54,11 @@ def combine_scores(s1: np.ndarray, s2: np.ndarray, identity: np.ndarray) -> np.n
     return (s1 ** (1 - _RELATIVE) * s2**_RELATIVE - relief).round(_DECIMALS)
 
 
+def is_near(identity: np.ndarray) -> np.ndarray:
+    """Whether identities (m,) are high enough to lower a score; NaN is not."""
+    return identity > _IDENTITY_FLOOR
+
+
 def nearest_means(distances: np.ndarray, spread: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean distance, and mean of distance / spread, over the k nearest genomes of each row.
 
@@ -135,7 +140,7 @@ def find_neighbours(
     spread : float (G,), see `genome_means`.
     k : distinct genomes of a score.
     taxa : int64 (G,), the taxa between which the margin is measured.
-    identity : float64 (m,) and int64 (m,), of `find_identities`.
+    identity : float64 (m,) and int64 (m,), of `best_identities`.
 
     Memory: one block of the index's search and one of queries x genomes.
     """

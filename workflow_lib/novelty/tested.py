@@ -106,10 +106,15 @@ class RankTests:
         """Take back the tests of some queries."""
         self.p[rows] = self._likelihoods[rows] = np.nan
 
-    def decide(self) -> Calls:
-        """The calls, of all queries together."""
+    def withhold_known(self, rows: np.ndarray) -> None:
+        """Give some queries a p-value of 1 where they are tested for being known: larger than theirs is valid too."""
+        own = self.p[rows, TESTS.index(KNOWN)]
+        self.p[rows, TESTS.index(KNOWN)] = np.where(np.isnan(own), np.nan, 1.0)
+
+    def decide(self, groups: np.ndarray | None = None) -> Calls:
+        """The calls, of all queries together; `groups` as of `bound_shares`."""
         classes = (self._likelihoods, self._class_units) if self._settings.fdr == ADAPTIVE else None
-        return decide(self.p, self._n_units, alpha=self._settings.alpha, classes=classes)
+        return decide(self.p, self._n_units, alpha=self._settings.alpha, classes=classes, groups=groups)
 
     def name_strata(self, strata: list[str]) -> list[str]:
         """Strata with taxa and the tests that they are strata of, e.g. `5000-9999|Bacillota:genus|Bacteria:phylum`."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GROUPS = ("known", "ambiguous", "novel", "no call")  # of calls, in the order they are drawn
+_DECIDED = ("known", "novel")
 _DISTANCE_BINS, _P_BINS = 40, 20
 _NUMERIC = ("length", "d1", "alpha", *(f"{letter}_{test}" for letter in "pq" for test in TESTS))
 
@@ -51,7 +52,7 @@ def novelty_summary(contigs: pd.DataFrame, bins: pd.DataFrame) -> dict:
         "alpha": number(first.get("alpha")),
         "index_id": first.get("index_id") or None,
         "calibration_id": first.get("calibration_id") or None,
-        "n_calibration": _range(contigs.get("n_cal")),
+        "n_calibration": _range(contigs.loc[contigs["group"].isin(_DECIDED), "n_cal"]),
         "calls": _calls(contigs, bins),
         "counts": {
             "contigs": {group: int((contigs["group"] == group).sum()) for group in GROUPS},

@@ -22,7 +22,12 @@ _COLUMNS = (
     ("too_short", "too short", "integer", "reads dropped: too short after trimming"),
     ("adapters", "adapters", "integer", "reads from which an adapter was trimmed"),
     ("duplication", "duplicates", "percent", "share of duplicate reads, as fastp estimates it; they are kept"),
-    ("insert_size", "insert size", "bp", "most frequent insert size of the pairs"),
+    (
+        "insert_size",
+        "insert size",
+        "bp",
+        "most frequent insert size of the pairs whose reads overlap; fastp sees no longer one",
+    ),
 )
 
 

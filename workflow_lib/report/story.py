@@ -154,8 +154,8 @@ def _novelty(novelty: dict | None) -> str:
     return (
         f"Against the reference{level}, {count(bins['novel'], 'bin')} and {count(contigs['novel'], 'contig')} "
         f"are novel; {count(bins['known'], 'bin')} and {count(contigs['known'], 'contig')} are known. "
-        f"For {count(bins['ambiguous'] + bins['no call'], 'bin')} and "
-        f"{count(contigs['ambiguous'] + contigs['no call'], 'contig')} the data do not decide."
+        f"For {count(bins['ambiguous'], 'bin')} and {count(contigs['ambiguous'], 'contig')} the data do not decide; "
+        f"{count(bins['no call'], 'bin')} and {count(contigs['no call'], 'contig')} cannot be tested."
     )
 
 

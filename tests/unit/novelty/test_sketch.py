@@ -8,7 +8,7 @@ import pytest
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import reverse_complement, write_fasta
 from workflow_lib.novelty import sketch as sketch_module
-from workflow_lib.novelty.identity import K, Matches, find_identities, keep_placed, pair_identities
+from workflow_lib.novelty.identity import K, Matches, best_identities, find_shares, keep_placed, pair_identities
 from workflow_lib.novelty.sketch import (
     SEGMENT,
     cut_segments,
@@ -80,7 +80,7 @@ def test_identity_is_found_again(world, rate):
     rng = np.random.default_rng(3)
     contigs = [mutate(rng, sequences[2][start : start + 10_000], rate) for start in range(0, 60_000, 10_000)]
     matches = sketch.match(contigs, sketch.genomes)
-    identity, genome = find_identities(matches, np.zeros(len(contigs), dtype=np.int64), 1, 4)
+    identity, genome = best_identities(pair_identities(matches, np.zeros(len(contigs), dtype=np.int64), 4), 1)
     assert genome.tolist() == [2]
     # 3,000 hashes: at 90% identity 330 are shared, which is 6% of noise, and a 21st of that in the identity.
     assert identity[0] == pytest.approx(1 - rate, abs=0.01)
@@ -90,7 +90,7 @@ def test_what_is_unrelated_has_no_identity(world):
     _, sketch, _, _ = world
     contigs = [random_sequence(np.random.default_rng(9), 20_000), b"", b"ACGT"]
     matches = sketch.match(contigs, sketch.genomes)
-    identity, genome = find_identities(matches, np.arange(3), 3, 4)
+    identity, genome = best_identities(pair_identities(matches, np.arange(3), 4), 3)
     assert identity.tolist() == [0, 0, 0]
     assert genome.tolist() == [-1, -1, -1]
 
@@ -105,13 +105,19 @@ def test_genomes_are_numbered_as_asked(world):
 def test_pairs_by_hand():
     """Group 0: two of three segments match genome 1, fully and to a half; all hashes 300, so its share is 2/3."""
     matches = Matches(*map(np.array, ([0, 0, 1], [100, 100, 100], [0, 1], [1, 1], [100, 50])))
-    group, genome, identity = pair_identities(matches, np.array([0, 0]), 2)
-    assert (group.tolist(), genome.tolist()) == ([0], [1])
+    group, genome, identity, share = pair_identities(matches, np.array([0, 0]), 2)
+    assert (group.tolist(), genome.tolist(), share.tolist()) == ([0], [1], [2 / 3])
     assert identity[0] == pytest.approx((150 / 200) ** (1 / K), abs=1e-6)
     # A twentieth of a bin's hashes in matched segments counts for half.
     matches = Matches(*map(np.array, ([0, 0], [5, 95], [0], [0], [5])))
     assert pair_identities(matches, np.array([0]), 1)[2].tolist() == [0.5]
-    assert [len(part) for part in pair_identities(Matches.none(), np.zeros(0, np.int64), 3)] == [0, 0, 0]
+    assert [len(part) for part in pair_identities(Matches.none(), np.zeros(0, np.int64), 3)] == [0, 0, 0, 0]
+
+
+def test_share_is_that_of_the_nearest_species():
+    """Group 0 has most of genome 2, of another species; its nearest is 0, of whose species 1 has more of it."""
+    pairs = tuple(map(np.array, ([0, 0, 0], [0, 1, 2], [0.99, 0.98, 0.9], [0.2, 0.4, 0.9])))
+    assert find_shares(pairs, np.array([0, -1]), np.array([7, 7, 8])).tolist() == [0.4, 0]
 
 
 def test_same_genomes_same_sketch_and_damage_is_found(world, tmp_path):

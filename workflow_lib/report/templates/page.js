@@ -70,7 +70,7 @@ function drawNovelty(sample) {
   const { novelty } = sample;
   show("novelty-block", Boolean(novelty && novelty.calls.length));
   if (!novelty || !novelty.calls.length) return;
-  const calibration = novelty.n_calibration ? ` Each p value rests on ${[...new Set(novelty.n_calibration)].join(" to ")} calibration units (genomes or clades).` : "";
+  const calibration = novelty.n_calibration ? ` The contigs called known or novel rest on ${[...new Set(novelty.n_calibration)].join(" to ")} calibration units (genomes or clades).` : "";
   document.getElementById("novelty-note").textContent =
     `Calls are made at a false discovery rate of ${novelty.alpha === null ? "the configured level" : formatValue(novelty.alpha, "percent")} a rank.${calibration}` +
     (novelty.index_id ? ` Index ${novelty.index_id}.` : "");
