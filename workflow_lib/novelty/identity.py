@@ -11,10 +11,10 @@ MIN_SHARED = 3  # hashes that a segment and a genome share before it counts as m
 # Share of a query's hashes that lie in matched segments from which on the identity counts in full: of a genome of which
 # the reference has an eighth, strains match in an eighth of their contigs; one conserved gene in a bin is no relative.
 FULL_SHARE = 0.1
-# Share of a query's hashes, in segments that match its nearest species, below which it is not known. Genomes of a
-# species share at least half of their sequence (Parks et al. 2020, Nat. Biotechnol. 38:1079); an integrated phage, or a
-# foreign contig in a bin, is less.
-KNOWN_SHARE = 0.5
+# Share of a query's hashes, in segments that match a genome, from which on the query can be known by it: an integrated
+# phage, or a foreign contig in a bin, is less. Genomes of a species share at least half of their sequence (Parks et al.
+# 2020, Nat. Biotechnol. 38:1079), and reference genomes are often two thirds of one.
+KNOWN_SHARE = 1 / 3
 # Contigs from which on a bin has a place: its mean is then nearer to that of its own genome than single windows are.
 # Cuts of one contig do not count: it may be a plasmid.
 MIN_PLACED = 8
@@ -102,15 +102,7 @@ def keep_placed(pairs: Pairs, candidates: np.ndarray, distances: np.ndarray, spr
     return tuple(values[kept] for values in pairs)
 
 
-def find_shares(pairs: Pairs, nearest: np.ndarray, taxa: np.ndarray) -> np.ndarray:
-    """Largest share of each group that matches one genome of the species of its nearest, float64 (groups,), else 0.
-
-    Parameters
-    ----------
-    nearest : int64 (groups,), of `best_identities`. taxa : int64 (G,), genomes of one species have the same number.
-    """
-    group, genome, _, share = pairs
-    own = (nearest[group] >= 0) & (taxa[genome] == taxa[nearest[group]])
-    shares = np.zeros(len(nearest))
-    np.maximum.at(shares, group[own], share[own])
-    return shares
+def keep_large(pairs: Pairs) -> Pairs:
+    """The pairs that are of at least `KNOWN_SHARE` of the group."""
+    kept = pairs[3] >= KNOWN_SHARE
+    return tuple(values[kept] for values in pairs)

@@ -15,16 +15,15 @@ from workflow_lib.index.base import to_chord
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls
 from workflow_lib.novelty.identity import (
-    KNOWN_SHARE,
     MIN_PLACED,
     Matches,
     Pairs,
     best_identities,
-    find_shares,
+    keep_large,
     keep_placed,
     pair_identities,
 )
-from workflow_lib.novelty.scores import Neighbours, find_neighbours, is_near, join_neighbours, margin_taxa, summarise
+from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise
 from workflow_lib.novelty.stand_ins import StandIns, find_stand_ins
 from workflow_lib.novelty.strata import Composition, compose_bin, format_stratum
 from workflow_lib.novelty.tested import RankTests, Settings
@@ -91,7 +90,7 @@ def call_contigs(
     Memory: the vectors, a block of the search, and queries x genomes of a block.
     """
     stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
-    found, at, n_vectors, partly = _search(index, calibration, stand_ins, _usable_matches(matches, calibration))
+    found, at, n_vectors = _search(index, calibration, stand_ins, _usable_matches(matches, calibration))
     searched = at >= 0
     neighbours = _spread(found, searched)
     complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
@@ -100,8 +99,8 @@ def call_contigs(
     for own in np.unique(stratum[stratum >= 0]):
         rows = np.flatnonzero(stratum == own)
         pieces = partial(calibration.pieces, int(own))
-        tested.add(rows, pieces, neighbours.score[rows], neighbours.genome[rows], longer[rows])
-    tested.withhold_known(np.flatnonzero(partly))
+        own_scores = neighbours.score[rows], neighbours.genome[rows], longer[rows]
+        tested.add(rows, pieces, *own_scores, known_scores=neighbours.known_score[rows])
     calls = tested.decide(_group_contigs(neighbours.genome, bins or {}))
     return Results(
         names=names,
@@ -112,7 +111,7 @@ def call_contigs(
             _reason(call, bool(length >= settings.min_length), bool(has_vector), "" if is_complete else INCOMPLETE)
             for call, length, has_vector, is_complete in zip(calls.call, lengths, searched, complete, strict=True)
         ],
-        flags=_flags(calls, longer, partly & is_near(neighbours.identity)),
+        flags=_flags(calls, longer, neighbours),
         neighbours=neighbours,
         calls=calls,
     )
@@ -150,21 +149,20 @@ def call_bins(
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
     pairs = _match_bins(matches, calibration, compositions, members_of, len(stand_ins.names))
     tested, found = RankTests(len(bins), index.table.lineages, settings), []
-    mixed, untold, partly = np.zeros((3, len(bins)), dtype=bool)
+    mixed, untold = np.zeros((2, len(bins)), dtype=bool)
     for row in (row for row, one in enumerate(compositions) if one.members):
         vector = _bin_vector(compositions[row], stand_ins, members_of[row])
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
         placed = _bin_pairs(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
-        own = best_identities(placed, 1)
-        found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa, identity=own))
-        partly[row] = _is_partly_matched(placed, own[1], taxa, calibration)[0]
+        alike = {"identity": best_identities(placed, 1), "known_identity": best_identities(keep_large(placed), 1)[0]}
+        found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa, **alike))
         mixed[row], untold[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
         like = partial(calibration.bins, compositions[row])
-        tested.add(np.array([row]), like, found[-1].score, found[-1].genome, longer[row : row + 1])
+        own_scores = found[-1].score, found[-1].genome, longer[row : row + 1]
+        tested.add(np.array([row]), like, *own_scores, known_scores=found[-1].known_score)
     if untold.any():
         logger.warning("%d bins: fewer than %d reference genomes tell if they are mixed", untold.sum(), _MIXED_GENOMES)
     tested.drop(np.flatnonzero(mixed))
-    tested.withhold_known(np.flatnonzero(partly))
     calls = tested.decide()
     neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
     return Results(
@@ -176,7 +174,7 @@ def call_bins(
             _reason(call, bool(enough[own].any()), bool((has_vector & enough)[own].any()), MIXED if is_mixed else "")
             for call, own, is_mixed in zip(calls.call, bins.values(), mixed, strict=True)
         ],
-        flags=_flags(calls, longer, partly & is_near(neighbours.identity)),
+        flags=_flags(calls, longer, neighbours),
         neighbours=neighbours,
         calls=calls,
     )
@@ -196,41 +194,33 @@ def _find_stand_ins(
 
 def _search(
     index: SearchIndex, calibration: CalibrationSet, stand_ins: StandIns, matches: Matches
-) -> tuple[Neighbours, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Neighbours, np.ndarray, np.ndarray]:
     """Search all contigs, or their cuts, of which the one of median score is taken; of an even number the last is left
     out, for each of two is an extreme.
 
     Returns
     -------
     neighbours of the contigs that have a vector; what stands for each contig, int64 (n,) position, -1 where nothing
-    does; how many vectors were searched for it, int64 (n,); and whether it is `_is_partly_matched`, bool (n,).
+    does; how many vectors were searched for it, int64 (n,).
     """
     n, n_all = len(stand_ins.replaced), len(stand_ins.names)
     positions = stand_ins.of(np.arange(n))
     positions = _leave_odd(positions[stand_ins.has_vector[positions]], stand_ins.contig)
-    pairs, taxa = (
-        pair_identities(matches, np.arange(n_all), len(index.table.genomes)),
-        margin_taxa(index.table.lineages),
-    )
+    pairs = pair_identities(matches, np.arange(n_all), len(index.table.genomes))
     identity, matched = best_identities(pairs, n_all)
     found = find_neighbours(
         *(index, stand_ins.vectors(positions), calibration.spread),
         k=int(calibration.k),
-        taxa=taxa,
+        taxa=margin_taxa(index.table.lineages),
         identity=(identity[positions], matched[positions]),
+        known_identity=best_identities(keep_large(pairs), n_all)[0][positions],
     )
     contig = stand_ins.contig[positions]
     order, n_vectors = np.lexsort((found.score, contig)), np.bincount(contig, minlength=n)
     chosen = order[(np.cumsum(n_vectors) - n_vectors + n_vectors // 2)[n_vectors > 0]]
     at = np.full(n, -1, dtype=np.int64)
     at[n_vectors > 0] = positions[chosen]
-    partly = _is_partly_matched(pairs, matched, taxa, calibration)[:n]
-    return Neighbours(**{name: column[chosen] for name, column in vars(found).items()}), at, n_vectors, partly
-
-
-def _is_partly_matched(pairs: Pairs, nearest: np.ndarray, taxa: np.ndarray, calibration: CalibrationSet) -> np.ndarray:
-    """Whether less than `KNOWN_SHARE` of each group matches the species of its nearest genome, bool (groups,)."""
-    return calibration.has_identity & (find_shares(pairs, nearest, taxa) < KNOWN_SHARE)
+    return Neighbours(**{name: column[chosen] for name, column in vars(found).items()}), at, n_vectors
 
 
 def _group_contigs(nearest: np.ndarray, bins: dict[str, np.ndarray]) -> np.ndarray:
@@ -326,8 +316,8 @@ def _reason(call: str, long_enough: bool, has_vector: bool, other: str) -> str:
     return (other or TOO_FEW) if has_vector else NO_VECTOR
 
 
-def _flags(calls: Calls, longer: np.ndarray, partly: np.ndarray) -> list[set[str]]:
-    words = LONGER, PARTLY, CONFLICT
+def _flags(calls: Calls, longer: np.ndarray, neighbours: Neighbours) -> list[set[str]]:
+    words, partly = (LONGER, PARTLY, CONFLICT), neighbours.known_score > neighbours.score  # not where they are NaN
     return [
         {word for word, is_on in zip(words, own, strict=True) if is_on}
         for own in zip(longer, partly, calls.conflict, strict=True)

@@ -33,6 +33,8 @@ class Neighbours:
     margin : float64 (m,), distance to the nearest genome of another taxon, less d1; NaN where there is no other.
     identity : float64 (m,), of the genome that shares most sequence; 0 where none does.
     score : float64 (m,), what is tested, see `combine_scores`.
+    known_score : float64 (m,), what the test of `known` takes for it: the same with the identity of the genomes that
+        have a large part of the query (`identity.keep_large`); at least as large.
     """
 
     genome: np.ndarray
@@ -42,6 +44,7 @@ class Neighbours:
     margin: np.ndarray
     identity: np.ndarray
     score: np.ndarray
+    known_score: np.ndarray
 
 
 def combine_scores(s1: np.ndarray, s2: np.ndarray, identity: np.ndarray) -> np.ndarray:
@@ -52,11 +55,6 @@ def combine_scores(s1: np.ndarray, s2: np.ndarray, identity: np.ndarray) -> np.n
     """
     relief = _IDENTITY_WEIGHT * np.maximum(identity - _IDENTITY_FLOOR, 0)
     return (s1 ** (1 - _RELATIVE) * s2**_RELATIVE - relief).round(_DECIMALS)
-
-
-def is_near(identity: np.ndarray) -> np.ndarray:
-    """Whether identities (m,) are high enough to lower a score; NaN is not."""
-    return identity > _IDENTITY_FLOOR
 
 
 def nearest_means(distances: np.ndarray, spread: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,6 +130,7 @@ def find_neighbours(
     k: int,
     taxa: np.ndarray,
     identity: tuple[np.ndarray, np.ndarray],
+    known_identity: np.ndarray,
 ) -> Neighbours:
     """Search float32 (m, d) unit rows.
 
@@ -141,12 +140,19 @@ def find_neighbours(
     k : distinct genomes of a score.
     taxa : int64 (G,), the taxa between which the margin is measured.
     identity : float64 (m,) and int64 (m,), of `best_identities`.
+    known_identity : float64 (m,), the highest of `keep_large`.
 
     Memory: one block of the index's search and one of queries x genomes.
     """
     return join_neighbours(
         [
-            summarise(distances, spread, k=k, taxa=taxa, identity=(identity[0][rows], identity[1][rows]))
+            summarise(
+                *(distances, spread),
+                k=k,
+                taxa=taxa,
+                identity=(identity[0][rows], identity[1][rows]),
+                known_identity=known_identity[rows],
+            )
             for rows, distances in index.genome_distances(vectors)
         ]
     )
@@ -161,7 +167,13 @@ def join_neighbours(parts: list[Neighbours]) -> Neighbours:
 
 
 def summarise(
-    distances: np.ndarray, spread: np.ndarray, *, k: int, taxa: np.ndarray, identity: tuple[np.ndarray, np.ndarray]
+    distances: np.ndarray,
+    spread: np.ndarray,
+    *,
+    k: int,
+    taxa: np.ndarray,
+    identity: tuple[np.ndarray, np.ndarray],
+    known_identity: np.ndarray,
 ) -> Neighbours:
     """Reduce distances (m, G) of queries to genomes; parameters as of `find_neighbours`."""
     alike, matched = identity
@@ -170,7 +182,8 @@ def summarise(
     others = np.where(taxa[None, :] == taxa[genome][:, None], np.inf, distances).min(axis=1).astype(np.float64)
     margin = np.where(np.isfinite(others), others - d1, np.nan)
     s1, s2 = nearest_means(distances, spread, k)
-    return Neighbours(genome, d1, s1, s2, margin, alike, combine_scores(s1, s2, alike))
+    scores = combine_scores(s1, s2, alike), combine_scores(s1, s2, known_identity)
+    return Neighbours(genome, d1, s1, s2, margin, alike, *scores)
 
 
 def margin_taxa(lineages: list[dict[str, str]]) -> np.ndarray:

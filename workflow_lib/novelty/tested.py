@@ -57,7 +57,14 @@ class RankTests:
         self._own: list[dict[str, str]] = [{} for _ in range(m)]  # of a query, test -> taxon that is its stratum
 
     def add(
-        self, rows: np.ndarray, calibrate: Calibrate, scores: np.ndarray, nearest: np.ndarray, no_known: np.ndarray
+        self,
+        rows: np.ndarray,
+        calibrate: Calibrate,
+        scores: np.ndarray,
+        nearest: np.ndarray,
+        no_known: np.ndarray,
+        *,
+        known_scores: np.ndarray | None = None,
     ) -> None:
         """Test some queries that share their calibrations.
 
@@ -65,6 +72,8 @@ class RankTests:
         ----------
         rows : int64 (n,), positions of the queries. scores : float64 (n,). nearest : int64 (n,), their nearest genomes.
         no_known : bool (n,), queries that the opposite test is not made of.
+        known_scores : float64 (n,), what the opposite test takes for scores: at least as large, so that its p-values
+            are too large, never too small. None: the scores.
         """
         classes = {}
         for column, test in enumerate(TESTS):
@@ -74,8 +83,11 @@ class RankTests:
                 classes[test] = one
             if not is_sufficient(one, self._settings):
                 continue
-            tested = ~no_known if test == KNOWN else np.ones(len(rows), dtype=bool)
-            self.p[rows[tested], column] = p_value(test, one, scores[tested])
+            if test == KNOWN:
+                own = scores if known_scores is None else known_scores
+                self.p[rows[~no_known], column] = one.p_small(own[~no_known])
+                continue
+            self.p[rows, column] = one.p_large(scores)
             if test in TEST_RANKS:
                 self._test_strata(rows, calibrate, test, scores, nearest)
         calibrations = [*classes.values(), calibrate(OUTSIDE, None)]
@@ -97,7 +109,7 @@ class RankTests:
                 if one.n_units < least or not is_sufficient(one, self._settings):
                     continue
                 own = taxa[nearest] == taxon
-                self.p[rows[own], column] = p_value(test, one, scores[own])
+                self.p[rows[own], column] = one.p_large(scores[own])
                 self._n_units[rows[own], column] = one.n_units
                 for row in rows[own]:
                     self._own[row][test] = str(taxon)
@@ -105,11 +117,6 @@ class RankTests:
     def drop(self, rows: np.ndarray) -> None:
         """Take back the tests of some queries."""
         self.p[rows] = self._likelihoods[rows] = np.nan
-
-    def withhold_known(self, rows: np.ndarray) -> None:
-        """Give some queries a p-value of 1 where they are tested for being known: larger than theirs is valid too."""
-        own = self.p[rows, TESTS.index(KNOWN)]
-        self.p[rows, TESTS.index(KNOWN)] = np.where(np.isnan(own), np.nan, 1.0)
 
     def decide(self, groups: np.ndarray | None = None) -> Calls:
         """The calls, of all queries together; `groups` as of `bound_shares`."""
@@ -128,8 +135,3 @@ class RankTests:
 def is_sufficient(one: Calibration, settings: Settings) -> bool:
     """Whether a calibration has units enough, and can reach the level at all."""
     return one.n_units >= settings.min_calibration and one.smallest_p <= settings.alpha
-
-
-def p_value(test: str, one: Calibration, scores: np.ndarray) -> np.ndarray:
-    """p-values of scores: small scores speak against the null hypothesis of `known`, large ones against the others."""
-    return one.p_small(scores) if test == KNOWN else one.p_large(scores)

@@ -5,7 +5,7 @@ import pytest
 
 from workflow_lib.novelty.calls import decide, mixture_p
 from workflow_lib.novelty.conformal import Calibration, benjamini_hochberg
-from workflow_lib.novelty.counted_classes import bound_shares, class_likelihoods, estimate_shares
+from workflow_lib.novelty.counted_classes import bound_shares, class_likelihoods, count_independent, estimate_shares
 from workflow_lib.novelty.design import KNOWN, OUTSIDE, TESTS
 from workflow_lib.novelty.tested import RankTests, Settings
 
@@ -56,6 +56,26 @@ def test_bounds_of_few_queries_and_few_units_are_wide():
     assert widths[0] < 0.1 < 0.3 < widths[1] == widths[2]
     nothing = bound_shares(np.full((3, 3), np.nan), np.array([9, 9]))
     assert [one.tolist() for one in nothing] == [[1, 1]] * 2
+
+
+def test_contigs_of_one_genome_count_as_one_query():
+    groups = np.append(np.zeros(100, dtype=np.int64), np.arange(1, 21))
+    assert count_independent(groups) == pytest.approx(120**2 / (100**2 + 20))
+    assert count_independent(np.arange(7)) == 7
+    assert count_independent(np.zeros(0, dtype=np.int64)) == 0
+    units, one, two = np.array([100, 100]), np.tile([0.0, 0.1, 0.9], (120, 1)), np.tile([0.0, 0.9, 0.1], (120, 1))
+    assert bound_shares(one, units)[0][0] < 0.1
+    assert bound_shares(one, units, np.arange(120))[0].tolist() == bound_shares(one, units)[0].tolist()
+    assert bound_shares(one, units, groups)[0][0] == pytest.approx((100**2 + 20) / 120**2, abs=0.01)
+    assert bound_shares(one, units, np.zeros(120, dtype=np.int64))[0][0] == 1
+    # As many queries as there are genomes say the same.
+    both, twice = np.concatenate([one, two]), np.tile(np.arange(120), 2)
+    assert bound_shares(both, units, np.repeat(np.arange(40), 6))[0] == pytest.approx(
+        bound_shares(np.concatenate([one[:20], two[:20]]), units)[0]
+    )
+    # Contigs without likelihoods do not count.
+    untested = np.where(np.arange(240)[:, None] < 120, both, np.nan)
+    assert bound_shares(untested, units, twice)[0].tolist() == bound_shares(one, units)[0].tolist()
 
 
 def cells(counts):

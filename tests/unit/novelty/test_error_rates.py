@@ -1,5 +1,7 @@
 """The promise of the stage, on worlds where the truth is known: p-values, false discovery rate, power."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,21 @@ def test_power(outcomes):
         assert (q[kinds == "phylum", TESTS.index(rank)] <= 0.1).mean() > 0.9
     assert (q[kinds == "genus", TESTS.index("genus")] <= 0.1).mean() > 0.8
     assert (q[kinds == "strain", TESTS.index(KNOWN)] <= 0.1).mean() > 0.8
+
+
+def test_contigs_of_one_genome_are_called_as_one_query(build, make_world):
+    """All are novel or none, so that they do not tell the shares of the classes: q is that of Benjamini and Hochberg."""
+    world = make_world(5)
+    reference, queries = draw_tree(world.rng)
+    index, calibration, _ = build(world, reference)
+    vectors = world.draw(next(one for one in queries if novelty_of(one, reference) == "phylum"), 30)
+    given = index, calibration, vectors, [f"c{i}" for i in range(30)], np.full(30, 7000)
+    one, own = {"bin.1": np.arange(30)}, {f"bin.{i}": np.array([i]) for i in range(30)}
+    column = TESTS.index("species")
+    plain = call_contigs(*given, replace(SETTINGS, fdr="benjamini_hochberg"), bins=one).calls.q[:, column]
+    together = call_contigs(*given, SETTINGS, bins=one).calls.q[:, column]
+    assert together == pytest.approx(plain, rel=0.2)  # the next class has more units, and so a finer p
+    apart = call_contigs(*given, SETTINGS, bins=own).calls.q[:, column]
+    assert (apart < 0.5 * together).all()
+    # Without bins, contigs with one nearest genome are taken for one genome's.
+    assert (call_contigs(*given, SETTINGS).calls.q[:, column] > apart).any()

@@ -8,7 +8,7 @@ import pytest
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import reverse_complement, write_fasta
 from workflow_lib.novelty import sketch as sketch_module
-from workflow_lib.novelty.identity import K, Matches, best_identities, find_shares, keep_placed, pair_identities
+from workflow_lib.novelty.identity import K, Matches, best_identities, keep_large, keep_placed, pair_identities
 from workflow_lib.novelty.sketch import (
     SEGMENT,
     cut_segments,
@@ -114,10 +114,10 @@ def test_pairs_by_hand():
     assert [len(part) for part in pair_identities(Matches.none(), np.zeros(0, np.int64), 3)] == [0, 0, 0, 0]
 
 
-def test_share_is_that_of_the_nearest_species():
-    """Group 0 has most of genome 2, of another species; its nearest is 0, of whose species 1 has more of it."""
-    pairs = tuple(map(np.array, ([0, 0, 0], [0, 1, 2], [0.99, 0.98, 0.9], [0.2, 0.4, 0.9])))
-    assert find_shares(pairs, np.array([0, -1]), np.array([7, 7, 8])).tolist() == [0.4, 0]
+def test_pairs_of_a_large_part():
+    """Group 0 has a fifth of genome 0 and more of the others."""
+    pairs = tuple(map(np.array, ([0, 0, 1], [0, 1, 2], [0.99, 0.98, 0.9], [0.2, 0.4, 1 / 3])))
+    assert [values.tolist() for values in keep_large(pairs)] == [[0, 1], [1, 2], [0.98, 0.9], [0.4, 1 / 3]]
 
 
 def test_same_genomes_same_sketch_and_damage_is_found(world, tmp_path):
