@@ -67,7 +67,8 @@ def test_all_faults_come_together_with_their_lines(tmp_path, fasta):
     ("text", "expected"),
     [
         ("", "a header line"),
-        ("sample,contigs\na,b\n", "separated by tabs"),
+        ("sample,contigs\na,b\n", "found 'sample,contigs'; expected columns separated by tabs"),
+        ("smaple\na\n", "did you mean 'sample'?"),
         ("sample\tcontig\na\tb\n", "did you mean 'contigs'?"),
         ("sample\tcontigs\tcontigs\n", "each column once"),
         ("sample\tcontigs\n", "at least one sample"),
@@ -125,6 +126,7 @@ def test_library_kinds(tmp_path, fasta):
         ("x\tg\tF\t\t\tont\t\t", "only long reads have a platform"),
         ("x\tg\tF\tF\t\t\t\t", "the other file of the pair"),
         ("length\tg\t\t\t\t\t\tF", "a column of the depth table"),
+        ("x-var\tg\t\t\t\t\t\tF\nx\tg\t\t\t\t\t\tF", "found 'x-var'; expected another name: in the depth table"),
         ("x\th\tF\t\t\t\t\t", "a group (or sample) of the samples table: g"),
     ],
 )

@@ -123,7 +123,7 @@ def test_power(outcomes):
 
 
 def test_contigs_of_one_genome_are_called_as_one_query(build, make_world):
-    """All are novel or none, so that they do not tell the shares of the classes: q is that of Benjamini and Hochberg."""
+    """All are novel or none and do not tell the shares of the classes: q is that of Benjamini and Hochberg."""
     world = make_world(5)
     reference, queries = draw_tree(world.rng)
     index, calibration, _ = build(world, reference)

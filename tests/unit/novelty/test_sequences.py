@@ -18,7 +18,7 @@ from workflow_lib.index import load_index
 from workflow_lib.index.reference import embed_reference
 from workflow_lib.novelty import Settings, call_contigs, call_sample, read_calibration
 from workflow_lib.novelty.build import build_calibrated_index, calibrate_index
-from workflow_lib.novelty.design import CALIBRATED, REFERENCE, TEST_RANKS, limit_genomes, make_design
+from workflow_lib.novelty.design import CALIBRATED, KNOWN, REFERENCE, TEST_RANKS, TESTS, limit_genomes, make_design
 from workflow_lib.novelty.honesty import _clades, measure_calibration
 from workflow_lib.novelty.queries import _is_mixed
 from workflow_lib.novelty.sketch import sketch_genomes, write_sketch
@@ -147,6 +147,29 @@ def test_a_bin_of_two_genomes_is_abstained_from(build, make_world):
     bins = {"pure": np.arange(4), "mixed": np.array([0, 1, 4, 5])}
     results = call_bins(index, calibration, bins, vectors, names, lengths, Settings(0.1, 2500, 20))
     assert results.reasons == ["", "mixed_bin"]
+
+
+def test_a_foreign_contig_makes_no_bin_known(world):
+    from workflow_lib.novelty import call_bins
+
+    rng, index = np.random.default_rng(4), load_index(world.index)
+    new = [random_sequence(rng, CONTIG) for _ in range(3)]
+    strain = [mutate(rng, world.species[3][start : start + CONTIG], 0.01) for start in (0, 9000, 20_000)]
+    foreign = world.species[9][:2500]  # an eighth of a bin
+    bins = {"new": [*new, foreign], "strain": [*strain, foreign], "half": [new[0], world.species[9][10_000:][:CONTIG]]}
+    contigs = [contig for own in bins.values() for contig in own]
+    ends = np.cumsum([len(own) for own in bins.values()])
+    members = {name: np.arange(end - len(bins[name]), end) for name, end in zip(bins, ends, strict=True)}
+    results = call_bins(
+        *(index, read_calibration(world.index, index), members, world.embedder.embed(contigs)),
+        *([f"c{i}" for i in range(len(contigs))], np.array([len(contig) for contig in contigs]), SETTINGS),
+        matches=world.sketch.match(contigs, index.table.genomes),
+    )  # fmt: skip
+    p = results.calls.p[:, TESTS.index(KNOWN)]
+    assert results.neighbours.identity[0] > 0.98  # what matches is as near as can be
+    assert p[0] > 0.5 > 0.1 > max(p[1], p[2])
+    assert results.flags[0] == {"partly_matched"}
+    assert [flags & {"partly_matched"} for flags in results.flags[2:]] == [set()]
 
 
 def test_contaminating_pieces_are_compared_also_where_their_genome_calibrates_another_rank(world, tmp_path):
