@@ -11,6 +11,7 @@ import numpy as np
 from workflow_lib.bin.adapt import adapt
 from workflow_lib.bin.depth_share import depth_share
 from workflow_lib.bin.fuse import Depth, depth_profile, fuse, fuse_pieces, no_libraries
+from workflow_lib.bin.common_bias import without_common_bias
 from workflow_lib.bin.gc_bias import gc_folds, without_gc_bias
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
 from workflow_lib.bin.leftovers import LIBRARIES_OF_LEFTOVERS, bin_leftovers
@@ -204,6 +205,8 @@ def binnings(
         found.append(replace(adapted, gc_folds=folds))
         if adapted.n_bins and options.mixture_rounds:
             unbiased, folds = _without_gc_bias(depth if adapted.depth_share else None, gc, lengths, adapted)
+            if unbiased is not None:
+                unbiased = without_common_bias(unbiased, lengths, adapted.labels)
             settled = _refine_by_likelihood(adapted, vectors, pieces, lengths, unbiased, options, markers, relatives)
             found.append(replace(settled, gc_folds=folds))
     return found
