@@ -7,7 +7,8 @@ def get_benchmark_sets():
     benchmark = config["benchmark"]
     shared = {key: benchmark[key] for key in ("contig_sigma", "mean_depth", "strain_identity", "min_length")}
     shared["max_n_fraction"] = config["filter"]["max_n_fraction"]
-    sets = {chosen["name"]: {"assembled": False, **chosen, **shared} for chosen in benchmark["sets"]}
+    unless_said = {"assembled": False, "replication": 1.0}
+    sets = {chosen["name"]: {**unless_said, **chosen, **shared} for chosen in benchmark["sets"]}
     if len(sets) < len(benchmark["sets"]):
         raise WorkflowError("benchmark.sets: found a name twice, expected each once")
     return sets

@@ -103,6 +103,8 @@ def _tell_set(options: Mapping, scores: pd.DataFrame, facts: pd.DataFrame) -> st
     made = f"of median {options['contig_median']:,} bp (log-normal, sigma {options['contig_sigma']:g})"
     if options["assembled"]:
         made = "assembled by MEGAHIT from the reads of all libraries"
+    if options["replication"] > 1:
+        source += f", up to {options['replication']:g} times as much at the origin of a genome as at its terminus"
     contigs = facts.groupby("seed")["n_contigs"].sum().median()
     return (
         f"{options['genomes']} genomes{strains}; libraries: {options['libraries']}, of mean depth "

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from workflow_lib.bin.adapt import adapt
+from workflow_lib.bin.common_bias import without_common_bias
 from workflow_lib.bin.depth_share import depth_share
 from workflow_lib.bin.fuse import Depth, depth_profile, fuse, fuse_pieces, no_libraries
-from workflow_lib.bin.common_bias import without_common_bias
 from workflow_lib.bin.gc_bias import gc_folds, without_gc_bias
 from workflow_lib.bin.kmedoid import UNBINNED, kmedoid
 from workflow_lib.bin.leftovers import LIBRARIES_OF_LEFTOVERS, bin_leftovers

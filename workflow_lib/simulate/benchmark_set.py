@@ -31,6 +31,7 @@ class BenchmarkSet:
     contig_median : bp; where contigs are assembled, of the pieces of a genome that differ in depth.
     reads : depth comes from simulated reads and their mapping; else it is drawn.
     assembled : the contigs are those that an assembler makes of the reads, not pieces of the genomes.
+    replication : largest ratio of the depths at the origin and the terminus of a genome.
     contig_sigma : standard deviation of the log of the contig length.
     mean_depth : x, of every library.
     strain_identity : lowest and highest share of bases that a strain has in common with its parent.
@@ -45,6 +46,7 @@ class BenchmarkSet:
     contig_median: int
     reads: bool
     assembled: bool
+    replication: float
     contig_sigma: float
     mean_depth: float
     strain_identity: tuple[float, float]
@@ -67,6 +69,7 @@ class BenchmarkSet:
             mean_depth=self.mean_depth,
             contig_median=self.contig_median,
             contig_sigma=self.contig_sigma,
+            replication=self.replication,
             seed=seed,
             traps=False,
         )

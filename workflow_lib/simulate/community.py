@@ -82,6 +82,7 @@ def simulate_community(
     contig_median: int,
     seed: int,
     contig_sigma: float = 1.0,
+    replication: float = 1.0,
     traps: bool = True,
 ) -> Community:
     """Cut genomes into contigs and draw their depth in several libraries.
@@ -99,6 +100,7 @@ def simulate_community(
     contig_median : bp.
     seed : random seed.
     contig_sigma : standard deviation of the log of the contig length.
+    replication : largest ratio of the depths at the origin and the terminus of a genome; 1: none is being copied.
     traps : make one contig rich in N and one lower case, as a filter meets them (short contigs are always there).
 
     Raises
@@ -117,7 +119,10 @@ def simulate_community(
             remedy="give longer genomes or raise simulate.contig_median",
         )
     abundance = _draw_abundance(len(genomes), n_libraries, mean_depth, rng)
-    pairs, variance = _draw_depth(contigs, abundance, rng)
+    expected = abundance[[contig.genome for contig in contigs]]
+    if replication > 1:
+        expected = expected * _copy_genomes(genomes, contigs, replication, seed, n_libraries)
+    pairs, variance = _draw_depth(contigs, expected, rng)
     if traps:
         contigs = _set_traps(contigs)
     libraries = [f"library_{i + 1}" for i in range(n_libraries)]
@@ -162,13 +167,26 @@ def _draw_abundance(n_genomes: int, n_libraries: int, mean_depth: float, rng: np
     return abundance * (mean_depth / abundance.mean(axis=0))
 
 
-def _draw_depth(
-    contigs: list[Contig], abundance: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read pairs and variance of depth, (contigs, libraries) each."""
+def _copy_genomes(
+    genomes: list[SimulatedGenome], contigs: list[Contig], replication: float, seed: int, n_libraries: int
+) -> np.ndarray:
+    """Share of the genome's mean depth that a contig has while genomes are copied, float64 (contigs, libraries).
+
+    Depth falls evenly in its logarithm from the origin, the first base of a genome, to the terminus half-way round it
+    (Korem et al. 2015, Science 349:1101). Genomes and, less, libraries differ in how fast they grow.
+    """
+    rng = random_stream(seed, "replication")
+    growth = rng.uniform(0, 1, size=(len(genomes), 1)) * rng.uniform(0.5, 1, size=(len(genomes), n_libraries))
+    starts = [np.cumsum([0, *map(len, genome.sequences)]) for genome in genomes]
+    place = np.array([(starts[c.genome][c.source] + (c.start + c.end) / 2) / starts[c.genome][-1] for c in contigs])
+    from_terminus = np.abs(2 * place - 1)[:, None] - 0.5  # 0.5 at the origin, -0.5 at the terminus
+    return replication ** (growth[[contig.genome for contig in contigs]] * from_terminus)
+
+
+def _draw_depth(contigs: list[Contig], expected: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Read pairs and variance of depth, (contigs, libraries) each, of contigs of an expected depth before all noise."""
     lengths = np.array([len(contig.sequence) for contig in contigs])[:, None]
     gc = np.array([gc_content([contig.sequence]) for contig in contigs])[:, None]
-    expected = abundance[[contig.genome for contig in contigs]]
     best_gc = rng.uniform(*_BEST_GC, size=expected.shape[1])
     sd = np.sqrt(_SD_LONG**2 + _SD_AT_1_KBP**2 * 1000 / lengths)
     noise = sd * rng.standard_normal(expected.shape) - sd**2 / 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_PURPOSES = ("evolution", "lineages", "genomes", "community", "reads", "strains", "halves")
+_PURPOSES = ("evolution", "lineages", "genomes", "community", "reads", "strains", "halves", "replication")
 
 
 def random_stream(seed: int, purpose: str, *key: int) -> np.random.Generator:

@@ -13,7 +13,7 @@ from workflow_lib.simulate.benchmark_set import BenchmarkSet
 from workflow_lib.simulate.evolve import SimulatedGenome
 from workflow_lib.simulate.strains import mutate
 
-CHOSEN = BenchmarkSet("built", 4, 1, 1, 3000, True, True, 0.7, 10, (0.97, 0.99), 1500, 0.1)
+CHOSEN = BenchmarkSet("built", 4, 1, 1, 3000, True, True, 1.0, 0.7, 10, (0.97, 0.99), 1500, 0.1)
 
 
 @pytest.fixture(scope="module")

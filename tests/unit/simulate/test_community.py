@@ -46,6 +46,20 @@ def test_contig_lengths_are_log_normal(genomes):
     assert logs.std() == pytest.approx(0.5, abs=0.12)
 
 
+def test_genomes_that_are_copied_are_deepest_at_their_origin(genomes):
+    still, copied = (
+        simulate(genomes, n_libraries=4, mean_depth=200, replication=ratio, traps=False) for ratio in (1, 4)
+    )
+    contigs = still.contigs
+    assert [contig.sequence for contig in contigs] == [contig.sequence for contig in copied.contigs]
+    place = np.array([(contig.start + contig.end) / 2 / genomes[contig.genome].length for contig in contigs])
+    change = np.log(copied.depth / still.depth)
+    origin, terminus = np.abs(place - 0.5) > 0.4, np.abs(place - 0.5) < 0.1
+    assert 0.05 < change[origin].mean() < np.log(4) / 2
+    assert -np.log(4) / 2 < change[terminus].mean() < -0.05
+    assert np.corrcoef(change.T)[np.triu_indices(4, 1)].min() > 0.7  # alike in all libraries
+
+
 def test_depth_follows_abundance_with_a_quarter_of_noise(genomes):
     community = simulate(genomes, mean_depth=40, contig_median=8000, seed=3)
     np.testing.assert_allclose(community.abundance.mean(axis=0), 40)

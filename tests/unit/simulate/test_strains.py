@@ -58,7 +58,7 @@ def test_impossible_strains_are_refused(n, identity, message):
 
 @pytest.fixture
 def chosen() -> BenchmarkSet:
-    return BenchmarkSet("tiny", 4, 1, 2, 3000, False, False, 0.7, 10, (0.97, 0.99), 1500, 0.1)
+    return BenchmarkSet("tiny", 4, 1, 2, 3000, False, False, 1.0, 0.7, 10, (0.97, 0.99), 1500, 0.1)
 
 
 @pytest.fixture
