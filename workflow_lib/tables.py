@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workflow_lib.errors import Fault, FaultsError, InputError
 from workflow_lib.fasta import read_blocks
-from workflow_lib.taxonomy import parse_taxonomy
+from workflow_lib.taxonomy import parse_taxonomy, part_homonyms
+
+logger = logging.getLogger(__name__)
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME_RULE = "a name of letters, digits, '.', '_' and '-' that begins with a letter or digit (it becomes a file name)"
@@ -234,7 +237,10 @@ def _library(table: _Table, line: int, row: dict, name: str, group: str) -> Libr
 
 
 def load_reference(path: str | Path, *, check_files: bool = True) -> dict[str, Genome]:
-    """Read reference.tsv (columns genome_id, fasta, taxonomy) into name -> Genome, in file order."""
+    """Read reference.tsv (columns genome_id, fasta, taxonomy) into name -> Genome, in file order.
+
+    Taxa of one name below different taxa get names of their own (`taxonomy.part_homonyms`), with a warning.
+    """
     table = _Table(path, ("genome_id", "fasta"), ("taxonomy",), check_files)
     genomes, seen = {}, {}
     for line, row in table.rows:
@@ -249,7 +255,14 @@ def load_reference(path: str | Path, *, check_files: bool = True) -> dict[str, G
     if not table.rows and not table.faults:
         table.add_fault(1, None, "no rows", "at least one reference genome")
     table.finish()
-    return genomes
+    lineages, homonyms = part_homonyms([genome.taxonomy for genome in genomes.values()])
+    if homonyms and check_files:  # jobs that read the table again do not repeat it
+        shown = ", ".join(homonyms[:8]) + (", ..." if len(homonyms) > 8 else "")
+        logger.warning(
+            "%s: names that stand below different taxa are taken for different taxa (a misspelled lineage looks so too); "
+            "%d: %s", path, len(homonyms), shown,
+        )  # fmt: skip
+    return {name: replace(genomes[name], taxonomy=own) for name, own in zip(genomes, lineages, strict=True)}
 
 
 def load_sets(path: str | Path, *, check_files: bool = True) -> dict[str, SetSource]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 
 RANKS = ("domain", "phylum", "class", "order", "family", "genus", "species")
 _PREFIXES = {rank[0]: rank for rank in RANKS}
@@ -33,3 +35,34 @@ def parse_taxonomy(text: str) -> dict[str, str]:
 def format_taxonomy(lineage: dict[str, str]) -> str:
     """Write rank -> name as a GTDB-style lineage with all seven ranks; a rank not known is empty."""
     return ";".join(f"{rank[0]}__{lineage.get(rank, '')}" for rank in RANKS)
+
+
+def part_homonyms(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], list[str]]:
+    """Give taxa of one rank and name that stand below different taxa names of their own: `sp001 (Alpha)`.
+
+    A taxon stands below the nearest higher rank that its genome names. Names that stand below two or more names of one
+    rank are of different taxa (`sp001` of two genera, a genus name of two phyla); below names of different ranks, as
+    where the genus is not known of some, they are taken for one. Decided by the names as given: the taxa below one that
+    is renamed keep theirs. The order of the genomes does not matter.
+
+    Returns
+    -------
+    The lineages, renamed where there are homonyms; and these, as `s__sp001`, sorted.
+    """
+    parents: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for lineage in lineages:
+        for rank, name in lineage.items():
+            above, parent = _parent(lineage, rank)
+            parents[rank, name][above].add(parent)
+    homonyms = {taxon for taxon, found in parents.items() if any(len(names) > 1 for names in found.values())}
+    parted = [
+        {rank: f"{name} ({_parent(one, rank)[1]})" if (rank, name) in homonyms else name for rank, name in one.items()}
+        for one in lineages
+    ]
+    return parted, sorted(f"{rank[0]}__{name}" for rank, name in homonyms)
+
+
+def _parent(lineage: dict[str, str], rank: str) -> tuple[str, str]:
+    """The nearest rank above that the lineage names, and the name; empty where there is none."""
+    above = reversed(RANKS[: RANKS.index(rank)])
+    return next(((higher, lineage[higher]) for higher in above if higher in lineage), ("", ""))

@@ -150,3 +150,49 @@ def test_reference_taxonomy(tmp_path, fasta):
 def test_reference_taxonomy_faults(tmp_path, fasta, lineage):
     path = write(tmp_path, f"genome_id\tfasta\ttaxonomy\na\t{fasta}\t{lineage}\n")
     assert "column taxonomy" in faults(load_reference, path)[0]
+
+
+def test_names_below_different_taxa_are_different_taxa(tmp_path, caplog):
+    rows = [
+        ("a", "d__B;p__P;g__G;s__sp001"),
+        ("b", "d__B;p__P;g__G;s__sp001"),
+        ("c", "d__B;p__P;g__H;s__sp001"),
+        ("d", "d__B;p__P;g__H;s__sp002"),
+        ("e", "d__B;p__Q;g__H;s__sp003"),
+        ("f", "d__B;p__P;s__sp002"),  # of no genus: nothing says that it is another
+        ("g", ""),
+    ]
+    (tmp_path / "x.fa").write_text(">x\nACGT\n")
+    found = []
+    for order in (rows, rows[::-1]):
+        text = "genome_id\tfasta\ttaxonomy\n" + "".join(
+            f"{name}\t{tmp_path}/x.fa\t{lineage}\n" for name, lineage in order
+        )
+        genomes = load_reference(write(tmp_path, text))
+        assert list(genomes) == [name for name, _ in order]
+        found.append({name: genome.taxonomy for name, genome in genomes.items()})
+    assert found[0] == found[1]
+    species = {name: lineage.get("species") for name, lineage in found[0].items()}
+    assert species == {
+        "a": "sp001 (G)",
+        "b": "sp001 (G)",
+        "c": "sp001 (H)",
+        "d": "sp002",
+        "e": "sp003",
+        "f": "sp002",
+        "g": None,
+    }
+    assert [found[0][name].get("genus") for name in "acde"] == ["G", "H (P)", "H (P)", "H (Q)"]
+    assert "names that stand below different taxa" in caplog.text and "2: g__H, s__sp001" in caplog.text
+    caplog.clear()
+    load_reference(write(tmp_path, text), check_files=False)
+    assert not caplog.records  # a job that reads it again
+
+
+def test_consistent_lineages_stay_as_they_are(tmp_path, caplog):
+    text = "genome_id\tfasta\ttaxonomy\na\tx.fa\td__B;p__P;g__G;s__G one\nb\tx.fa\td__B;p__P;g__G;s__G two\n"
+    assert [one.taxonomy["genus"] for one in load_reference(write(tmp_path, text), check_files=False).values()] == [
+        "G",
+        "G",
+    ]
+    assert not caplog.records
