@@ -259,7 +259,7 @@ def load_reference(path: str | Path, *, check_files: bool = True) -> dict[str, G
     if homonyms and check_files:  # jobs that read the table again do not repeat it
         shown = ", ".join(homonyms[:8]) + (", ..." if len(homonyms) > 8 else "")
         logger.warning(
-            "%s: names that stand below different taxa are taken for different taxa (a misspelled lineage looks so too); "
+            "%s: names that stand below different taxa are taken for different taxa (misspelled lineages look so too); "
             "%d: %s", path, len(homonyms), shown,
         )  # fmt: skip
     return {name: replace(genomes[name], taxonomy=own) for name, own in zip(genomes, lineages, strict=True)}
