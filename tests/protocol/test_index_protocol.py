@@ -155,6 +155,17 @@ def test_genomes_that_are_left_out_are_passed_over(index, queries):
     assert np.isfinite(kept).sum(axis=1).min() >= min(5, np.isfinite(every).sum(axis=1).min())
 
 
+def test_several_choices_of_genomes_find_what_each_finds_alone(index, queries):
+    genomes = np.arange(N_GENOMES)
+    without = [genomes % 3 > 0, genomes % 3 == 0, genomes < 1, genomes < 50, genomes < 50]
+    together = list(index.genome_distances_for_each(queries, without))
+    for mask, found in zip(without, together, strict=True):
+        alone = np.concatenate([block for _, block in index.genome_distances(queries, without=mask)])
+        assert found.tobytes() == alone.tobytes()
+    with pytest.raises(InputError, match="zero"):
+        list(index.genome_distances_for_each(np.zeros((1, DIM), np.float32), without))
+
+
 @pytest.mark.parametrize("factory", ["Flat", "PCA64,Flat", "IVF*,Flat", "PQ*x4fs,RFlat", "HNSW8"])
 def test_search_gives_the_same_bytes_on_any_number_of_threads(factory):
     """Of one product of this size BLAS gives other last digits on two threads than on one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
 from workflow_lib.index.base import SearchIndex
 from workflow_lib.index.factories import PARAMETERS, Plan
-from workflow_lib.index.genome_search import nearest_of_genomes
+from workflow_lib.index.genome_search import nearest_for_each, nearest_of_genomes
 from workflow_lib.index.read_ahead import expect_scans
 from workflow_lib.index.windows import WindowTable
 
@@ -84,9 +84,7 @@ class FaissIndex(SearchIndex):
         else:
             squares, rows = self._gpu.search(vectors, k)
         distances = np.where(rows >= 0, np.sqrt(np.maximum(squares, 0)), np.float32(np.inf))
-        # Codes tie often, and FAISS orders ties as its threads happen to: by row, they are the same every time.
-        order = np.lexsort((np.where(rows >= 0, rows, np.iinfo(np.int64).max), distances), axis=1)
-        return np.take_along_axis(distances, order, axis=1), np.take_along_axis(rows, order, axis=1)
+        return sort_ties(distances, rows)
 
     def _search_blocks(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """FAISS' own search of each block on one thread: its products do not depend on the number of threads then."""
@@ -105,6 +103,23 @@ class FaissIndex(SearchIndex):
 
     def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         return nearest_of_genomes(self._search, vectors, self.table.codes, wanted)
+
+    def _genome_distances_for_each(self, vectors: np.ndarray, wanted: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        return nearest_for_each(self._search, vectors, self.table.codes, wanted, len(self.table.genomes))
+
+
+def sort_ties(distances: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours by distance, float32 (m, k) from 0 to inf, and those at one distance by row, int64, -1 (none) last.
+
+    Codes tie often, and FAISS orders ties as its threads happen to: by row, they are the same every time. One sort of
+    both in one number: bits of floats that are not negative ascend as they do. Rows: fewer than 2^32 - 1.
+    """
+    keys = (distances + np.float32(0)).view(np.uint32).astype(np.uint64) << np.uint64(32)  # + 0: no -0
+    keys |= rows.astype(np.uint32)  # -1 becomes the largest
+    keys.sort(axis=1)
+    rows = keys.astype(np.uint32)
+    distances = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
+    return distances, np.where(rows == np.iinfo(np.uint32).max, -1, rows.astype(np.int64))
 
 
 def train_faiss(vectors: np.ndarray, plan: Plan) -> faiss.Index:

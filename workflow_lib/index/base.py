@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ METRIC = "chord"  # sqrt(2 - 2 cos): Euclidean distance of unit vectors, 0 to 2
 _UNIT_TOLERANCE = 1e-3  # of a row's squared norm: float32 sums over thousands of columns stay far below
 _N_PROBES = 4  # of indexed windows, and as many of random vectors
 _PROBE_NEIGHBOURS = 3
+_ZERO_QUERY = "a query vector is zero: it has no direction and no neighbours"
 # What the identity of an index is made of: its rows, how they were made, and how they are searched.
 _IDENTITY = ("fingerprint", "factory", "parameters", "metric", "window", "vectors_sha256", "ids_sha256")
 # Chord near zero: an error of 1e-7 in the cosine is 4e-4 in the distance; other processors sum in other orders.
@@ -155,11 +156,29 @@ class SearchIndex(ABC):
             as `search`, and for a row of zeros.
         """
         if not check_vectors(vectors, self.dim, what="query vectors").all():
-            raise InputError("a query vector is zero: it has no direction and no neighbours")
+            raise InputError(_ZERO_QUERY)
         wanted = np.ones(len(self.table.genomes), dtype=bool) if without is None else ~without
         for rows, distances in self._genome_distances(np.ascontiguousarray(vectors), wanted):
             distances[:, ~wanted] = np.inf
             yield rows, distances
+
+    def genome_distances_for_each(self, vectors: np.ndarray, without: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield what `genome_distances` gives, float32 (m, G), for one choice of genomes passed over after the other.
+
+        What an approximate index has searched for the last choice it does not search again: several cost little more than
+        one. Memory: as of `genome_search.nearest_for_each`, for all queries at once.
+        """
+        if not check_vectors(vectors, self.dim, what="query vectors").all():
+            raise InputError(_ZERO_QUERY)
+        found = self._genome_distances_for_each(np.ascontiguousarray(vectors), [~one for one in without])
+        for one, distances in zip(without, found, strict=True):
+            distances[:, one] = np.inf
+            yield distances
+
+    def _genome_distances_for_each(self, vectors: np.ndarray, wanted: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """Distances of all of checked, non-zero unit rows, for one bool (G,) `wanted` after the other."""
+        for one in wanted:
+            yield np.concatenate([block for _, block in self._genome_distances(vectors, one)])
 
     def check_embedder(self, manifest: dict, *, path: str | Path | None = None) -> None:
         """Refuse queries of another embedder than the index's, told by `manifest` of the query store at `path`."""

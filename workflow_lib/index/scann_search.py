@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_path, scratch_folder
 from workflow_lib.index.base import SearchIndex, to_chord
 from workflow_lib.index.factories import Plan, count_lists
-from workflow_lib.index.genome_search import nearest_of_genomes
+from workflow_lib.index.genome_search import nearest_for_each, nearest_of_genomes
 from workflow_lib.index.windows import WindowTable
 
 _COLUMNS_A_CODE = 2  # ScaNN's own recommendation, as are the threshold and the 16 centroids of its codes
@@ -108,6 +108,9 @@ class ScannIndex(SearchIndex):
 
     def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         return nearest_of_genomes(self._search, vectors, self.table.codes, wanted)
+
+    def _genome_distances_for_each(self, vectors: np.ndarray, wanted: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        return nearest_for_each(self._search, vectors, self.table.codes, wanted, len(self.table.genomes))
 
 
 def _without_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -197,8 +197,8 @@ class _Work:
             self.norms[genome] = bins @ bins.T
             self._add_tests(rows, genome, vectors, distances, bins @ self.means.T)
 
-    def _distances(self, vectors: np.ndarray, *, without: np.ndarray | None = None) -> np.ndarray:
-        return np.concatenate([block for _, block in self.index.genome_distances(vectors, without=without)])
+    def _distances(self, vectors: np.ndarray) -> np.ndarray:
+        return np.concatenate([block for _, block in self.index.genome_distances(vectors)])
 
     def _add_tests(
         self, rows: np.ndarray, genome: int, vectors: np.ndarray, distances: np.ndarray, products: np.ndarray
@@ -209,15 +209,18 @@ class _Work:
         hits = slice(*np.searchsorted(self.hit_owner, [rows[0], rows[-1] + 1]))
         # Pieces that contaminate other bins are compared as this test does, whether they calibrate it or not.
         self.hit_allowed[CALIBRATED.index(REFERENCE), hits] = self.matches.genome[hits] != code
+        tests = []
         for position, test in enumerate(CALIBRATED):
-            if self.design.units[position, code] < 0:
-                continue
-            excluded = self.design.excluded(test, code)
-            if n_genomes - np.count_nonzero(excluded) < min(self.k, n_genomes):
-                continue  # a mean over fewer genomes than a query's would be too small
-            near = np.where(excluded, np.float32(np.inf), distances)
-            if has_gaps and np.isinf(near[:, ~excluded]).any():  # an approximate index looks past what is left out
-                near = self._distances(vectors, without=excluded)
+            if self.design.units[position, code] >= 0:
+                excluded = self.design.excluded(test, code)
+                # A mean over fewer genomes than a query's would be too small.
+                if n_genomes - np.count_nonzero(excluded) >= min(self.k, n_genomes):
+                    tests.append((position, excluded))
+        # An approximate index looks past what is left out.
+        searched = {number for number, (_, out) in enumerate(tests) if has_gaps and np.isinf(distances[:, ~out]).any()}
+        further = self.index.genome_distances_for_each(vectors, [tests[number][1] for number in sorted(searched)])
+        for number, (position, excluded) in enumerate(tests):
+            near = next(further) if number in searched else np.where(excluded, np.float32(np.inf), distances)
             found = nearest_means(near, self.spread, self.k)
             self.s1[position, rows], self.s2[position, rows] = found
             self.nearest[position, rows] = near.argmin(axis=1)

@@ -1,0 +1,48 @@
+import numpy as np
+
+from workflow_lib.index.approximate import sort_ties
+from workflow_lib.index.genome_search import nearest_for_each, nearest_of_genomes
+
+N_GENOMES, WINDOWS = 90, 40
+
+
+def test_several_choices_of_genomes_share_their_searches():
+    rng = np.random.default_rng(1)
+    codes = np.repeat(np.arange(N_GENOMES), WINDOWS)
+    rows = rng.standard_normal((len(codes), 8)).astype(np.float32)
+    queries, asked = rng.standard_normal((300, 8)).astype(np.float32), []
+
+    def search(vectors, k):
+        asked.append((len(vectors), k))
+        distances = np.linalg.norm(vectors[:, None] - rows[None], axis=2)
+        order = distances.argsort(axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(distances, order, axis=1), order
+
+    wanted = [rng.random(N_GENOMES) < share for share in (1, 0.9, 0.5)] * 2
+    wanted[3:] = [wanted[2]] * 3
+    alone = [np.concatenate([block for _, block in nearest_of_genomes(search, queries, codes, one)]) for one in wanted]
+    apart, asked[:] = list(asked), []
+    together = list(nearest_for_each(search, queries, codes, wanted, N_GENOMES))
+    assert [found.tobytes() for found in together] == [found.tobytes() for found in alone]
+    assert asked.count((256, 256)) == asked.count((44, 256)) == 1  # the first look is one for all
+    assert len(asked) < 0.6 * len(apart)
+
+
+def test_no_queries_have_distances_of_no_rows():
+    codes, wanted = np.zeros(3, dtype=np.int32), [np.ones(1, dtype=bool)]
+    (found,) = nearest_for_each(lambda vectors, k: None, np.zeros((0, 8), dtype=np.float32), codes, wanted, 1)
+    assert found.shape == (0, 1)
+
+
+def test_neighbours_at_one_distance_are_ordered_by_row():
+    rng = np.random.default_rng(1)
+    distances = np.sort(rng.random((20, 500)).astype(np.float32).round(2), axis=1)
+    rows = np.array([rng.permutation(500) for _ in distances])
+    distances[0, 100:], rows[0, 100:] = np.inf, -1
+    distances[1, :5] = -0.0
+    order = np.lexsort((np.where(rows < 0, 500, rows), distances), axis=1)
+    found = sort_ties(distances, rows)
+    assert found[0].dtype == np.float32
+    assert found[1].dtype == np.int64
+    assert np.array_equal(found[0], np.take_along_axis(distances, order, axis=1))
+    assert np.array_equal(found[1], np.take_along_axis(rows, order, axis=1))
