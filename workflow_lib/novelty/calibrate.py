@@ -52,7 +52,8 @@ def calibrate(
     matches : what the pieces share with the index's genomes, owners in the order of `pieces`; None: not looked at.
     design : which genomes calibrate which test; None: all that can (`make_design`).
 
-    Memory: four times 256 pieces x G distances (0.5 GB at 110,000 genomes), and T x B x S x L x C + B x (S x L)^2
+    Memory: four times 256 pieces x G distances (0.5 GB at 110,000 genomes; of approximate kinds about seven times the
+    pieces of a genome x G besides), and T x B x S x L x C + B x (S x L)^2
     floats of bins simulated of B calibrating genomes (5 MB at 500, 110 MB at 10,000).
     """
     start = time.monotonic()
