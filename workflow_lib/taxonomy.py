@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 RANKS = ("domain", "phylum", "class", "order", "family", "genus", "species")
+# Words for a missing name: what stands below one need not stand together.
+_MISSING = re.compile(r"\b(uncultured|unclassified|unidentified|unassigned|unknown|incertae sedis)\b", re.IGNORECASE)
 _PREFIXES = {rank[0]: rank for rank in RANKS}
 
 
@@ -40,7 +42,7 @@ def format_taxonomy(lineage: dict[str, str]) -> str:
 def part_homonyms(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], list[str]]:
     """Give taxa of one rank and name that stand below different taxa names of their own: `sp001 (Alpha)`.
 
-    A taxon stands below the nearest higher rank that its genome names. Names that stand below two or more names of one
+    A taxon stands below the nearest higher rank that its genome names; `unclassified` and the like are no names. Names that stand below two or more names of one
     rank are of different taxa (`sp001` of two genera, a genus name of two phyla); below names of different ranks, as
     where the genus is not known of some, they are taken for one. Decided by the names as given: the taxa below one that
     is renamed keep theirs. The order of the genomes does not matter.
@@ -64,5 +66,7 @@ def part_homonyms(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, st
 
 def _parent(lineage: dict[str, str], rank: str) -> tuple[str, str]:
     """The nearest rank above that the lineage names, and the name; empty where there is none."""
-    above = reversed(RANKS[: RANKS.index(rank)])
-    return next(((higher, lineage[higher]) for higher in above if higher in lineage), ("", ""))
+    for higher in reversed(RANKS[: RANKS.index(rank)]):
+        if higher in lineage and not _MISSING.search(lineage[higher]):
+            return higher, lineage[higher]
+    return "", ""

@@ -161,6 +161,8 @@ def test_names_below_different_taxa_are_different_taxa(tmp_path, caplog):
         ("e", "d__B;p__Q;g__H;s__sp003"),
         ("f", "d__B;p__P;s__sp002"),  # of no genus: nothing says that it is another
         ("g", ""),
+        ("h", "d__B;p__P;g__unclassified;s__sp004"),
+        ("i", "d__B;p__P;g__H;s__sp004"),
     ]
     (tmp_path / "x.fa").write_text(">x\nACGT\n")
     found = []
@@ -181,6 +183,8 @@ def test_names_below_different_taxa_are_different_taxa(tmp_path, caplog):
         "e": "sp003",
         "f": "sp002",
         "g": None,
+        "h": "sp004",
+        "i": "sp004",
     }
     assert [found[0][name].get("genus") for name in "acde"] == ["G", "H (P)", "H (P)", "H (Q)"]
     assert "names that stand below different taxa" in caplog.text and "2: g__H, s__sp001" in caplog.text
