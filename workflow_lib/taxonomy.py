@@ -42,10 +42,10 @@ def format_taxonomy(lineage: dict[str, str]) -> str:
 def part_homonyms(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], list[str]]:
     """Give taxa of one rank and name that stand below different taxa names of their own: `sp001 (Alpha)`.
 
-    A taxon stands below the nearest higher rank that its genome names; `unclassified` and the like are no names. Names that stand below two or more names of one
-    rank are of different taxa (`sp001` of two genera, a genus name of two phyla); below names of different ranks, as
-    where the genus is not known of some, they are taken for one. Decided by the names as given: the taxa below one that
-    is renamed keep theirs. The order of the genomes does not matter.
+    A taxon stands below the nearest higher rank that its genome names; `unclassified` and the like are no names. Names
+    that stand below two or more names of one rank are of different taxa (`sp001` of two genera, a genus name of two
+    phyla); below names of different ranks, as where the genus is not known of some, they are taken for one. Decided by
+    the names as given: the taxa below one that is renamed keep theirs. The order of the genomes does not matter.
 
     Returns
     -------
@@ -57,10 +57,12 @@ def part_homonyms(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, st
             above, parent = _parent(lineage, rank)
             parents[rank, name][above].add(parent)
     homonyms = {taxon for taxon, found in parents.items() if any(len(names) > 1 for names in found.values())}
-    parted = [
-        {rank: f"{name} ({_parent(one, rank)[1]})" if (rank, name) in homonyms else name for rank, name in one.items()}
-        for one in lineages
-    ]
+
+    def rename(lineage: dict[str, str], rank: str) -> str:
+        parent = _parent(lineage, rank)[1] if (rank, lineage[rank]) in homonyms else ""
+        return f"{lineage[rank]} ({parent})" if parent else lineage[rank]
+
+    parted = [{rank: rename(lineage, rank) for rank in lineage} for lineage in lineages]
     return parted, sorted(f"{rank[0]}__{name}" for rank, name in homonyms)
 
 

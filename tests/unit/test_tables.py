@@ -161,6 +161,7 @@ def test_names_below_different_taxa_are_different_taxa(tmp_path, caplog):
         ("e", "d__B;p__Q;g__H;s__sp003"),
         ("f", "d__B;p__P;s__sp002"),  # of no genus: nothing says that it is another
         ("g", ""),
+        ("j", "s__sp001"),
         ("h", "d__B;p__P;g__unclassified;s__sp004"),
         ("i", "d__B;p__P;g__H;s__sp004"),
     ]
@@ -183,6 +184,7 @@ def test_names_below_different_taxa_are_different_taxa(tmp_path, caplog):
         "e": "sp003",
         "f": "sp002",
         "g": None,
+        "j": "sp001",
         "h": "sp004",
         "i": "sp004",
     }

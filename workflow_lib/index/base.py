@@ -165,8 +165,8 @@ class SearchIndex(ABC):
     def genome_distances_for_each(self, vectors: np.ndarray, without: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield what `genome_distances` gives, float32 (m, G), for one choice of genomes passed over after the other.
 
-        What an approximate index has searched for the last choice it does not search again: several cost little more than
-        one. Memory: as of `genome_search.nearest_for_each`, for all queries at once.
+        What an approximate index has searched for the last choice it does not search again: several cost little more
+        than one. Memory: as of `genome_search.nearest_for_each`, for all queries at once.
         """
         if not check_vectors(vectors, self.dim, what="query vectors").all():
             raise InputError(_ZERO_QUERY)

@@ -33,8 +33,8 @@ def nearest_for_each(
 ) -> Iterator[np.ndarray]:
     """Yield what `nearest_of_genomes` gives, float32 (m, G), for one `wanted` after the other.
 
-    A search that was just done for another one is not repeated. Memory: up to three times what is yielded, and once more
-    for every depth of search.
+    A search that was just done for another one is not repeated. Memory: up to three times what is yielded, and once
+    more for every depth of search.
     """
     starts = range(0, len(vectors), _QUERIES)
     blocks = [_Block(search, vectors[start : start + _QUERIES], codes, n_genomes, keep=True) for start in starts]
