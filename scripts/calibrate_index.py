@@ -24,7 +24,7 @@ def main(snakemake) -> None:
         n_genomes=params.n_genomes,
         device=params.device if snakemake.resources.gpu else "cpu",
         sketch=read_sketch(Path(snakemake.input.sketch).parent),
-        genomes=load_reference(snakemake.input.table),
+        genomes=load_reference(snakemake.input.table, check_files=False),
     )
 
 

@@ -12,7 +12,7 @@ def main(snakemake) -> None:
 
     measure_calibration(
         Path(snakemake.input.index).parent,
-        {genome.name: genome for genome in load_reference(snakemake.input.table).values()},
+        {genome.name: genome for genome in load_reference(snakemake.input.table, check_files=False).values()},
         Path(snakemake.output.rates).parent,
         settings=Settings(**snakemake.params.settings),
         seed=snakemake.params.seed,

@@ -53,7 +53,7 @@ def check_input_paths(config: dict, *, source: str = "configuration") -> None:
     faults = []
     for path, value in _values(config):
         key = ".".join(part for part in path if isinstance(part, str))
-        if key in _INPUT_FILES and value is not None and not Path(value).is_file():
+        if key in _INPUT_FILES and value and not Path(value).is_file():
             faults.append(Fault(source, None, _name_place(path), value, "a file that exists"))
         if key == _INPUT_FOLDERS and not Path(value).is_dir():
             faults.append(Fault(source, None, _name_place(path), value, "a folder that exists"))

@@ -44,8 +44,9 @@ def part_homonyms(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, st
 
     A taxon stands below the nearest higher rank that its genome names; `unclassified` and the like are no names. Names
     that stand below two or more names of one rank are of different taxa (`sp001` of two genera, a genus name of two
-    phyla); below names of different ranks, as where the genus is not known of some, they are taken for one. Decided by
-    the names as given: the taxa below one that is renamed keep theirs. The order of the genomes does not matter.
+    phyla); below names of different ranks only, as where the genus is not known of some, they are taken for one.
+    Decided by the names as given, as else a misspelled phylum would part all that is below it: the taxa below one that
+    is renamed keep theirs. The order of the genomes does not matter.
 
     Returns
     -------

@@ -116,6 +116,11 @@ def test_library_kinds(tmp_path, fasta):
     assert [library.kind for library in libraries.values()] == ["paired", "single", "long", "bam", "depth"]
 
 
+def test_a_library_may_be_called_var(tmp_path, fasta):
+    path = write(tmp_path, f"library\tgroup\tdepth\nx-var\tg\t{fasta}\ny\tg\t{fasta}\n")
+    assert list(load_libraries(path, groups={"g"})) == ["x-var", "y"]
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [

@@ -14,6 +14,7 @@ from workflow_lib.index import SearchIndex
 from workflow_lib.index.base import to_chord
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls
+from workflow_lib.novelty.design import KNOWN
 from workflow_lib.novelty.identity import (
     MIN_PLACED,
     Matches,
@@ -92,7 +93,7 @@ def call_contigs(
     stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
     found, at, n_vectors = _search(index, calibration, stand_ins, _usable_matches(matches, calibration))
     searched = at >= 0
-    neighbours = _spread(found, searched)
+    neighbours, large = (_spread(one, searched) for one in found)
     complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
     stratum = np.where(searched & complete, stand_ins.stratum[at], -1)
     longer, tested = stand_ins.longer[at] & (stratum >= 0), RankTests(len(names), index.table.lineages, settings)
@@ -100,7 +101,7 @@ def call_contigs(
         rows = np.flatnonzero(stratum == own)
         pieces = partial(calibration.pieces, int(own))
         own_scores = neighbours.score[rows], neighbours.genome[rows], longer[rows]
-        tested.add(rows, pieces, *own_scores, known_scores=neighbours.known_score[rows])
+        tested.add(rows, pieces, *own_scores, known_scores=large.score[rows])
     calls = tested.decide(_group_contigs(neighbours.genome, bins or {}))
     return Results(
         names=names,
@@ -111,8 +112,8 @@ def call_contigs(
             _reason(call, bool(length >= settings.min_length), bool(has_vector), "" if is_complete else INCOMPLETE)
             for call, length, has_vector, is_complete in zip(calls.call, lengths, searched, complete, strict=True)
         ],
-        flags=_flags(calls, longer, neighbours),
-        neighbours=neighbours,
+        flags=_flags(calls, longer, partly=large.score > neighbours.score),
+        neighbours=_known_by(calls, neighbours, large),
         calls=calls,
     )
 
@@ -148,23 +149,25 @@ def call_bins(
     compositions = [_compose(stand_ins, own, calibration) for own in members_of]
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
     pairs = _match_bins(matches, calibration, compositions, members_of, len(stand_ins.names))
-    tested, found = RankTests(len(bins), index.table.lineages, settings), []
+    tested, found, found_large = RankTests(len(bins), index.table.lineages, settings), [], []
     mixed, untold = np.zeros((2, len(bins)), dtype=bool)
     for row in (row for row, one in enumerate(compositions) if one.members):
         vector = _bin_vector(compositions[row], stand_ins, members_of[row])
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
         placed = _bin_pairs(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
-        alike = {"identity": best_identities(placed, 1), "known_identity": best_identities(keep_large(placed), 1)[0]}
-        found.append(summarise(distances, calibration.spread, k=int(calibration.k), taxa=taxa, **alike))
+        for part, own in ((found, placed), (found_large, keep_large(placed))):
+            alike = {"k": int(calibration.k), "taxa": taxa, "identity": best_identities(own, 1)}
+            part.append(summarise(distances, calibration.spread, **alike))
         mixed[row], untold[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
         like = partial(calibration.bins, compositions[row])
         own_scores = found[-1].score, found[-1].genome, longer[row : row + 1]
-        tested.add(np.array([row]), like, *own_scores, known_scores=found[-1].known_score)
+        tested.add(np.array([row]), like, *own_scores, known_scores=found_large[-1].score)
     if untold.any():
         logger.warning("%d bins: fewer than %d reference genomes tell if they are mixed", untold.sum(), _MIXED_GENOMES)
     tested.drop(np.flatnonzero(mixed))
     calls = tested.decide()
-    neighbours = _spread(join_neighbours(found), np.array([bool(one.members) for one in compositions], dtype=bool))
+    searched = np.array([bool(one.members) for one in compositions], dtype=bool)
+    neighbours, large = (_spread(join_neighbours(part), searched) for part in (found, found_large))
     return Results(
         names=list(bins),
         lengths=np.array([lengths[own].sum() for own in bins.values()], dtype=np.int64),
@@ -174,8 +177,8 @@ def call_bins(
             _reason(call, bool(enough[own].any()), bool((has_vector & enough)[own].any()), MIXED if is_mixed else "")
             for call, own, is_mixed in zip(calls.call, bins.values(), mixed, strict=True)
         ],
-        flags=_flags(calls, longer, neighbours),
-        neighbours=neighbours,
+        flags=_flags(calls, longer, partly=large.score > neighbours.score),
+        neighbours=_known_by(calls, neighbours, large),
         calls=calls,
     )
 
@@ -194,38 +197,43 @@ def _find_stand_ins(
 
 def _search(
     index: SearchIndex, calibration: CalibrationSet, stand_ins: StandIns, matches: Matches
-) -> tuple[Neighbours, np.ndarray, np.ndarray]:
+) -> tuple[list[Neighbours], np.ndarray, np.ndarray]:
     """Search all contigs, or their cuts, of which the one of median score is taken; of an even number the last is left
     out, for each of two is an extreme.
 
     Returns
     -------
-    neighbours of the contigs that have a vector; what stands for each contig, int64 (n,) position, -1 where nothing
-    does; how many vectors were searched for it, int64 (n,).
+    neighbours of the contigs that have a vector, by all matches and by `keep_large` of them; what stands for each
+    contig, int64 (n,) position, -1 where nothing does; how many vectors were searched for it, int64 (n,).
     """
     n, n_all = len(stand_ins.replaced), len(stand_ins.names)
     positions = stand_ins.of(np.arange(n))
     positions = _leave_odd(positions[stand_ins.has_vector[positions]], stand_ins.contig)
     pairs = pair_identities(matches, np.arange(n_all), len(index.table.genomes))
-    identity, matched = best_identities(pairs, n_all)
+    best = [best_identities(own, n_all) for own in (pairs, keep_large(pairs))]
     found = find_neighbours(
         *(index, stand_ins.vectors(positions), calibration.spread),
         k=int(calibration.k),
         taxa=margin_taxa(index.table.lineages),
-        identity=(identity[positions], matched[positions]),
-        known_identity=best_identities(keep_large(pairs), n_all)[0][positions],
+        identities=[(identity[positions], matched[positions]) for identity, matched in best],
     )
     contig = stand_ins.contig[positions]
-    order, n_vectors = np.lexsort((found.score, contig)), np.bincount(contig, minlength=n)
+    order, n_vectors = np.lexsort((found[0].score, contig)), np.bincount(contig, minlength=n)
     chosen = order[(np.cumsum(n_vectors) - n_vectors + n_vectors // 2)[n_vectors > 0]]
     at = np.full(n, -1, dtype=np.int64)
     at[n_vectors > 0] = positions[chosen]
-    return Neighbours(**{name: column[chosen] for name, column in vars(found).items()}), at, n_vectors
+    return [Neighbours(**{name: column[chosen] for name, column in vars(one).items()}) for one in found], at, n_vectors
+
+
+def _known_by(calls: Calls, neighbours: Neighbours, large: Neighbours) -> Neighbours:
+    """The neighbours, of queries that are known by another genome than that of the highest identity by that genome."""
+    other = np.array([call == KNOWN for call in calls.call], dtype=bool) & (large.score > neighbours.score)
+    return Neighbours(**{name: np.where(other, getattr(large, name), own) for name, own in vars(neighbours).items()})
 
 
 def _group_contigs(nearest: np.ndarray, bins: dict[str, np.ndarray]) -> np.ndarray:
     """Which contigs vary together, int64 (m,): those of a bin, and those in none that have one nearest genome."""
-    groups = nearest + len(bins)
+    groups = nearest + len(bins) + 1  # -1, of none: a number of its own
     for number, members in enumerate(bins.values()):
         groups[members] = number
     return groups
@@ -316,8 +324,8 @@ def _reason(call: str, long_enough: bool, has_vector: bool, other: str) -> str:
     return (other or TOO_FEW) if has_vector else NO_VECTOR
 
 
-def _flags(calls: Calls, longer: np.ndarray, neighbours: Neighbours) -> list[set[str]]:
-    words, partly = (LONGER, PARTLY, CONFLICT), neighbours.known_score > neighbours.score  # not where they are NaN
+def _flags(calls: Calls, longer: np.ndarray, *, partly: np.ndarray) -> list[set[str]]:
+    words = LONGER, PARTLY, CONFLICT
     return [
         {word for word, is_on in zip(words, own, strict=True) if is_on}
         for own in zip(longer, partly, calls.conflict, strict=True)

@@ -33,8 +33,6 @@ class Neighbours:
     margin : float64 (m,), distance to the nearest genome of another taxon, less d1; NaN where there is no other.
     identity : float64 (m,), of the genome that shares most sequence; 0 where none does.
     score : float64 (m,), what is tested, see `combine_scores`.
-    known_score : float64 (m,), what the test of `known` takes for it: the same with the identity of the genomes that
-        have a large part of the query (`identity.keep_large`); at least as large.
     """
 
     genome: np.ndarray
@@ -44,7 +42,6 @@ class Neighbours:
     margin: np.ndarray
     identity: np.ndarray
     score: np.ndarray
-    known_score: np.ndarray
 
 
 def combine_scores(s1: np.ndarray, s2: np.ndarray, identity: np.ndarray) -> np.ndarray:
@@ -129,9 +126,8 @@ def find_neighbours(
     *,
     k: int,
     taxa: np.ndarray,
-    identity: tuple[np.ndarray, np.ndarray],
-    known_identity: np.ndarray,
-) -> Neighbours:
+    identities: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> list[Neighbours]:
     """Search float32 (m, d) unit rows.
 
     Parameters
@@ -139,23 +135,19 @@ def find_neighbours(
     spread : float (G,), see `genome_means`.
     k : distinct genomes of a score.
     taxa : int64 (G,), the taxa between which the margin is measured.
-    identity : float64 (m,) and int64 (m,), of `best_identities`.
-    known_identity : float64 (m,), the highest of `keep_large`.
+    identities : float64 (m,) and int64 (m,), of `best_identities`, in several ways.
+
+    Returns
+    -------
+    Neighbours by each of the identities.
 
     Memory: one block of the index's search and one of queries x genomes.
     """
-    return join_neighbours(
-        [
-            summarise(
-                *(distances, spread),
-                k=k,
-                taxa=taxa,
-                identity=(identity[0][rows], identity[1][rows]),
-                known_identity=known_identity[rows],
-            )
-            for rows, distances in index.genome_distances(vectors)
-        ]
-    )
+    parts: list[list[Neighbours]] = [[] for _ in identities]
+    for rows, distances in index.genome_distances(vectors):
+        for part, (identity, matched) in zip(parts, identities, strict=True):
+            part.append(summarise(distances, spread, k=k, taxa=taxa, identity=(identity[rows], matched[rows])))
+    return [join_neighbours(part) for part in parts]
 
 
 def join_neighbours(parts: list[Neighbours]) -> Neighbours:
@@ -173,17 +165,15 @@ def summarise(
     k: int,
     taxa: np.ndarray,
     identity: tuple[np.ndarray, np.ndarray],
-    known_identity: np.ndarray,
 ) -> Neighbours:
-    """Reduce distances (m, G) of queries to genomes; parameters as of `find_neighbours`."""
+    """Reduce distances (m, G) of queries to genomes; parameters as of `find_neighbours`, of one of the identities."""
     alike, matched = identity
     genome = np.where(matched >= 0, matched, distances.argmin(axis=1))
     d1 = distances[np.arange(len(distances)), genome].astype(np.float64).round(_DECIMALS)
     others = np.where(taxa[None, :] == taxa[genome][:, None], np.inf, distances).min(axis=1).astype(np.float64)
     margin = np.where(np.isfinite(others), others - d1, np.nan)
     s1, s2 = nearest_means(distances, spread, k)
-    scores = combine_scores(s1, s2, alike), combine_scores(s1, s2, known_identity)
-    return Neighbours(genome, d1, s1, s2, margin, alike, *scores)
+    return Neighbours(genome, d1, s1, s2, margin, alike, combine_scores(s1, s2, alike))
 
 
 def margin_taxa(lineages: list[dict[str, str]]) -> np.ndarray:

@@ -170,7 +170,7 @@ def _draw_abundance(n_genomes: int, n_libraries: int, mean_depth: float, rng: np
 def _copy_genomes(
     genomes: list[SimulatedGenome], contigs: list[Contig], replication: float, seed: int, n_libraries: int
 ) -> np.ndarray:
-    """Share of the genome's mean depth that a contig has while genomes are copied, float64 (contigs, libraries).
+    """Depth of a contig over the geometric mean of its genome's while it is copied, float64 (contigs, libraries).
 
     Depth falls evenly in its logarithm from the origin, the first base of a genome, to the terminus half-way round it
     (Korem et al. 2015, Science 349:1101). Genomes and, less, libraries differ in how fast they grow.

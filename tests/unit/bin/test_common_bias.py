@@ -9,7 +9,7 @@ from workflow_lib.bin.fuse import Depth
 N_BINS, PER_BIN, LIBRARIES = 20, 30, 8
 
 
-def make(common: float, own: float = 0.1, n_libraries: int = LIBRARIES):
+def make(common, own=0.1, n_libraries: int = LIBRARIES):
     """Contigs of twenty genomes; deviations of log depth that the libraries share, and others; the genomes' levels."""
     rng = np.random.default_rng(2)
     labels = np.repeat(np.arange(N_BINS), PER_BIN)
@@ -20,6 +20,12 @@ def make(common: float, own: float = 0.1, n_libraries: int = LIBRARIES):
     return depth, rng.integers(1500, 60_000, len(labels)), labels
 
 
+def correlations(depth, labels, columns=slice(None)):
+    """Mean correlation between libraries within bins."""
+    found = np.corrcoef(residuals(depth, labels)[:, columns].T)
+    return found[np.triu_indices(len(found), 1)].mean()
+
+
 def residuals(depth, labels):
     log = np.log(depth.mean + 0.1)
     return log - np.array([log[labels == label].mean(axis=0) for label in range(N_BINS)])[labels]
@@ -28,9 +34,9 @@ def residuals(depth, labels):
 @pytest.mark.parametrize("common", [0.05, 0.1, 0.3])
 def test_deviations_are_independent_afterwards(common):
     depth, lengths, labels = make(common)
-    before = np.corrcoef(residuals(depth, labels).T)[np.triu_indices(LIBRARIES, 1)].mean()
+    before = correlations(depth, labels)
     found = without_common_bias(depth, lengths, labels)
-    after = np.corrcoef(residuals(found, labels).T)[np.triu_indices(LIBRARIES, 1)].mean()
+    after = correlations(found, labels)
     assert before == pytest.approx(common**2 / (common**2 + 0.1**2), abs=0.08)
     assert abs(after) < 0.08 < before
     # What tells libraries apart stays: the differences of a contig's log depths between them.
@@ -62,17 +68,45 @@ def test_where_nothing_can_be_learned_depth_is_the_same_object():
     assert without_common_bias(depth, lengths, labels) is depth  # one library
     depth, lengths, labels = make(0.3)
     assert without_common_bias(depth, lengths, np.where(labels < 2, labels, -1)) is depth  # 60 contigs
-    assert without_common_bias(depth, lengths, np.arange(len(labels))) is depth  # bins of one contig
+    assert without_common_bias(depth, lengths, np.arange(len(labels)) // 9) is depth  # bins of nine contigs
     level = Depth(depth.libraries, np.round(np.full_like(depth.mean, 3.0)), depth.variance)
     assert without_common_bias(level, lengths, labels) is level  # no deviation at all
     empty = Depth(depth.libraries, np.zeros((0, LIBRARIES)), np.zeros((0, LIBRARIES)))
     assert without_common_bias(empty, lengths[:0], labels[:0]) is empty
 
 
-def test_missing_depth_stays_missing():
+def test_libraries_of_unequal_noise():
+    own = np.array([0.05] * 7 + [1.0])
+    depth, lengths, labels = make(0.3, own)
+    found = without_common_bias(depth, lengths, labels)
+    assert correlations(depth, labels, slice(0, 7)) > 0.95
+    assert abs(correlations(found, labels, slice(0, 7))) < 0.5  # no more than 0.95 is taken for common
+    noisy = np.corrcoef(residuals(found, labels).T)[7, :7]
+    assert np.abs(noisy).max() < 0.3  # it is not turned against the others
+
+
+def test_a_library_without_depth_does_not_hide_what_the_others_share():
     depth, lengths, labels = make(0.3)
-    depth.mean[5, 2] = depth.variance[5, 2] = np.nan
+    depth.mean[labels >= 5, 3] = 0  # most genomes are not in this library
+    found = without_common_bias(depth, lengths, labels)
+    others = [0, 1, 2, 4, 5, 6, 7]
+    assert abs(correlations(found, labels, others)) < 0.1 < 0.8 < correlations(depth, labels, others)
+
+
+def test_a_contig_that_lacks_a_library_stays_with_its_bin():
+    depth, lengths, labels = make(0.3)
+    depth.mean[::7, 2] = depth.variance[::7, 2] = np.nan
+    found = without_common_bias(depth, lengths, labels)
+    assert np.isnan(found.mean[::7, 2]).all() and np.isfinite(np.delete(found.mean[::7], 2, axis=1)).all()
+    log = np.log(found.mean[:, 0] + 0.1)
+    from_bin = np.abs(log - np.array([np.median(log[labels == label]) for label in range(N_BINS)])[labels])
+    assert from_bin[::7].mean() == pytest.approx(from_bin.mean(), rel=0.5)
+
+
+def test_depths_are_raised_and_never_negative():
+    depth, lengths, labels = make(0.3)
     depth.mean[6] = 0
     found = without_common_bias(depth, lengths, labels)
-    np.testing.assert_array_equal(found.mean[5], depth.mean[5])
-    assert np.isfinite(found.mean[6]).all() and (found.mean[6] >= 0).all()
+    assert (found.mean >= depth.mean - 1e-9).all() and np.isfinite(found.mean).all()
+    depth.mean[:] = depth.mean[:, :1]  # all libraries say the same
+    assert np.isfinite(without_common_bias(depth, lengths, labels).mean).all()

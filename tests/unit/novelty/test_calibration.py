@@ -13,7 +13,7 @@ from workflow_lib.manifest import SEAL, write_manifest
 from workflow_lib.novelty.calibrate import calibrate
 from workflow_lib.novelty.calibration_set import read_calibration, write_calibration
 from workflow_lib.novelty.design import CALIBRATED, KNOWN, TESTS, limit_genomes, make_design
-from workflow_lib.novelty.queries import call_bins, call_contigs
+from workflow_lib.novelty.queries import _group_contigs, call_bins, call_contigs
 from workflow_lib.novelty.strata import compose_bin
 from workflow_lib.novelty.tested import Settings
 from workflow_lib.store import EmbeddingStore
@@ -230,3 +230,8 @@ def test_scores_through_an_approximate_index(built, nprobe):
     assert np.array_equal(~np.isnan(found.piece_scores), tested)
     if nprobe == 8:
         assert found.piece_scores[tested] == pytest.approx(wanted.piece_scores[tested], abs=1e-3)
+
+
+def test_contigs_of_a_bin_or_with_one_nearest_genome_are_a_group():
+    bins = {"a": np.array([0, 5]), "b": np.array([1])}
+    assert _group_contigs(np.array([0, 1, 1, 0, 1, 3, -1]), bins).tolist() == [0, 1, 4, 3, 4, 0, 2]

@@ -69,13 +69,17 @@ def test_contigs_of_one_genome_count_as_one_query():
     assert bound_shares(one, units, groups)[0][0] == pytest.approx((100**2 + 20) / 120**2, abs=0.01)
     assert bound_shares(one, units, np.zeros(120, dtype=np.int64))[0][0] == 1
     # As many queries as there are genomes say the same.
-    both, twice = np.concatenate([one, two]), np.tile(np.arange(120), 2)
+    both = np.concatenate([one, two])
     assert bound_shares(both, units, np.repeat(np.arange(40), 6))[0] == pytest.approx(
         bound_shares(np.concatenate([one[:20], two[:20]]), units)[0]
     )
     # Contigs without likelihoods do not count.
     untested = np.where(np.arange(240)[:, None] < 120, both, np.nan)
-    assert bound_shares(untested, units, twice)[0].tolist() == bound_shares(one, units)[0].tolist()
+    their_groups = np.append(np.arange(120), np.zeros(120, dtype=np.int64))
+    assert bound_shares(untested, units, their_groups)[0].tolist() == bound_shares(one, units)[0].tolist()
+    # 1,000 copies of one genome say nothing of copies.
+    copies, single = cells((900, 100)), np.zeros(1000, dtype=np.int64)
+    assert bound_shares(copies, units, np.arange(1000) // 100)[0][1] < bound_shares(copies, units, single)[0][1] == 1
 
 
 def cells(counts):

@@ -167,9 +167,29 @@ def test_a_foreign_contig_makes_no_bin_known(world):
     )  # fmt: skip
     p = results.calls.p[:, TESTS.index(KNOWN)]
     assert results.neighbours.identity[0] > 0.98  # what matches is as near as can be
+    assert results.calls.call[1] == "known"  # by its own species, not by that of the foreign contig
+    assert index.table.genomes[results.neighbours.genome[1]].startswith("3.")
+    assert 0.97 < results.neighbours.identity[1] < 0.995 and results.neighbours.margin[1] > 0
     assert p[0] > 0.5 > 0.1 > max(p[1], p[2])
     assert results.flags[0] == {"partly_matched"}
     assert [flags & {"partly_matched"} for flags in results.flags[2:]] == [set()]
+
+
+def test_a_stretch_of_an_indexed_genome_makes_no_contig_known(world):
+    """4 of 40 kbp; each contig stands for itself as the calibration's pieces are taken for as long."""
+    rng, index = np.random.default_rng(4), load_index(world.index)
+    calibration = read_calibration(world.index, index)
+    calibration = replace(calibration, bounds=np.append(calibration.bounds[:-1], 50_000))
+    new = random_sequence(rng, 36_000)
+    contigs = [new[:15_000] + world.species[9][5000:9000] + new[15_000:], world.species[9]]
+    lengths = np.array([len(contig) for contig in contigs])
+    results = call_contigs(
+        *(index, calibration, world.embedder.embed(contigs), ["part", "whole"], lengths, SETTINGS),
+        matches=world.sketch.match(contigs, index.table.genomes),
+    )
+    p = results.calls.p[:, TESTS.index(KNOWN)]
+    assert results.neighbours.identity[0] > 0.9 and "partly_matched" in results.flags[0]
+    assert p[0] > 0.5 > 0.1 > p[1] and "partly_matched" not in results.flags[1]
 
 
 def test_contaminating_pieces_are_compared_also_where_their_genome_calibrates_another_rank(world, tmp_path):
