@@ -205,8 +205,6 @@ def binnings(
         found.append(replace(adapted, gc_folds=folds))
         if adapted.n_bins and options.mixture_rounds:
             unbiased, folds = _without_gc_bias(depth if adapted.depth_share else None, gc, lengths, adapted)
-            if unbiased is not None:
-                unbiased = without_common_bias(unbiased, lengths, adapted.labels)
             settled = _refine_by_likelihood(adapted, vectors, pieces, lengths, unbiased, options, markers, relatives)
             found.append(replace(settled, gc_folds=folds))
     return found
@@ -323,7 +321,10 @@ def _refine_by_likelihood(
     """The binning after `refine_by_likelihood`; `vectors` and `pieces` are the embeddings as they are."""
     with one_blas_thread():
         whitened = vectors @ whitening(pieces.vectors)
-    profile = depth_profile(depth, unit_rows(whitened), lengths) if depth is not None else None
+    profile = None
+    if depth is not None:
+        depth = without_common_bias(depth, lengths, binning.labels)
+        profile = depth_profile(depth, unit_rows(whitened), lengths)
     find = partial(
         refine_by_likelihood, whitened, profile or no_libraries(len(lengths)), lengths, rounds=options.mixture_rounds,
         markers=markers, relatives=relatives, near_only=options.is_large(len(vectors)),

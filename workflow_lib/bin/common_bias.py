@@ -37,7 +37,8 @@ def without_common_bias(depth: Depth, lengths: np.ndarray, labels: np.ndarray) -
 
     Returns
     -------
-    `depth` itself with one library, with fewer than 100 contigs to learn from, or without correlation.
+    `depth` itself with one library, with fewer than 100 contigs of known depth in all libraries to learn from, or
+    without correlation.
 
     Memory: twice the depths.
     """

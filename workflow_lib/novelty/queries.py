@@ -24,7 +24,7 @@ from workflow_lib.novelty.identity import (
     keep_placed,
     pair_identities,
 )
-from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise
+from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise_each
 from workflow_lib.novelty.stand_ins import StandIns, find_stand_ins
 from workflow_lib.novelty.strata import Composition, compose_bin, format_stratum
 from workflow_lib.novelty.tested import RankTests, Settings
@@ -149,25 +149,24 @@ def call_bins(
     compositions = [_compose(stand_ins, own, calibration) for own in members_of]
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
     pairs = _match_bins(matches, calibration, compositions, members_of, len(stand_ins.names))
-    tested, found, found_large = RankTests(len(bins), index.table.lineages, settings), [], []
+    tested, found = RankTests(len(bins), index.table.lineages, settings), []
     mixed, untold = np.zeros((2, len(bins)), dtype=bool)
     for row in (row for row, one in enumerate(compositions) if one.members):
         vector = _bin_vector(compositions[row], stand_ins, members_of[row])
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
         placed = _bin_pairs(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
-        for part, own in ((found, placed), (found_large, keep_large(placed))):
-            alike = {"k": int(calibration.k), "taxa": taxa, "identity": best_identities(own, 1)}
-            part.append(summarise(distances, calibration.spread, **alike))
+        alike = [best_identities(own, 1) for own in (placed, keep_large(placed))]
+        near, large = summarise_each(distances, calibration.spread, k=int(calibration.k), taxa=taxa, identities=alike)
+        found.append((near, large))
         mixed[row], untold[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
         like = partial(calibration.bins, compositions[row])
-        own_scores = found[-1].score, found[-1].genome, longer[row : row + 1]
-        tested.add(np.array([row]), like, *own_scores, known_scores=found_large[-1].score)
+        tested.add(np.array([row]), like, near.score, near.genome, longer[row : row + 1], known_scores=large.score)
     if untold.any():
         logger.warning("%d bins: fewer than %d reference genomes tell if they are mixed", untold.sum(), _MIXED_GENOMES)
     tested.drop(np.flatnonzero(mixed))
     calls = tested.decide()
     searched = np.array([bool(one.members) for one in compositions], dtype=bool)
-    neighbours, large = (_spread(join_neighbours(part), searched) for part in (found, found_large))
+    neighbours, large = (_spread(join_neighbours([pair[i] for pair in found]), searched) for i in range(2))
     return Results(
         names=list(bins),
         lengths=np.array([lengths[own].sum() for own in bins.values()], dtype=np.int64),

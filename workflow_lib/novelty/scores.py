@@ -143,11 +143,16 @@ def find_neighbours(
 
     Memory: one block of the index's search and one of queries x genomes.
     """
-    parts: list[list[Neighbours]] = [[] for _ in identities]
-    for rows, distances in index.genome_distances(vectors):
-        for part, (identity, matched) in zip(parts, identities, strict=True):
-            part.append(summarise(distances, spread, k=k, taxa=taxa, identity=(identity[rows], matched[rows])))
-    return [join_neighbours(part) for part in parts]
+    found = [
+        summarise_each(
+            *(distances, spread),
+            k=k,
+            taxa=taxa,
+            identities=[(identity[rows], matched[rows]) for identity, matched in identities],
+        )
+        for rows, distances in index.genome_distances(vectors)
+    ]
+    return [join_neighbours([part[i] for part in found]) for i in range(len(identities))]
 
 
 def join_neighbours(parts: list[Neighbours]) -> Neighbours:
@@ -174,6 +179,27 @@ def summarise(
     margin = np.where(np.isfinite(others), others - d1, np.nan)
     s1, s2 = nearest_means(distances, spread, k)
     return Neighbours(genome, d1, s1, s2, margin, alike, combine_scores(s1, s2, alike))
+
+
+def summarise_each(
+    distances: np.ndarray,
+    spread: np.ndarray,
+    *,
+    k: int,
+    taxa: np.ndarray,
+    identities: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> list[Neighbours]:
+    """`summarise` by each of the identities; rows in which a further one is as the first are not computed again."""
+    first = summarise(distances, spread, k=k, taxa=taxa, identity=identities[0])
+    found = [first]
+    for identity, matched in identities[1:]:
+        rows = np.flatnonzero((identity != identities[0][0]) | (matched != identities[0][1]))
+        own = summarise(distances[rows], spread, k=k, taxa=taxa, identity=(identity[rows], matched[rows]))
+        columns = {name: column.copy() for name, column in vars(first).items()}
+        for name, column in columns.items():
+            column[rows] = getattr(own, name)
+        found.append(Neighbours(**columns))
+    return found
 
 
 def margin_taxa(lineages: list[dict[str, str]]) -> np.ndarray:

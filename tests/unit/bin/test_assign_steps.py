@@ -53,6 +53,21 @@ def test_with_depth_bins_are_a_mixture_that_parts_like_genomes(sample):
     assert all(bool(reason) == (label < 0) for reason, label in zip(binning.reasons, binning.labels, strict=True))
 
 
+def test_genomes_that_are_copied_are_not_torn(sample, caplog):
+    """Twelve libraries, up to 1.6 times as deep at the origin of replication as at the terminus, in all alike."""
+    vectors, lengths, pieces, _, truth = sample
+    rng = np.random.default_rng(7)
+    level = rng.normal(3, 1, (N_GENOMES, 12))[truth]
+    place = rng.uniform(-0.5, 0.5, (len(truth), 1))
+    mean = np.exp(level + np.log(1.6) * place + 0.05 * rng.standard_normal(level.shape))
+    depth = Depth([f"l{i}" for i in range(12)], mean, mean)
+    with caplog.at_level(logging.INFO):
+        binning = assign_bins(vectors, lengths, pieces, OPTIONS, depth=depth)
+    assert "depths of a contig deviate alike in all libraries" in caplog.text
+    assert binning.n_bins == N_GENOMES
+    assert adjusted_rand_score(truth, binning.labels) > 0.98
+
+
 @pytest.mark.parametrize(("depth", "changes"), [(False, {}), (True, {"depth_weight": 0.0})])
 def test_without_depth_bins_are_a_mixture_of_compositions(sample, depth, changes):
     binning = bin_sample(sample, depth, **changes)

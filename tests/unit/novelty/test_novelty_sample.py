@@ -56,6 +56,14 @@ def test_tables(run, world_and_index):
     assert {len(row["index_id"]) for row in contigs} == {len(row["calibration_id"]) for row in bins} == {12}
 
 
+def test_contigs_of_a_bin_count_as_one_query(run, world_and_index):
+    vectors = world_and_index[0].draw((99, 0, 0, 0), 30)
+    names = [f"c{i}" for i in range(30)]
+    apart = run(vectors, names, {name: f"bin.{name}" for name in names})[0][0]
+    together = run(vectors, names, dict.fromkeys(names, "bin.1"))[0][0]
+    assert all(float(one["q_species"]) < float(all_["q_species"]) for one, all_ in zip(apart, together, strict=True))
+
+
 def test_same_input_same_bytes(run, world_and_index):
     vectors = world_and_index[0].draw((0, 0, 0, 9), 3)
     texts = []
