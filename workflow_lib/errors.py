@@ -6,6 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+_SHOWN_NAMES = 5
+_SHOWN_FAULTS = 20  # lines that fit on a screen
+
+
+def some_names(names: Iterable[str]) -> str:
+    """The first five of some names, and how many more there are, for a message."""
+    names = list(names)
+    rest = len(names) - _SHOWN_NAMES
+    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
 
 class NovabinError(Exception):
     """Base of every error that novabin raises on purpose; its text is meant for the user."""
@@ -62,10 +72,12 @@ class Fault:
 
 
 class FaultsError(InputError):
-    """All faults of one or several tables, shown together."""
+    """All faults of one or several tables, shown together; of many the first twenty and how many more there are."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = list(faults)
         n = len(self.faults)
-        lines = "\n".join(f"  - {fault}" for fault in self.faults)
+        lines = "\n".join(f"  - {fault}" for fault in self.faults[:_SHOWN_FAULTS])
+        if n > _SHOWN_FAULTS:
+            lines += f"\n  and {n - _SHOWN_FAULTS} more"
         super().__init__(f"{n} fault{'s' if n != 1 else ''} in the input tables or configuration:\n{lines}")

@@ -21,7 +21,10 @@ _HIGHEST = 1 - 1e-4  # copies of one sequence must pass in spite of rounding
 _LOOSEST, _STRICTEST = 0.05, 0.8  # shares of halves of one contig that the threshold may part
 _PURITY_EXPONENT = 4  # weight of the purity of the pairs that pass against their number
 _HISTOGRAM_BINS = 60
-_LONGEST_NAME = 40  # of a column; a first row that begins with more is a faulty sequence, not a header
+_LONGEST_NAME = 40  # of a column; a first row that begins with more is no header
+_LABEL_COLUMNS = {"label", "labels", "species", "genus", "class", "taxon", "taxonomy", "taxid", "genome", "bin", "name"}
+_AMBIGUOUS = bytes(set(IUPAC) - set(b"ACGTUN"))
+_MANY_AMBIGUOUS = 1 / 3  # share of the letters; genomes have less than a hundredth
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,14 @@ def class_center_percentiles(embeddings: np.ndarray, labels: Sequence, percentil
 def read_labelled(path: str | Path) -> tuple[list[str], list[str]]:
     """Read sequences and labels from a TSV (sequence, label; a header is allowed; gzip allowed).
 
+    The first row is a header if its first field has at most 40 letters, as a column's name has, and either is no
+    sequence or stands before a name such as `label` or `species`: `DNA` alone would read as a sequence of codes.
+
     Raises
     ------
     InputError
         with file and line: fewer than two columns, an empty field, characters that are no nucleotide codes; no rows;
-        damaged gzip data. A first row with such characters is a header if its first field is as short as a column's
-        name.
+        damaged gzip data.
     """
     sequences, labels = [], []
     alphabet = set(IUPAC.decode())
@@ -104,10 +109,11 @@ def read_labelled(path: str | Path) -> tuple[list[str], list[str]]:
             continue
         fields = [field.strip() for field in row.split("\t")]
         is_sequence = bool(fields[0]) and set(fields[0].upper()) <= alphabet
-        is_header = at_start and not is_sequence and len(fields[0]) <= _LONGEST_NAME
-        at_start = False
-        if is_header:
-            continue
+        if at_start:
+            at_start = False
+            names_label = len(fields) > 1 and fields[1].lower() in _LABEL_COLUMNS
+            if len(fields[0]) <= _LONGEST_NAME and (names_label or not is_sequence):
+                continue
         if len(fields) < 2 or not is_sequence or not fields[1]:
             raise InputError(
                 f"found {row[:40]!r}, expected a nucleotide sequence and a label separated by a tab",
@@ -119,7 +125,18 @@ def read_labelled(path: str | Path) -> tuple[list[str], list[str]]:
         labels.append(fields[1])
     if not sequences:
         raise InputError("no labelled sequences, expected one a line: sequence, tab, label", path=path)
+    _warn_of_protein(sequences, path)
     return sequences, labels
+
+
+def _warn_of_protein(sequences: Sequence[str], path: str | Path) -> None:
+    """Tell of sequences that read as nucleotide codes but hardly can be: proteins may have no other letters."""
+    share = sum(len(s) - len(s.encode().translate(None, _AMBIGUOUS)) for s in sequences) / sum(map(len, sequences))
+    if share > _MANY_AMBIGUOUS:
+        logger.warning(
+            "%s: %.0f%% of the letters are neither A, C, G, T, U nor N: are these proteins? DNA is expected",
+            path, 100 * share,
+        )  # fmt: skip
 
 
 def label_free(vectors: np.ndarray, pieces: Pieces, *, seed: int = 1) -> Threshold:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflow_lib.errors import InputError
+from workflow_lib.errors import InputError, some_names
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,6 @@ WEIGHT_FILES = (
 _COPY_AGAIN = "copy or download the file again"
 _ONE_MODEL = "config.json and weights must come from the same model"
 _LFS_POINTER = b"version https://git-lfs"
-_SHOWN = 5  # tensors named in a message
 
 
 def read_settings(folder: str | Path, defaults: dict[str, float | bool | None]) -> dict:
@@ -101,10 +100,10 @@ def _load_shards(index: Path) -> dict[str, torch.Tensor]:
     if outside := [file for file in files if Path(file).name != file]:
         raise InputError(f"names {outside[0]!r}, expected a file beside it", path=index, remedy=_COPY_AGAIN)
     if missing := [file for file in files if not (index.parent / file).is_file()]:
-        raise InputError(f"names files that are not here: {_some(missing)}", path=index, remedy="copy them too")
+        raise InputError(f"names files that are not here: {some_names(missing)}", path=index, remedy="copy them too")
     weights = {name: tensor for file in files for name, tensor in _load_file(index.parent / file).items()}
     if absent := sorted(set(places) - set(weights)):
-        raise InputError(f"tensors in none of its files: {_some(absent)}", path=index, remedy=_COPY_AGAIN)
+        raise InputError(f"tensors in none of its files: {some_names(absent)}", path=index, remedy=_COPY_AGAIN)
     return weights
 
 
@@ -188,7 +187,7 @@ def fill(
     _assign(module, known, given)
     unexpected = sorted(name for name in given if name not in targets and not name.startswith(tuple(ignored)))
     if unexpected:
-        logger.warning("%s: %d tensors are not used: %s", path or "weights", len(unexpected), _some(unexpected))
+        logger.warning("%s: %d tensors are not used: %s", path or "weights", len(unexpected), some_names(unexpected))
     return unexpected
 
 
@@ -198,7 +197,7 @@ def _check_names(module: torch.nn.Module, given: dict, ignored: Sequence[str], p
     missing = [name for name, parameter in parameters.items() if id(parameter) not in present]
     if missing:
         raise InputError(
-            f"{len(missing)} tensors are missing: {_some(missing)}; found {_some(sorted(given))}",
+            f"{len(missing)} tensors are missing: {some_names(missing)}; found {some_names(sorted(given))}",
             path=path,
             remedy=_ONE_MODEL,
         )
@@ -207,7 +206,7 @@ def _check_names(module: torch.nn.Module, given: dict, ignored: Sequence[str], p
     foreign = [name for name in given if name not in names and name.startswith(parts)]
     if foreign := sorted(name for name in foreign if not name.startswith(tuple(ignored))):
         raise InputError(
-            f"{len(foreign)} tensors have no place in the model of config.json: {_some(foreign)}",
+            f"{len(foreign)} tensors have no place in the model of config.json: {some_names(foreign)}",
             path=path,
             remedy=_ONE_MODEL,
         )
@@ -220,13 +219,15 @@ def _check_values(known: dict, given: dict, path: str | Path | None) -> None:
         if given[name].shape != target.shape
     ]
     if misshaped:
-        raise InputError(f"tensors of another shape: {_some(misshaped)}", path=path, remedy=_ONE_MODEL)
+        raise InputError(f"tensors of another shape: {some_names(misshaped)}", path=path, remedy=_ONE_MODEL)
     if kinds := [f"{name} ({given[name].dtype})" for name in known if not given[name].is_floating_point()]:
         raise InputError(
-            f"tensors that are no floating-point numbers: {_some(kinds)}", path=path, remedy="take weights in float32"
+            f"tensors that are no floating-point numbers: {some_names(kinds)}",
+            path=path,
+            remedy="take weights in float32",
         )
     if broken := [name for name in known if not given[name].isfinite().all()]:
-        raise InputError(f"tensors with NaN or infinite values: {_some(broken)}", path=path, remedy=_COPY_AGAIN)
+        raise InputError(f"tensors with NaN or infinite values: {some_names(broken)}", path=path, remedy=_COPY_AGAIN)
 
 
 def _assign(module: torch.nn.Module, known: dict, given: dict) -> None:
@@ -239,8 +240,3 @@ def _assign(module: torch.nn.Module, known: dict, given: dict) -> None:
         if isinstance(target, torch.nn.Parameter):
             value = torch.nn.Parameter(value, requires_grad=target.requires_grad)
         setattr(module.get_submodule(owner), leaf, value)
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -16,6 +16,7 @@ from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta, reverse_complement
 from workflow_lib.files import atomic_gzip
 from workflow_lib.tables import Genome
+from workflow_lib.tiling import tile
 
 logger = logging.getLogger(__name__)
 
@@ -116,24 +117,17 @@ def cut_pieces(
 
 
 def _cut_genome(genome: Genome, length: int, sigma: float, rng: np.random.Generator) -> Iterator[tuple[bytes, str]]:
-    waiting: list[int] = []  # lengths that did not fit at an end; they come first in the next sequence
+    def draw() -> int:
+        return max(1, round(length * float(np.exp(sigma * rng.standard_normal()))))
+
+    waiting: list[int] = []
     for record in read_fasta(genome.fasta):
-        start, total = 0, len(record.sequence)
-        while True:
-            n_bp = next((n for n in waiting if start + n <= total), 0)
-            if n_bp:
-                waiting.remove(n_bp)
-            else:
-                n_bp = max(1, round(length * float(np.exp(sigma * rng.standard_normal()))))
-                if start + n_bp > total:
-                    waiting.append(n_bp)
-                    break
-            piece = record.sequence[start : start + n_bp]
+        for start, stop in tile(len(record.sequence), draw, waiting):
+            piece = record.sequence[start:stop]
             reverse = rng.random() < 0.5
-            if piece.count(b"N") <= MAX_N_FRACTION * n_bp:
-                origin = f"{genome.name}:{record.name}:{start}-{start + n_bp}:{'-' if reverse else '+'}"
+            if piece.count(b"N") <= MAX_N_FRACTION * len(piece):
+                origin = f"{genome.name}:{record.name}:{start}-{stop}:{'-' if reverse else '+'}"
                 yield reverse_complement(piece) if reverse else piece, origin
-            start += n_bp
 
 
 def _choose(

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 MAX_PIECES = 2000  # sequences whose halves are embedded
 MIN_HALF = 1000  # bp
+_ROUNDING = 1e-5  # difference of two vectors of one sequence in different batches
 _LONG_ENOUGH = 0.25  # share of the sequences that the longest measured length must leave
 
 
@@ -113,6 +114,7 @@ def embed_set(
         return embed_records(embedder, records, shard_folder=shard_folder, shard_mbp=shard_mbp, kind=kind)[1]
 
     vectors = embed(iter(sequences), "whole")
+    _warn_of_no_difference(vectors, embedder.name)
     rows = choose_pieces(n_bp, n_pieces=MAX_PIECES, min_piece=MIN_HALF)
     halves = embed((half for row in rows for half in _halves(sequences[row])), "half")
     pairs = halves.reshape(len(rows), 2, embedder.dim)
@@ -123,6 +125,17 @@ def embed_set(
     return SetVectors(
         embedder.name, embedder.fingerprint, np.array(labelled.labels), vectors, pieces, prefix_rows, prefixes
     )
+
+
+def _warn_of_no_difference(vectors: np.ndarray, name: str) -> None:
+    """Tell of unit rows, float32 (n, d), that are empty or all the same: every measure of them is 0, or chance."""
+    n_empty = int((~vectors.any(axis=1)).sum())
+    if n_empty == len(vectors):
+        logger.warning("%s gives none of the %d sequences a vector: are they all N, or too short?", name, n_empty)
+    elif np.abs(vectors - vectors[0]).max() < _ROUNDING:
+        logger.warning("%s gives all %d sequences the same vector: are they all the same?", name, len(vectors))
+    elif n_empty:
+        logger.warning("%s gives %d of %d sequences no vector", name, n_empty, len(vectors))
 
 
 def choose_lengths(n_bp: np.ndarray, lengths: Sequence[int]) -> tuple[np.ndarray, list[int]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from workflow_lib.embed.windows import split_segments
-from workflow_lib.errors import InputError
+from workflow_lib.errors import InputError, some_names
 from workflow_lib.fasta import read_fasta
 from workflow_lib.tables import Genome
 
@@ -44,7 +44,8 @@ def load_genomes(genomes: Iterable[Genome], *, min_length: int) -> list[Training
     """Read the sequences of genomes, in the order of their names; all are held in memory, a byte a bp.
 
     Stretches between gaps that are shorter than a piece are left out, and so are genomes in which two pieces that do
-    not overlap need not fit: those with one stretch of less than four times `min_length`, or none.
+    not overlap need not fit: those with one stretch of less than four times `min_length`, or none. A warning names
+    them, and genomes of one species that are the same sequences.
 
     Parameters
     ----------
@@ -54,28 +55,58 @@ def load_genomes(genomes: Iterable[Genome], *, min_length: int) -> list[Training
     Raises
     ------
     InputError
-        when a file cannot be read.
+        when a file cannot be read, or genomes of different species are the same sequences: they would be called
+        different, and one may be held out while the other is learned.
     """
-    loaded, left_out = [], []
+    loaded, empty, too_short = [], [], []
     for genome in sorted(genomes, key=lambda genome: genome.name):
-        records = (record.sequence for record in read_fasta(genome.fasta))
-        segments = tuple(s for record in records for s in split_segments(record) if len(s) >= min_length)
+        n_bp, segments = _read_segments(genome.fasta, min_length)
         if len(segments) < 2 and sum(map(len, segments)) < _MIN_PIECES * min_length:
-            left_out.append(genome.name)
+            (too_short if n_bp else empty).append(genome.name)
             continue
         # Prefixes keep a species, a genus and a genome of the same name apart.
         own = f"genome {genome.name}"
         species = f"species {genome.taxonomy['species']}" if "species" in genome.taxonomy else own
         genus = f"genus {genome.taxonomy['genus']}" if "genus" in genome.taxonomy else species
         loaded.append(TrainingGenome(genome.name, species, genus, segments))
-    if left_out:
-        logger.warning("%d genomes are too short for two pieces: %s", len(left_out), ", ".join(left_out[:5]))
+    for names, reason in ((empty, "have no sequence"), (too_short, "are too short for two pieces")):
+        if names:
+            logger.warning("%d genomes %s and are left out: %s", len(names), reason, some_names(names))
+    _check_copies(loaded)
     logger.info(
         "%d genomes of %d species and %d genera, %.1f Mbp",
         len(loaded), len({g.species for g in loaded}), len({g.genus for g in loaded}),
         sum(g.n_bp for g in loaded) / 1e6,
     )  # fmt: skip
     return loaded
+
+
+def _read_segments(fasta: str, min_length: int) -> tuple[int, tuple[bytes, ...]]:
+    """bp of a genome, and its stretches of at least `min_length` bp between gaps."""
+    n_bp, segments = 0, []
+    for record in read_fasta(fasta):
+        n_bp += len(record.sequence)
+        segments += [segment for segment in split_segments(record.sequence) if len(segment) >= min_length]
+    return n_bp, tuple(segments)
+
+
+def _check_copies(genomes: Iterable[TrainingGenome]) -> None:
+    """Tell of genomes that are the same sequences, in any order; refuse those of different species."""
+    first: dict[bytes, TrainingGenome] = {}
+    same, different = [], []
+    for genome in genomes:
+        digest = hashlib.sha256(b"\n".join(sorted(genome.segments))).digest()
+        other = first.setdefault(digest, genome)
+        if other is not genome:
+            (same if other.species == genome.species else different).append(f"{genome.name} of {other.name}")
+    if different:
+        raise InputError(
+            f"{len(different)} genomes have the sequences of another one and another species: {some_names(different)}",
+            remedy="remove one of the two from the table, or give both one species (a genome without a name of its "
+            "species is a species of its own)",
+        )
+    if same:
+        logger.warning("%d genomes have the sequences of another one: %s", len(same), some_names(same))
 
 
 def split_by_genus(
@@ -115,7 +146,8 @@ def split_by_genus(
         raise InputError(
             f"{counts[0]} species to train on and {counts[1]} held out, of {len(units)} genera; expected at least "
             f"{min_species} of each",
-            remedy="add genomes of other genera, fill in their taxonomy, or change held_out",
+            remedy="add genomes of other genera, or fill in their taxonomy"
+            + ("; or change held_out (0: nothing is held out, and there is no validation)" if held_out else ""),
         )
     logger.info(
         "%d genera, %d species to train on; %d genera, %d species held out",

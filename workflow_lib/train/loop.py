@@ -211,8 +211,9 @@ class _Run:
                 figures = self.task.validate(self.device)
             self.module.train()
             self.history.add_validation(self.step, figures)
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-            logger.info("step %d of %d, held out: %s", self.step, self.task.n_steps, shown)
+            if figures:
+                shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+                logger.info("step %d of %d, held out: %s", self.step, self.task.n_steps, shown)
         processes.wait_for_all()
 
     def _log(self, first: int, seconds: float) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from workflow_lib.embed.windows import MIN_SEGMENT
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import reverse_complement
+from workflow_lib.tiling import tile
 from workflow_lib.train.genomes import TrainingGenome
 
 STRATEGIES = ("same_genome", "mutate", "dropout", "double_strand")
@@ -125,8 +126,20 @@ class PairSampler:
 
 
 def draw_pieces(genome: TrainingGenome, n: int, options: PairOptions, rng: np.random.Generator) -> list[bytes]:
-    """`n` pieces of a genome, of lengths and at places of their own; they may overlap."""
-    return [_draw_piece(genome.segments, draw_length(options, rng), rng).cut() for _ in range(n)]
+    """At most `n` pieces of a genome, of lengths of their own; no two share a base.
+
+    The genome is tiled with pieces, of which `n` are drawn. No piece is longer than half of the longest stretch (or
+    than `min_length`), so that two fit into any genome of `load_genomes`; a small one has fewer than `n`.
+    """
+    longest = max(options.min_length, max(map(len, genome.segments)) // 2)
+    waiting: list[int] = []
+    places = [
+        (segment, *place)
+        for segment in genome.segments
+        for place in tile(len(segment), lambda: min(longest, draw_length(options, rng)), waiting)
+    ]
+    chosen = np.sort(rng.permutation(len(places))[:n])
+    return [segment[start:stop] for segment, start, stop in (places[i] for i in chosen)]
 
 
 def draw_length(options: PairOptions, rng: np.random.Generator) -> int:

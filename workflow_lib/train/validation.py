@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,19 +13,25 @@ from workflow_lib.evaluate.kmeans import kmeans_ari
 from workflow_lib.train.genomes import TrainingGenome
 from workflow_lib.train.pairs import PairOptions, draw_pieces
 
+logger = logging.getLogger(__name__)
+
 
 class HeldOutPieces:
     """Pieces of held-out genomes and their species.
 
     Parameters
     ----------
-    n : pieces of a genome, of lengths drawn as those of pairs.
+    n : pieces of a genome at most, of lengths drawn as those of pairs; they do not overlap, or the pieces of a small
+        genome would be told to be alike by the bases that they share.
     """
 
     def __init__(
         self, genomes: Sequence[TrainingGenome], options: PairOptions, *, n: int, rng: np.random.Generator
     ) -> None:
-        pieces = [(piece, genome.species) for genome in genomes for piece in draw_pieces(genome, n, options, rng)]
+        drawn = [draw_pieces(genome, n, options, rng) for genome in genomes]
+        if fewer := sum(len(own) < n for own in drawn):
+            logger.info("%d of %d held-out genomes have no room for %d pieces, and fewer of them", fewer, len(drawn), n)
+        pieces = [(piece, genome.species) for genome, own in zip(genomes, drawn, strict=True) for piece in own]
         # The longest first, so that pieces of like length share a batch.
         pieces.sort(key=lambda piece: -len(piece[0]))
         self.sequences = [sequence for sequence, _ in pieces]

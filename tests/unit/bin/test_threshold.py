@@ -77,6 +77,31 @@ def test_labelled_file(tmp_path):
     assert read_labelled(path) == (["ACGT", "ACGN"], ["one", "two"])
 
 
+@pytest.mark.parametrize("header", ["DNA\tspecies", "data\tLabel\torigin", "strand\ttaxon", "seq\tanything", "#"])
+def test_headers_of_a_labelled_file(tmp_path, header):
+    path = tmp_path / "labelled.tsv"
+    path.write_text(header + "\nACGT\tone\n")
+    assert read_labelled(path) == (["ACGT"], ["one"])
+
+
+@pytest.mark.parametrize("row", ["DNA\tone", "ACGTN\tBacillus", 11 * "ACGT" + "\tspecies"])
+def test_a_first_row_of_data_is_no_header(tmp_path, row):
+    path = tmp_path / "labelled.tsv"
+    path.write_text(row + "\nACGT\tspecies\n")
+    sequence, label = row.split("\t")
+    assert read_labelled(path) == ([sequence, "ACGT"], [label, "species"])
+
+
+def test_proteins_taken_for_dna_are_told(tmp_path, caplog):
+    path = tmp_path / "labelled.tsv"
+    path.write_text("ACGTRYKM\tone\nACGUNNNN\ttwo\n" + "ACGT\tone\n")
+    assert len(read_labelled(path)[0]) == 3
+    assert not caplog.text
+    path.write_text("MKVSTARWHD\tone\nGATVRSKN\ttwo\n")
+    assert len(read_labelled(path)[0]) == 2
+    assert "labelled.tsv: 67% of the letters are neither A, C, G, T, U nor N: are these proteins?" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

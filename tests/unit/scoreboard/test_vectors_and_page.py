@@ -50,6 +50,22 @@ def test_vectors_are_those_of_the_sequences_their_halves_and_beginnings(embedded
     assert (embedded.pieces.vectors[3] == expected).all()
 
 
+@pytest.mark.parametrize(
+    ("sequences", "told"),
+    [
+        ([b"N" * 500] * 20, "tnf gives none of the 20 sequences a vector"),
+        ([b"ACGGTCA" * 90] * 20, "tnf gives all 20 sequences the same vector"),
+        ([b"ACGGTCA" * 90, b"N" * 500] * 10, "tnf gives 10 of 20 sequences no vector"),
+        ([b"ACGGTCA" * 90, b"TTGAC" * 100] * 10, ""),
+    ],
+)
+def test_vectors_that_tell_nothing_apart_are_told(tmp_path, caplog, sequences, told):
+    labelled = LabelledSet(sequences, ["one"] * 10 + ["other"] * 10, [""] * 20)
+    embed_set(load_embedder("tnf", threads=1), labelled, lengths=(64,), shard_folder=tmp_path)
+    assert told in caplog.text
+    assert bool(caplog.text) is bool(told)
+
+
 def test_file_between_jobs(embedded, tmp_path):
     embedded.write(tmp_path / "vectors.npz")
     again = SetVectors.read(tmp_path / "vectors.npz")

@@ -152,6 +152,16 @@ def test_the_identity_names_all_that_decides_a_training(genomes, folders):
     assert "files of the model" in differences(TrainableLanguageModel(folders["hyenadna"]), *genomes, OPTIONS)
 
 
+def test_without_held_out_genomes_the_log_tells_of_no_validation(genomes, tmp_path, caplog):
+    caplog.set_level("INFO")
+    for parts, told in (((genomes[0], []), False), (genomes, True)):
+        caplog.clear()
+        task = ContrastiveTask(features_model(), *parts, replace(OPTIONS, steps=0))
+        train(task, SETTINGS, folder=tmp_path / str(told))
+        assert ("step 0 of 0, held out: loss" in caplog.text) is told
+        assert ("held out:" in caplog.text) is told
+
+
 def test_every_process_gets_as_many_rows(genomes, monkeypatch, caplog):
     def share(batch_size, n_processes):
         monkeypatch.setenv("WORLD_SIZE", str(n_processes))  # as torch's launcher sets it

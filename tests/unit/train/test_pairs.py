@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from tiny_models import random_sequence
 
+from workflow_lib.embed import load_embedder
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import reverse_complement, write_fasta
+from workflow_lib.fasta import read_fasta, reverse_complement, write_fasta
 from workflow_lib.tables import Genome
 from workflow_lib.train.genomes import TrainingGenome, hash_genomes, load_genomes, split_by_genus
-from workflow_lib.train.pairs import PairOptions, PairSampler, draw_apart, draw_length, mutate
+from workflow_lib.train.pairs import PairOptions, PairSampler, draw_apart, draw_length, draw_pieces, mutate
+from workflow_lib.train.validation import HeldOutPieces
 
 SHORT = {"length_median": 300, "length_sigma": 0.3, "min_length": 100, "max_length": 900}
 
@@ -61,6 +63,34 @@ def test_lengths_of_a_batch_are_alike_and_follow_the_distribution():
     assert 0.25 < np.std(np.log(lengths)) < 0.31  # cut off at both ends
     assert min(lengths) >= 100
     assert max(lengths) <= 900
+
+
+@pytest.mark.parametrize("lengths", [(100_000,), (4000, 1000, 2500), (400,), (110, 100)])
+def test_validation_pieces_share_no_base_and_every_genome_has_two(lengths):
+    genome, options = make_genome("g", lengths=lengths), PairOptions(**SHORT)
+    rng, places = np.random.default_rng(9), set()
+    for _ in range(30):
+        pieces = draw_pieces(genome, 10, options, rng)
+        spans = sorted(find(piece, genome) for piece in pieces)
+        assert 2 <= len(spans) <= 10
+        assert all(one[0] < other[0] or one[2] <= other[1] for one, other in itertools.pairwise(spans))
+        assert 100 <= min(map(len, pieces)) <= max(map(len, pieces)) <= max(100, max(lengths) // 2)
+        places.update(spans)
+    if lengths == (100_000,):
+        assert len(pieces) == 10
+        assert max(stop for _, _, stop in places) > 90_000  # drawn from everywhere
+        assert 250 < np.median([stop - start for _, start, stop in places]) < 350
+
+
+def test_small_genomes_of_random_bases_are_not_told_apart(caplog):
+    caplog.set_level("INFO")
+    genomes = [make_genome(f"g{i}", lengths=(20_000,)) for i in range(5)]
+    scores = []
+    for seed in range(5):
+        pieces = HeldOutPieces(genomes, PairOptions(), n=10, rng=np.random.default_rng(seed))
+        scores.append(pieces.score(load_embedder("tnf").embed)["ari"])
+    assert abs(np.mean(scores)) < 0.1  # 0 but for chance; pieces that overlap or are copies had 0.5
+    assert "5 of 5 held-out genomes have no room for 10 pieces, and fewer of them" in caplog.text
 
 
 def test_every_place_is_drawn_alike():
@@ -131,7 +161,7 @@ def write_table(folder, rows):
     return genomes
 
 
-def test_genomes_are_loaded_with_their_units(tmp_path):
+def test_genomes_are_loaded_with_their_units(tmp_path, caplog):
     rows = [
         ("d", {"species": "A b", "genus": "A"}, [500, 80, 500]),
         ("c", {"genus": "A"}, [900]),
@@ -139,7 +169,13 @@ def test_genomes_are_loaded_with_their_units(tmp_path):
         ("a", {}, [900]),
         ("short", {}, [399, 99]),
     ]
-    genomes = load_genomes(write_table(tmp_path, rows), min_length=100)
+    table = write_table(tmp_path, rows)
+    for name, text in (("empty", ""), ("blank", ">one\n>two\n")):
+        (tmp_path / f"{name}.fa").write_text(text)
+        table.append(Genome(name, str(tmp_path / f"{name}.fa"), {}))
+    genomes = load_genomes(table, min_length=100)
+    assert "2 genomes have no sequence and are left out: blank, empty" in caplog.text
+    assert "1 genomes are too short for two pieces and are left out: short" in caplog.text
     assert [(genome.name, genome.species, genome.genus) for genome in genomes] == [
         ("a", "genome a", "genome a"),
         ("b", "species C d", "species C d"),
@@ -149,6 +185,20 @@ def test_genomes_are_loaded_with_their_units(tmp_path):
     assert genomes[3].n_bp == 1000
     changed = [*genomes[:3], make_genome("d")]
     assert hash_genomes(genomes) != hash_genomes(changed)
+
+
+def test_copies_of_a_genome_are_told_and_those_of_other_species_refused(tmp_path, caplog):
+    species = {"species": "A b", "genus": "A"}
+    one, other = write_table(tmp_path, [("one", species, [900, 500]), ("other", {}, [900])])
+    sequences = [(name, record.sequence) for name, record in zip("yx", read_fasta(one.fasta), strict=True)]
+    write_fasta(tmp_path / "copy.fa", sequences[::-1])  # in another order, with other names
+    copy = Genome("copy", str(tmp_path / "copy.fa"), species)
+    assert len(load_genomes([one, other, copy], min_length=100)) == 3
+    assert "1 genomes have the sequences of another one: one of copy" in caplog.text
+    for taxonomy in ({}, {"species": "A c", "genus": "A"}):
+        copies = [Genome(f"copy{i}", copy.fasta, taxonomy) for i in range(8)]
+        with pytest.raises(InputError, match=r"another species: .*\n.*remove one"):
+            load_genomes([one, other, *copies], min_length=100)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -175,8 +225,11 @@ def test_seeds_split_differently():
 
 def test_too_little_to_split():
     genomes = [make_genome(f"g{i}", species=f"s{i}", genus="all") for i in range(4)]
-    with pytest.raises(InputError, match="0 species to train on and 4 held out, of 1 genera"):
+    with pytest.raises(InputError, match=r"0 species to train on and 4 held out, of 1 genera.*\n.*0: nothing is held"):
         split_by_genus(genomes, held_out=0.1, seed=1)
+    assert split_by_genus(genomes, held_out=0, seed=1) == (genomes, [])
+    with pytest.raises(InputError, match=r"fill in their taxonomy$"):
+        split_by_genus(genomes[:1], held_out=0, seed=1)
     with pytest.raises(InputError, match="1 species"):
         PairSampler([make_genome("a", species="s"), make_genome("b", species="s")], PairOptions(**SHORT))
 
