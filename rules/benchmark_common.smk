@@ -46,7 +46,7 @@ def get_binner_inputs(wildcards):
     """What a binner gets; SemiBin2 takes alignments or the depth of halves where it can, novabin its model."""
     files = {"contigs": f"{BENCHMARK_FOLDER}/contigs.fa.gz", "depth": f"{BENCHMARK_FOLDER}/depth.tsv"}
     if wildcards.binner not in PEERS:
-        files["model"] = get_model_record()
+        files["model"] = get_model_record(wildcards)
         if wildcards.binner == WITH_REFERENCE:
             files |= {name: get_sketch(f"{name}.npy") for name in ("hashes", "genomes")}
             files |= {"sketch": get_sketch("manifest.json"), "table": get_reference_table(wildcards)}

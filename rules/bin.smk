@@ -43,7 +43,7 @@ rule bin_contigs:
         marker_families=("<results>/markers/{sample}/families.tsv" if HAS_MARKERS else []),
         relatives="<results>/relatives/{sample}/contigs.tsv" if uses_relatives() else [],
         labelled=config["bin"]["threshold"]["labelled"] or [],
-        model=get_threshold_model(),
+        model=get_threshold_model,
     output:
         contig2bin="<results>/bins/{sample}/contig2bin.tsv",
         bioboxes="<results>/bins/{sample}/{sample}.binning",

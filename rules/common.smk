@@ -21,7 +21,7 @@ from workflow_lib.index.factories import can_fill_in_parts, check_factory, index
 from workflow_lib.index.memory import building_mb, training_mb
 from workflow_lib.markers.find import NO_MARKERS, check_markers
 from workflow_lib.tables import load_libraries, load_reference, load_samples, load_sets
-from workflow_lib.train.sources import check_source
+from workflow_lib.train.sources import untrained_target
 from workflow_lib.versions import stage_version
 
 
@@ -40,7 +40,8 @@ def load_inputs():
                 config["novelty"]["archives"], own=f"{config['pathvars']['results']}/novelty/archive"
             )
             embed = config["embed"]
-            check_model(embed["model"], embed["weights"], device=embed["device"])
+            if not get_untrained():  # else told by the rules that need the model
+                check_model(embed["model"], embed["weights"], device=embed["device"])
         check_markers(config["markers"])
         for factory in (config["index"]["factory"], *config["sweep"]["configurations"]):
             check_factory(factory)
@@ -59,6 +60,11 @@ def load_inputs():
     except NovabinError as error:
         raise WorkflowError(str(error)) from None
     return samples, libraries, reference
+
+
+def get_untrained():
+    """The target that trains embed.model, where that is one of the workflow's own models and not there. Else None."""
+    return untrained_target(config["embed"]["model"], f"{config['pathvars']['results']}/models")
 
 
 SAMPLES, LIBRARIES, REFERENCE = load_inputs()
@@ -263,28 +269,16 @@ def get_sweep_options():
     return {**options, "window": config["index"]["window"], "shard_mbp": config["embed"]["shard_mbp"]}
 
 
-def get_training_inputs(section):
-    """An input function: a section's table of genomes (the reference table unless another is named) and their files."""
+def get_model_record(wildcards):
+    """The last file of the embedding model's folder if the workflow fetches or trains it. No input otherwise.
 
-    def inputs(wildcards):
-        needed = {**config[section], "genomes": config[section]["genomes"] or config["reference"]}
-        for key in ("model", "genomes"):
-            if key in needed and needed[key] is None:
-                raise WorkflowError(f"{section}.{key} is not set: name one in the configuration")
-        try:
-            if "model" in needed and workflow.is_main_process:
-                check_source(needed["model"], f"{config['pathvars']['results']}/models/trained")
-            genomes = load_reference(needed["genomes"], check_files=workflow.is_main_process)
-        except NovabinError as error:
-            raise WorkflowError(str(error)) from None
-        return {"table": needed["genomes"], "genomes": [genome.fasta for genome in genomes.values()]}
-
-    return inputs
-
-
-def get_model_record():
-    """The last file of the embedding model's folder if the workflow fetches or trains it. No input otherwise."""
+    What `snakemake train` made is no input: a change of its options would train anew in a run that only bins.
+    """
     model = config["embed"]["model"]
+    if target := get_untrained():
+        raise WorkflowError(
+            f"embed.model: there is no model in {model} (yet, or its training was stopped): run `snakemake {target}` first"
+        )
     if model == "tnf-vae" and config["embed"]["weights"] is None:
         return "<results>/models/tnf-vae/config.json"
     if hub_repository(model):
@@ -299,9 +293,9 @@ def get_embed_params():
     return {"model": model, "state": [model_state(model), model_state(options.get("weights"))], **options}
 
 
-def get_threshold_model():
+def get_threshold_model(wildcards):
     """As `get_model_record`, of the model that embeds the labelled sequences of a percentile threshold."""
-    return get_model_record() if needs_labelled_sequences() else []
+    return get_model_record(wildcards) if needs_labelled_sequences() else []
 
 
 def needs_labelled_sequences():

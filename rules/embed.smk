@@ -47,7 +47,7 @@ rule train_tnf_vae:
 rule embed_contigs:
     input:
         contigs="<results>/contigs/{sample}/contigs.fa.gz",
-        model=get_model_record(),
+        model=get_model_record,
     output:
         vectors="<results>/embeddings/{sample}/vectors.npy",
         contigs="<results>/embeddings/{sample}/contigs.txt",

@@ -5,7 +5,7 @@ rule embed_windows:
     input:
         table=get_reference_table,
         genomes=get_part_genomes,
-        model=get_model_record(),
+        model=get_model_record,
     output:
         vectors=temp("<results>/index/{reference}/windows/{part}/vectors.npy"),
         names=temp("<results>/index/{reference}/windows/{part}/contigs.txt"),
@@ -37,7 +37,7 @@ rule embed_pieces:
     input:
         table=get_reference_table,
         genomes=get_part_genomes,
-        model=get_model_record(),
+        model=get_model_record,
     output:
         vectors=temp("<results>/index/{reference}/pieces/{part}/vectors.npy"),
         names=temp("<results>/index/{reference}/pieces/{part}/contigs.txt"),

@@ -54,7 +54,11 @@ def get_scoreboard_params(wildcards):
 
 def get_scoreboard_record(wildcards):
     """The record of the model in use if it comes from the hub, as `get_model_record`; others come by the hub's cache."""
-    return get_model_record() if SCOREBOARD_EMBEDDERS[wildcards.embedder] == config["embed"]["model"] else []
+    return (
+        get_model_record(wildcards)
+        if SCOREBOARD_EMBEDDERS[wildcards.embedder] == config["embed"]["model"]
+        else []
+    )
 
 
 def get_scoreboard_gpus(wildcards):

@@ -10,7 +10,7 @@ rule make_sweep:
     input:
         table=get_reference_table,
         genomes=[genome.fasta for genome in REFERENCE.values()],
-        model=get_model_record(),
+        model=get_model_record,
     output:
         windows="<results>/sweep/windows.fa.gz",
         queries="<results>/sweep/queries.fa.gz",

@@ -72,6 +72,43 @@ def test_a_model_is_not_trained_where_it_is_written(folder, root):
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
 
+def test_wrong_settings_leave_the_earlier_model_as_it_was(folder, root):
+    model = folder / FOLDER
+    model.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors", "training.json"):
+        (model / name).write_text("{}")
+    for changes, message in (
+        ({"model": "compact", "strategy": "dropout"}, "compact has no dropout"),
+        ({"model": "compact", "min_length": 300}, "expected 20 <= min_length <= length_median <= max_length"),
+        ({"strategy": "mutate", "mutation_rate": 0}, "raise train.mutation_rate"),
+    ):
+        prepare(folder, **changes)
+        done = run_snakemake(folder, root, *ONE_CORE, "train", "--forceall", check=False)
+        assert done.returncode != 0
+        assert message in done.stdout
+        assert {path.name for path in model.iterdir()} == {"config.json", "model.safetensors", "training.json"}
+    pretrain = ("--config", "pretrain={genomes: genomes.tsv, width: 30, heads: 4}")
+    done = run_snakemake(folder, root, "-n", "pretrain", *pretrain, check=False)
+    assert done.returncode != 0
+    assert "correct pretrain.width or pretrain.heads" in done.stdout
+
+
+def test_a_model_of_ones_own_that_is_not_there_yet(folder, root):
+    """With embed.model in the configuration for good: before the first training, and behind one that was killed."""
+    prepare(folder, model="compact", steps=0, held_out=0)
+    setting = ("--config", f"embed={{model: {FOLDER}}}")
+    for _ in range(2):
+        done = run_snakemake(folder, root, "-n", *setting, check=False)
+        assert done.returncode != 0
+        assert f"there is no model in {FOLDER}" in done.stdout
+        assert "run `snakemake train` first" in done.stdout
+        run_snakemake(folder, root, "--unlock", *setting)
+        run_snakemake(folder, root, "-n", "pretrain", *setting, "pretrain={genomes: genomes.tsv}")
+        (folder / FOLDER / "training").mkdir(parents=True, exist_ok=True)  # what a killed training leaves
+    run_snakemake(folder, root, *ONE_CORE, "train", *setting)
+    assert "rule embed_contigs:" in run_snakemake(folder, root, "-n", *setting).stdout
+
+
 def test_what_is_missing_is_told(folder, root):
     for changes, message in (
         ({"model": None}, "train.model is not set"),

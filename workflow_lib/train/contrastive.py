@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -20,63 +20,16 @@ from workflow_lib.embed.pooling import pool
 from workflow_lib.errors import InputError
 from workflow_lib.train import losses, processes
 from workflow_lib.train.genomes import TrainingGenome, hash_genomes
-from workflow_lib.train.pairs import PairOptions, PairSampler
+from workflow_lib.train.options import ContrastiveOptions
+from workflow_lib.train.pairs import PairSampler
 from workflow_lib.train.prefetch import Prefetch
 from workflow_lib.train.trainable import Batch, Trainable
 from workflow_lib.train.validation import HeldOutPieces
 
 logger = logging.getLogger(__name__)
 
-MIXINGS = ("manifold", "input", "none")
 _PAIRS, _MIXING, _HELD_OUT = range(3)  # streams of random numbers
 _VALIDATION_BATCHES = 4
-
-
-@dataclass(frozen=True)
-class ContrastiveOptions:
-    """What decides a contrastive training, beside how pairs are drawn.
-
-    Attributes
-    ----------
-    pairs : see `PairOptions`.
-    steps : batches of both phases.
-    simclr_share : of the steps that are the first phase, Weighted SimCLR; 0: no curriculum, mixing from the start.
-    mixing : of the second phase: "manifold", hidden states before a layer drawn anew for each batch; "input", what the
-        first layer reads (i-Mix); "none", Weighted SimCLR to the end.
-    mix_alpha : of the Beta distribution that the share of an anchor in its mixture is drawn from.
-    temperature : of the losses.
-    head : columns of a projection that the losses see and that is thrown away; 0: none.
-    validation_pieces : of each held-out genome, for the validation by K-means.
-    seed : of batches, mixing, head and validation.
-    """
-
-    pairs: PairOptions = field(default_factory=PairOptions)
-    steps: int = 20_000
-    simclr_share: float = 1 / 3
-    mixing: str = "manifold"
-    mix_alpha: float = 1.0
-    temperature: float = losses.TEMPERATURE
-    head: int = 128
-    validation_pieces: int = 10
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if self.mixing not in MIXINGS:
-            raise InputError(
-                f"found the mixing {self.mixing!r}, expected one of {', '.join(MIXINGS)}",
-                remedy="correct train.mixing",
-            )
-        if not 0 <= self.simclr_share <= 1:
-            raise InputError(f"found a share of {self.simclr_share} for the first phase, expected 0 to 1")
-        if min(self.temperature, self.mix_alpha) <= 0:
-            raise InputError(
-                f"found temperature {self.temperature} and mix_alpha {self.mix_alpha}, expected both above 0"
-            )
-
-    @property
-    def first_mixed_step(self) -> int:
-        """The step from which batches are mixed; `steps` if none is."""
-        return self.steps if self.mixing == "none" else round(self.simclr_share * self.steps)
 
 
 class Mixing(NamedTuple):

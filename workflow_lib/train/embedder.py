@@ -9,14 +9,14 @@ from pathlib import Path
 from workflow_lib.embed.base import compute_fingerprint
 from workflow_lib.embed.devices import find_devices
 from workflow_lib.embed.hub import hub_repository, locate_model
-from workflow_lib.errors import InputError
 from workflow_lib.tables import load_reference
 from workflow_lib.train import processes
 from workflow_lib.train.compact import TrainableCompact, learn_discriminant
-from workflow_lib.train.contrastive import ContrastiveOptions, ContrastiveTask
+from workflow_lib.train.contrastive import ContrastiveTask
 from workflow_lib.train.genomes import load_genomes, split_by_genus
-from workflow_lib.train.loop import LoopSettings, train
-from workflow_lib.train.sources import COMPACT, check_source
+from workflow_lib.train.loop import train
+from workflow_lib.train.options import ContrastiveOptions, LoopSettings
+from workflow_lib.train.sources import COMPACT, check_dropout, check_source
 from workflow_lib.train.trainable import TrainableLanguageModel, write_record
 
 logger = logging.getLogger(__name__)
@@ -56,20 +56,10 @@ def train_embedder(
         when one of several processes failed.
     """
     check_source(str(model), folder)
-    _check_dropout(str(model), options.pairs.strategy, dropout)
+    check_dropout(str(model), options.pairs.strategy, dropout)
     source = locate_model(str(model)) if hub_repository(str(model)) else Path(model)
     arguments = (source, table, folder, options, settings, held_out, dropout, recompute, device)
     processes.launch(_train, *arguments, n=len(find_devices(device, option="train.device")))
-
-
-def _check_dropout(model: str, strategy: str, dropout: float) -> None:
-    if model == COMPACT and (dropout or strategy == "dropout"):
-        raise InputError(f"{COMPACT} has no dropout", remedy="set train.strategy to another than dropout")
-    if strategy == "dropout" and not dropout:
-        raise InputError(
-            "found the strategy dropout with a dropout of 0: both views of a pair would be the same",
-            remedy="set train.dropout above 0, or train.strategy to another than dropout",
-        )
 
 
 def _train(

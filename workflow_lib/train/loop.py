@@ -8,7 +8,6 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -20,11 +19,10 @@ from workflow_lib.files import remove_temporaries
 from workflow_lib.train import processes
 from workflow_lib.train.checkpoint import load_checkpoint, save_checkpoint
 from workflow_lib.train.history import History
+from workflow_lib.train.options import LoopSettings
 
 logger = logging.getLogger(__name__)
 
-SCHEDULES = ("constant", "linear", "cosine")
-PRECISIONS = ("auto", "float32", "bfloat16")
 HISTORY_NAME, CURVE_NAME = "history.tsv", "history.svg"
 
 
@@ -55,51 +53,6 @@ class Task(Protocol):
     def validate(self, device: torch.device) -> dict[str, float]:
         """Figures on data that are not trained on; the first process alone is asked. Under autocast as `loss` is."""
         ...
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How a task is trained.
-
-    Attributes
-    ----------
-    learning_rate : of AdamW, after the warm-up.
-    schedule : of `SCHEDULES`; linear and cosine fall to zero at the last step.
-    warmup_steps : over which the learning rate rises from zero.
-    weight_decay : of AdamW, on matrices only.
-    clip : largest norm of a step's gradient; None: any.
-    precision : "float32", "bfloat16" (autocast), or "auto": bfloat16 on a GPU, float32 on a CPU.
-    checkpoint_steps, validation_steps, log_steps : steps between two of them.
-    seed : of the generator that tasks draw from, and of torch's own.
-    """
-
-    learning_rate: float = 1e-4
-    schedule: str = "linear"
-    warmup_steps: int = 0
-    weight_decay: float = 0.01
-    clip: float | None = 1.0
-    precision: str = "auto"
-    checkpoint_steps: int = 500
-    validation_steps: int = 500
-    log_steps: int = 50
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name, known in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise InputError(f"found the {name} {getattr(self, name)!r}, expected one of {', '.join(known)}")
-        for name in ("checkpoint_steps", "validation_steps", "log_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"found {getattr(self, name)} {name}, expected at least 1")
-        if self.learning_rate <= 0:
-            raise InputError(f"found a learning rate of {self.learning_rate}, expected one above 0")
-
-    @property
-    def decisive(self) -> dict[str, object]:
-        """The settings that decide the weights; a checkpoint of others cannot be gone on from."""
-        left_out = ("checkpoint_steps", "validation_steps", "log_steps", "seed")
-        settings = {name: value for name, value in asdict(self).items() if name not in left_out}
-        return {**settings, "seed of the loop": self.seed}  # a task has a `seed` of its own
 
 
 def learning_rate(step: int, n_steps: int, settings: LoopSettings) -> float:

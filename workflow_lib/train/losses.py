@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-TEMPERATURE = 0.05  # Zhou et al. 2024, section 4
+from workflow_lib.train.options import TEMPERATURE
 
 
 def weighted_simclr(z1: Tensor, z2: Tensor, temperature: float = TEMPERATURE) -> Tensor:

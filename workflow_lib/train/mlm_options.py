@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from workflow_lib.embed.ensemble_tokenizer import EnsembleTokenizer, train_ensem
 from workflow_lib.embed.tokenization import KINDS, DNATokenizer, train_tokenizer
 from workflow_lib.errors import InputError
 from workflow_lib.train.mlm_masking import MASKED_SHARE
+from workflow_lib.train.options import LoopSettings, pick
 
 TOKENIZERS = (*KINDS, ensemble_tokenizer.KIND)
 MIN_TOKENS = 8  # three special ones, and some to learn from
@@ -73,6 +74,21 @@ class PretrainOptions:
             "num_attention_heads": self.heads,
             "intermediate_size": FEED_FORWARD * self.width,
         }
+
+
+def read_pretraining(section: Mapping[str, object]) -> dict[str, object]:
+    """Arguments of `pretraining.pretrain_model` from the configuration's section pretrain, but table and device.
+
+    Raises
+    ------
+    InputError
+        when the section cannot be used, as far as it tells by itself.
+    """
+    return {
+        "options": PretrainOptions(**pick(PretrainOptions, section)),
+        "settings": LoopSettings(**pick(LoopSettings, section)),
+        "held_out": section["held_out"],
+    }
 
 
 def make_tokenizer(

@@ -11,6 +11,7 @@ from workflow_lib.errors import InputError
 
 COMPACT = "compact"  # name, and model_type of its folders
 KINDS = ("dnabert2", "hyenadna")
+OWN = {"trained": "train", "pretrained": "pretrain"}  # folders that the workflow trains -> target
 HUB_NAMES = ("dnabert-2", "dnabert-s", "hyenadna")  # of those in HUB_MODELS
 _REMEDY = f"set train.model to {COMPACT}, {', '.join(HUB_NAMES)}, or a folder of DNABERT-2, DNABERT-S or HyenaDNA"
 
@@ -43,6 +44,37 @@ def check_source(model: str, folder: str | Path) -> None:
         trainable_kind(model, read_config(model))
     elif not hub_repository(model):
         raise InputError(f"nothing to train by the name {model!r}, and no such folder", remedy=_REMEDY)
+
+
+def check_dropout(model: str, strategy: str, dropout: float) -> None:
+    """Refuse dropout where the model has none, and the strategy dropout without any.
+
+    Raises
+    ------
+    InputError
+        which says what to set.
+    """
+    if model == COMPACT and (dropout or strategy == "dropout"):
+        raise InputError(f"{COMPACT} has no dropout", remedy="set train.strategy to another than dropout")
+    if strategy == "dropout" and not dropout:
+        raise InputError(
+            "found the strategy dropout with a dropout of 0: both views of a pair would be the same",
+            remedy="set train.dropout above 0, or train.strategy to another than dropout",
+        )
+
+
+def untrained_target(model: str, models: str | Path) -> str | None:
+    """The target that makes `model`, where it is a folder that the workflow trains and no model is there.
+
+    Parameters
+    ----------
+    model : of the configuration's embed section.
+    models : folder of the models that the workflow trains.
+    """
+    folder = Path(model)
+    if (folder / "config.json").is_file():
+        return None
+    return next((target for name, target in OWN.items() if folder.resolve() == (Path(models) / name).resolve()), None)
 
 
 def trainable_kind(folder: str | Path, config: dict) -> str:
