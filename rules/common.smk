@@ -15,18 +15,21 @@ from workflow_lib.config import check_input_paths, convert_texts, validate_confi
 from workflow_lib.embed.hub import hub_repository, model_folder_name
 from workflow_lib.embed.model_files import model_state, weights_mb
 from workflow_lib.embed.registry import check_model, is_language_model, name_models, select_options
-from workflow_lib.errors import NovabinError
+from workflow_lib.errors import MissingTableError, NovabinError
 from workflow_lib.files import check_writable
 from workflow_lib.index.factories import can_fill_in_parts, check_factory, index_file
 from workflow_lib.index.memory import building_mb, training_mb
 from workflow_lib.markers.find import NO_MARKERS, check_markers
-from workflow_lib.tables import load_libraries, load_reference, load_samples, load_sets
+from workflow_lib.tables import AbsentTable, load_libraries, load_reference, load_samples, load_sets
 from workflow_lib.train.sources import untrained_target
 from workflow_lib.versions import stage_version
 
 
 def load_inputs():
-    """Check the configuration and load the three tables; jobs do not look for the files again."""
+    """Check the configuration and load the three tables; jobs do not look for the files again.
+
+    Trainings and comparisons of embedders do without samples and reference, so that these may be absent there.
+    """
     check_files = workflow.is_main_process
     schema = f"{workflow.basedir}/config/schemas/config.schema.yaml"
     convert_texts(config, schema)
@@ -45,21 +48,29 @@ def load_inputs():
         check_markers(config["markers"])
         for factory in (config["index"]["factory"], *config["sweep"]["configurations"]):
             check_factory(factory)
-        samples = load_samples(config["samples"], check_files=check_files)
+        samples = load_if_there(load_samples, config["samples"])
         # Refused here, not behind all binning.
         own_bins = {sample: f"{config['pathvars']['results']}/bins/{sample}/fasta" for sample in samples}
         check_folders(config["dereplicate"]["folders"], own_bins)
         name_folders(config["dereplicate"]["folders"], samples)
-        groups = {sample.group for sample in samples.values()}
         libraries = {}
-        if config["libraries"]:
+        if config["libraries"] and not isinstance(samples, AbsentTable):
+            groups = {sample.group for sample in samples.values()}
             libraries = load_libraries(config["libraries"], groups=groups, check_files=check_files)
         reference = {}
         if config["reference"]:
-            reference = load_reference(config["reference"], check_files=check_files)
+            reference = load_if_there(load_reference, config["reference"])
     except NovabinError as error:
         raise WorkflowError(str(error)) from None
     return samples, libraries, reference
+
+
+def load_if_there(load, path):
+    """The rows of a table, or what tells that it is not there once a target needs them."""
+    try:
+        return load(path, check_files=workflow.is_main_process)
+    except MissingTableError as error:
+        return AbsentTable(WorkflowError(str(error)))
 
 
 def get_untrained():
@@ -208,6 +219,11 @@ def get_filled_parts(wildcards):
     return [f"<results>/index/{{reference}}/parts/{name}" for name in names]
 
 
+def get_reference_genomes(wildcards):
+    """FASTA files of all reference genomes."""
+    return [genome.fasta for genome in REFERENCE.values()]
+
+
 def get_reference_table(wildcards):
     """The table of reference genomes."""
     if not config["reference"]:
@@ -354,6 +370,8 @@ def needs_dereplication():
 
 def get_final_output(wildcards):
     """Everything that `snakemake` without a target makes."""
+    for table in (SAMPLES, REFERENCE):
+        table.values()  # tells of one that is not there
     paths = [
         f"<results>/bins/{sample}/{table}"
         for sample in SAMPLES

@@ -154,7 +154,7 @@ rule calibrate_index:
         windows=get_part_files("windows"),
         pieces=get_part_files("pieces"),
         table=get_reference_table,
-        genomes=[genome.fasta for genome in REFERENCE.values()],
+        genomes=get_reference_genomes,
         sketch="<results>/index/{reference}/sketch/manifest.json",
         sketch_hashes="<results>/index/{reference}/sketch/hashes.npy",
         sketch_genomes="<results>/index/{reference}/sketch/genomes.npy",

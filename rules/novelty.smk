@@ -92,7 +92,7 @@ rule call_novelty:
 rule measure_calibration:
     input:
         table=get_reference_table,
-        genomes=[genome.fasta for genome in REFERENCE.values()],
+        genomes=get_reference_genomes,
         index=f"<results>/index/{config['index']['name']}/manifest.json",
         faiss=f"<results>/index/{config['index']['name']}/{get_index_file()}",
         ids=f"<results>/index/{config['index']['name']}/ids.tsv",

@@ -9,7 +9,7 @@ wildcard_constraints:
 rule make_sweep:
     input:
         table=get_reference_table,
-        genomes=[genome.fasta for genome in REFERENCE.values()],
+        genomes=get_reference_genomes,
         model=get_model_record,
     output:
         windows="<results>/sweep/windows.fa.gz",

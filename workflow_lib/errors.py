@@ -47,6 +47,10 @@ class InputError(NovabinError, ValueError):
         super().__init__(f"{where}{message}" + (f"\n  To mend it: {remedy}" if remedy else ""))
 
 
+class MissingTableError(InputError):
+    """A table that the configuration names is not there."""
+
+
 class ToolError(NovabinError, RuntimeError):
     """An external tool is missing or failed."""
 

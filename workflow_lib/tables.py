@@ -7,8 +7,9 @@ import logging
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
-from workflow_lib.errors import Fault, FaultsError, InputError
+from workflow_lib.errors import Fault, FaultsError, InputError, MissingTableError
 from workflow_lib.fasta import read_blocks
 from workflow_lib.taxonomy import parse_taxonomy, part_homonyms
 
@@ -76,6 +77,36 @@ class SetSource:
     sigma: float
     pieces: int | None
     seed: int
+
+
+class AbsentTable(dict):
+    """Stands for the rows of a table that is not there, so that what does not need it can be run.
+
+    It has one name, and raises what is wrong when a row is asked for.
+
+    Parameters
+    ----------
+    error : to raise.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__({"absent": None})
+        self._error = error
+
+    def __getitem__(self, name: str) -> NoReturn:
+        raise self._error
+
+    def get(self, name: str, default: object = None) -> NoReturn:
+        """Raise the error."""
+        raise self._error
+
+    def values(self) -> NoReturn:
+        """Raise the error."""
+        raise self._error
+
+    def items(self) -> NoReturn:
+        """Raise the error."""
+        raise self._error
 
 
 class _Table:
@@ -169,7 +200,7 @@ class _Table:
 def _read_lines(path: str | Path) -> list[tuple[int, str]]:
     """Lines, with their numbers, of a plain or gzip table; comments are left out."""
     if not Path(path).exists():
-        raise InputError("no such table", path=path, remedy="correct its path in config.yaml")
+        raise MissingTableError("no such table", path=path, remedy="correct its path in config.yaml")
     try:
         text = b"".join(read_blocks(path)).decode("utf-8-sig")
     except UnicodeDecodeError as error:

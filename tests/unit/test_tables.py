@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from workflow_lib.errors import FaultsError, InputError
-from workflow_lib.tables import load_libraries, load_reference, load_samples
+from workflow_lib.errors import FaultsError, InputError, MissingTableError
+from workflow_lib.tables import AbsentTable, load_libraries, load_reference, load_samples
 
 
 @pytest.fixture
@@ -79,8 +79,17 @@ def test_header_and_shape_faults(tmp_path, text, expected):
     assert expected in "\n".join(faults(load_samples, write(tmp_path, text), check_files=False))
 
 
+def test_an_absent_table_has_a_name_and_tells_of_itself_when_a_row_is_asked_for():
+    table = AbsentTable(MissingTableError("no such table"))
+    assert len(list(table)) == len(table) == 1
+    (name,) = table
+    for ask in (lambda: table[name], table.values, table.items, lambda: table.get(name)):
+        with pytest.raises(MissingTableError):
+            ask()
+
+
 def test_missing_or_unreadable_table(tmp_path):
-    with pytest.raises(InputError, match="no such table"):
+    with pytest.raises(MissingTableError, match="no such table"):
         load_samples(tmp_path / "none.tsv")
     path = tmp_path / "binary.tsv"
     path.write_bytes(b"sample\tcontigs\n\xff\xfe\x00\n")

@@ -109,6 +109,27 @@ def test_a_model_of_ones_own_that_is_not_there_yet(folder, root):
     assert "rule embed_contigs:" in run_snakemake(folder, root, "-n", *setting).stdout
 
 
+def test_tables_that_are_not_read_need_not_be_there(root, tmp_path):
+    write_genomes(tmp_path)
+    (tmp_path / "sets.tsv").write_text("set\tgenomes\tlength\nall\tgenomes.tsv\t300\n")
+    options = ("train={model: compact, genomes: genomes.tsv, steps: 0, held_out: 0}", "scoreboard={sets: sets.tsv}")
+    run_snakemake(tmp_path, root, *ONE_CORE, "train", "--config", *options)
+    assert (tmp_path / FOLDER / "model.safetensors").is_file()
+    run_snakemake(tmp_path, root, "-n", "evaluate_embeddings", "--config", *options)
+    samples, reference = ("config/samples.tsv: no such table", "config/reference.tsv: no such table")
+    targets = {"all": samples, "results/report/report.html": samples, "extend_index": reference, "train": reference}
+    for target, message in targets.items():
+        done = run_snakemake(tmp_path, root, "-n", target, "--config", "train={model: compact}", check=False)
+        assert done.returncode != 0
+        assert message in done.stdout
+    (tmp_path / "samples.tsv").write_text("sample\tcontigs\nsmall\tgenome_0.fa.gz\n")
+    setting = ("--config", "samples=samples.tsv", "libraries=null")
+    done = run_snakemake(tmp_path, root, "-n", *setting, check=False)
+    assert done.returncode != 0
+    assert reference in done.stdout
+    run_snakemake(tmp_path, root, "-n", *setting, "reference=null")
+
+
 def test_what_is_missing_is_told(folder, root):
     for changes, message in (
         ({"model": None}, "train.model is not set"),
