@@ -105,7 +105,8 @@ def bin_table(
 def _add_depth(table: pd.DataFrame, libraries: list[str], columns: list, values: list) -> None:
     import pandas as pd
 
-    depths = table[libraries].apply(pd.to_numeric, errors="coerce")
+    # As float: columns without rows stay text, of which there is no mean.
+    depths = table[libraries].apply(pd.to_numeric, errors="coerce").astype(float)
     shown = libraries if len(libraries) <= _MAX_DEPTH_COLUMNS else []
     for column in shown:
         name = column.removeprefix(DEPTH_PREFIX)
@@ -186,7 +187,7 @@ def _evaluation(path: str | Path) -> pd.DataFrame:
     for key in ("completeness", "contamination", "purity"):
         source = next((name for name in (f"{key}_bp", key) if name in table.columns), None)
         if source is not None:
-            table[key] = pd.to_numeric(table[source], errors="coerce")
+            table[key] = pd.to_numeric(table[source], errors="coerce").astype(float)
     if "contamination" not in table.columns and "purity" in table.columns:
         table["contamination"] = 1 - table["purity"]
     return table[[column for column in ("bin", "genome", "completeness", "contamination") if column in table.columns]]

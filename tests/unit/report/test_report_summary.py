@@ -74,6 +74,22 @@ def test_hardly_anything(maker, n_contigs, n_bins, optional):
     assert json.loads(to_json(summary)) == summary
 
 
+@pytest.mark.parametrize("optional", [True, False])
+def test_no_bins_and_more_libraries_than_columns(maker, optional):
+    libraries = tuple(f"lib{number}" for number in range(1, 6))
+    files = maker.make(n_contigs=6, n_bins=0, novelty=optional, truth=optional, libraries=libraries)
+    summary = summarise_sample("s1", files, libraries=dict.fromkeys(libraries, "paired"))
+    assert summary["bins"]["rows"] == []
+    assert "mean depth" in [column["label"] for column in summary["bins"]["columns"]]
+    assert json.loads(to_json(summary)) == summary
+
+
+def test_an_evaluation_without_rows_and_without_contamination(maker, tmp_path):
+    (tmp_path / "bins.tsv").write_text("bin\tpurity\n")
+    table, _ = bin_table(maker.make(n_contigs=3, n_bins=0).bins, evaluation=tmp_path / "bins.tsv")
+    assert table["rows"] == []
+
+
 def test_other_contigs_in_the_store_are_refused(maker):
     files = maker.make("one", n_contigs=20)
     other = maker.make("two", n_contigs=20)
