@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 _OWN_FOLDER = "fasta"  # novabin's name of every sample's folder of bins: results/bins/{sample}/fasta
 _FASTA = re.compile(r"(.+)\.(fa|fasta|fna)(\.gz)?", re.IGNORECASE)
 # What MetaBAT2 writes beside its bins, and what nf-core/mag makes of it (x.unbinned.pooled, .remaining, .1, .2, ...)
-_LEFTOVERS = re.compile(r"(.*\.)?(unbinned(\.(pooled|remaining|\d+))?|tooShort|lowDepth)", re.IGNORECASE)
-_NO_BIN = ("-1", "-1.0", "unbinned", "na", "nan", "none")  # in lower case
+_LEFTOVERS = re.compile(r"(.*\.)?(unbinned(\.(pooled|remaining|\d+))?|tooShort|lowDepth|unclassified)", re.IGNORECASE)
+_NO_BIN = ("", "-1", "-1.0", "na", "nan", "none")  # of tables, too; in lower case
 _NUMBER = re.compile(r"\d+(\.0+)?")
 
 
 def list_bin_files(folder: str | Path) -> dict[str, Path]:
     """Bin -> FASTA file of a folder, by name (.fa, .fasta, .fna in any case, each also with .gz).
 
-    The leftovers of MetaBAT2 and nf-core/mag (unbinned, too short, of low depth) are no bins.
+    The leftovers of MetaBAT2 and nf-core/mag (unbinned, too short, of low depth, unclassified) are no bins.
 
     Raises
     ------
@@ -53,9 +53,9 @@ def read_bins(path: str | Path, contigs: Collection[str] | None = None) -> dict[
     Parameters
     ----------
     path : a folder of FASTA files (`list_bin_files`), or a table as `contig2bin.read_contig2bin` takes it: two columns
-        (MetaBAT2, DAS Tool, SemiBin2, VAMB) or CAMI bioboxes. The bins -1, unbinned, NA, NaN and None (in any case)
-        are none; where there are none of these and every bin is a number, 0 is none (MetaBAT2 --noBinOut; SemiBin2 has
-        -1, and 0 is a bin).
+        (MetaBAT2, DAS Tool, SemiBin2, VAMB) or CAMI bioboxes. The bins -1, NA, NaN and None, an empty field and what
+        is no bin as a file (in any case) are none; where there are none of these and every bin is a number, 0 is none,
+        with a warning (MetaBAT2 --noBinOut; SemiBin2 has -1, and 0 is a bin).
     contigs : names that contigs may have, see there.
 
     Raises
@@ -71,13 +71,23 @@ def read_bins(path: str | Path, contigs: Collection[str] | None = None) -> dict[
 
 
 def _read_table(path: Path, contigs: Collection[str] | None) -> dict[str, str]:
-    given = read_contig2bin(path, contigs)
-    none = {name for name in set(given.values()) if name.lower() in _NO_BIN}
+    given = read_contig2bin(path, contigs, is_none=_is_none)
+    none = {name for name in set(given.values()) if _is_none(name)}
     numbers = all(_NUMBER.fullmatch(name) for name in set(given.values()) - none)
     if numbers and not none:
-        none |= {name for name in given.values() if _NUMBER.fullmatch(name) and float(name) == 0}
+        none |= {name for name in given.values() if float(name) == 0}
+        if none:
+            logger.warning(
+                "%s: every bin is a number and nothing else stands for no bin, so that bin 0 is taken for none, as "
+                "MetaBAT2 writes it: %d contigs are left out; if it is a bin, give it another name",
+                path, sum(name in none for name in given.values()),
+            )  # fmt: skip
     logger.info("%s: %d contigs, %d of them in no bin", path, len(given), sum(name in none for name in given.values()))
     return {contig: name for contig, name in given.items() if name not in none}
+
+
+def _is_none(name: str) -> bool:
+    return name.lower() in _NO_BIN or _LEFTOVERS.fullmatch(name) is not None
 
 
 def _read_folder(path: Path) -> dict[str, str]:

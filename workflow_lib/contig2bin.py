@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from workflow_lib.errors import InputError
@@ -14,32 +14,42 @@ BIOBOXES_VERSION = "0.9.1"
 # Of contigs: "contig", "Contig ID", "scaffold_id", "contigs", "SequenceID", "seqname".
 _HEADER = re.compile(r"(contig|scaffold|sequence|seq)s?[ _.-]?(id|name)?s?", re.IGNORECASE)
 _FIRST_HEADER = ("name", "id")  # too, but only of a first column
+# Of bins: "bin", "Bin ID", "clustername", "genome", "MAG_id", "BINID".
+_BIN_HEADER = re.compile(r"(bin|cluster|genome|mag)s?[ _.-]?(id|name)?s?", re.IGNORECASE)
+# Of neither, which other programs put between contigs and bins.
+_OTHER_HEADER = re.compile(r"(contig|seq|sequence)?[ _.-]?(length|len|size|bp|gc|depth|coverage|cov)", re.IGNORECASE)
+_LINE_END = re.compile(r"\r\n|\n|\r")  # \r alone: Macintosh's of old, still written by spreadsheets
 
 
-def read_contig2bin(path: str | Path, contigs: Collection[str] | None = None) -> dict[str, str]:
+def read_contig2bin(
+    path: str | Path, contigs: Collection[str] | None = None, *, is_none: Callable[[str], bool] | None = None
+) -> dict[str, str]:
     """Read contig -> bin from a TSV (header optional, further columns ignored) or a bioboxes file; gzip allowed.
 
     Lines that begin with `#` are comments; where `contigs` are not given, only above the first row or without a tab, as
     a contig may be called so. Tables that have the bin first, as VAMB's, are told by their header (its second field
-    alone names contigs) or, where `contigs` are given, by names: none in the first column, some in the second. Blanks
+    alone names contigs) or, where `contigs` are given, by names: none in the first column, some in the second. Where a
+    header names a column of contigs and one of bins, these are read, wherever they stand. Blanks and quotation marks
     around fields are stripped and contig names cut at the first blank, as everywhere in novabin.
 
     Parameters
     ----------
     path : of the table.
     contigs : names that contigs may have; a row of one of them is neither a header nor a comment.
+    is_none : tells names that stand for no bin. A contig may then be in one of these and in a bin, which it is in; an
+        empty field is no bin, too, and returned as "".
 
     Raises
     ------
     InputError
         with file and line: fewer than two columns, an empty field, a contig in two different bins, two bioboxes headers
-        that differ, damaged gzip data.
+        that differ, a header whose second column is a length or the like and that names no bins, damaged gzip data.
     """
     contigs = frozenset(contigs or ())
     rows: list[tuple[int, list[str]]] = []
     columns, told = (0, 1), False  # of contig and bin; whether a header has told them
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        fields = [field.strip() for field in line.split("\t")]
+    for number, line in enumerate(_LINE_END.split(read_text(path)), start=1):
+        fields = [_strip(field) for field in line.split("\t")]
         if line.startswith("@@"):
             found = _bioboxes_columns(fields, path, number)
             if told and found != columns:
@@ -50,21 +60,45 @@ def read_contig2bin(path: str | Path, contigs: Collection[str] | None = None) ->
         elif line.strip() and not (line.startswith("@") and _name(fields[0]) not in contigs):
             rows.append((number, fields))
     if rows and not told and _name(rows[0][1][0]) not in contigs:
-        header = _read_header(rows[0][1])
-        columns, told = header or columns, bool(header)
-        if header or _is_unlike(rows, contigs):
+        header = _read_header(rows[0][1], path, rows[0][0])
+        if header is None and _is_unlike(rows, contigs):
+            is_bin = [bool(_BIN_HEADER.fullmatch(field)) for field in rows[0][1]]
+            header = (0, is_bin.index(True)) if any(is_bin[2:]) and not any(is_bin[:2]) else None
             rows = rows[1:]
+        elif header:
+            rows = rows[1:]
+        columns, told = header or columns, bool(header)
     if not told and contigs and _bins_first(rows, contigs):
         columns = (1, 0)
-    return _assign(rows, columns, path)
+    return _assign(rows, columns, path, is_none)
 
 
-def _read_header(fields: list[str]) -> tuple[int, int] | None:
+def _strip(field: str) -> str:
+    """Without blanks and without the quotation marks in which some programs put texts."""
+    field = field.strip()
+    return field[1:-1].strip() if len(field) > 1 and field[0] == field[-1] == '"' else field
+
+
+def _read_header(fields: list[str], path: str | Path, line: int) -> tuple[int, int] | None:
     """Columns of contig and bin, or None where it is no header."""
-    first, second = [bool(_HEADER.fullmatch(field)) for field in [*fields, ""][:2]]
-    if second and not first:
-        return 1, 0
-    return (0, 1) if first or fields[0].lower() in _FIRST_HEADER else None
+    contig = next((at for at, field in enumerate(fields) if _HEADER.fullmatch(field)), None)
+    if contig is None and fields[0].lower() in _FIRST_HEADER:
+        contig = 0
+    named = next((at for at, field in enumerate(fields) if at != contig and _BIN_HEADER.fullmatch(field)), None)
+    if contig is None or (contig > 1 and named is None):
+        return None
+    if named is not None:
+        return contig, named
+    # An index that pandas wrote has no name: the bin is behind the contig, not before it.
+    column = 1 if contig == 0 else (2 if not fields[0] else 0)
+    if column < len(fields) and _OTHER_HEADER.fullmatch(fields[column]):
+        raise InputError(
+            f"the header {', '.join(fields)} names no column of bins",
+            path=path,
+            line=line,
+            remedy="call the columns contig and bin",
+        )
+    return contig, column
 
 
 def _is_unlike(rows: list[tuple[int, list[str]]], contigs: frozenset[str]) -> bool:
@@ -84,11 +118,18 @@ def _bins_first(rows: list[tuple[int, list[str]]], contigs: frozenset[str]) -> b
     return any(_name(fields[1]) in contigs for _, fields in rows if len(fields) > 1)
 
 
-def _assign(rows: list[tuple[int, list[str]]], columns: tuple[int, int], path: str | Path) -> dict[str, str]:
+def _assign(
+    rows: list[tuple[int, list[str]]],
+    columns: tuple[int, int],
+    path: str | Path,
+    is_none: Callable[[str], bool] | None,
+) -> dict[str, str]:
     """Contig -> bin of rows with their line numbers; `columns` are those of contig and bin."""
     assignments: dict[str, str] = {}
+    needed = columns if is_none is None else columns[:1]
+    is_none = is_none or (lambda _: False)
     for number, fields in rows:
-        if len(fields) <= max(columns) or not all(fields[column] for column in columns):
+        if len(fields) <= max(columns) or not all(fields[column] for column in needed):
             row = "\t".join(fields)
             raise InputError(
                 f"found {row!r}, expected a contig and a bin separated by a tab",
@@ -97,9 +138,12 @@ def _assign(rows: list[tuple[int, list[str]]], columns: tuple[int, int], path: s
                 remedy="give one contig a line: name, tab, bin (or genome)",
             )
         contig, name = _name(fields[columns[0]]), fields[columns[1]]
-        if assignments.setdefault(contig, name) != name:
+        known = assignments.get(contig)
+        if known is None or not known or is_none(known):
+            assignments[contig] = name or known or ""
+        elif name and name != known and not is_none(name):
             raise InputError(
-                f"contig {contig!r} stands in {name!r} and in {assignments[contig]!r}, expected one bin a contig",
+                f"contig {contig!r} stands in {name!r} and in {known!r}, expected one bin a contig",
                 path=path,
                 line=number,
             )

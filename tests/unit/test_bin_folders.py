@@ -53,6 +53,34 @@ def test_zero_is_a_bin_where_another_word_stands_for_none(tmp_path, none):
     assert read_bins(tmp_path / "t.tsv") == {"x": "0", "y": "1"}
 
 
+def test_bin_0_that_is_left_out_is_told(tmp_path, caplog):
+    (tmp_path / "t.tsv").write_text("x\t1\ny\t0\nz\t0\n")
+    assert read_bins(tmp_path / "t.tsv") == {"x": "1"}
+    assert "bin 0 is taken for none" in caplog.text and "2 contigs are left out" in caplog.text
+    caplog.clear()
+    (tmp_path / "t.tsv").write_text("x\t1\ny\t2\n")
+    read_bins(tmp_path / "t.tsv")
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("none", ["lowDepth", "TOOSHORT", "unclassified", "s.unbinned.2", ""])
+def test_leftovers_are_no_bins_in_tables_either(tmp_path, none):
+    (tmp_path / "t.tsv").write_text(f"contig\tbin\nx\tb1\ny\t{none}\n")
+    assert read_bins(tmp_path / "t.tsv") == {"x": "b1"}
+
+
+@pytest.mark.parametrize("rows", ["x\tb1\nx\tunbinned\n", "x\tNA\nx\tb1\n", "x\t\nx\tb1\n", "x\tb1\nx\t\n"])
+def test_a_contig_in_a_bin_and_in_none_is_in_the_bin(tmp_path, rows):
+    (tmp_path / "t.tsv").write_text(f"contig\tbin\n{rows}")
+    assert read_bins(tmp_path / "t.tsv") == {"x": "b1"}
+
+
+def test_two_bins_are_refused_in_spite_of_none(tmp_path):
+    (tmp_path / "t.tsv").write_text("x\tb1\nx\tunbinned\nx\tb2\n")
+    with pytest.raises(InputError, match="line 3: contig 'x' stands in 'b2' and in 'b1'"):
+        read_bins(tmp_path / "t.tsv")
+
+
 def test_own_bins_are_refused_whatever_their_path_is_written_like(tmp_path, monkeypatch):
     (tmp_path / "results/bins/a/fasta").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
@@ -71,7 +99,15 @@ def test_a_table_without_a_bin_is_told(tmp_path, text, caplog):
 
 
 def test_leftovers_of_nf_core_mag_and_suffixes_in_capitals(tmp_path):
-    leftovers = ("unbinned", "s.unbinned.pooled", "s.unbinned.remaining", "s.unbinned.12", "s.Unbinned", "s.tooshort")
+    leftovers = (
+        "unbinned",
+        "s.unbinned.pooled",
+        "s.unbinned.remaining",
+        "s.unbinned.12",
+        "s.Unbinned",
+        "s.tooshort",
+        "Unclassified",
+    )
     write(tmp_path, {f"{name}.fa": ">u\nA\n" for name in leftovers})
     write(tmp_path, {"s.1.FA": ">x\nA\n", "s.2.Fasta": ">y\nA\n", "s.unbinned.3.sub.fna": ">z\nA\n"})
     assert read_bins(tmp_path) == {"x": "s.1", "y": "s.2", "z": "s.unbinned.3.sub"}

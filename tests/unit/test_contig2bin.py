@@ -62,6 +62,8 @@ def test_headers_as_programs_write_them(tmp_path, header):
         ("c1\tc2\nc2\tc1\n", {"c1": "c2", "c2": "c1"}),
         ("x1\tbin.1\nx2\tbin.2\n", {"x1": "bin.1", "x2": "bin.2"}),
         ("node\tcluster\nc1\tbin.1\nc2\tbin.2\n", EXPECTED),
+        ("node\tlength\tcluster\nc1\t1500\tbin.1\nc2\t99\tbin.2\n", EXPECTED),
+        ("cluster\tmember\tlength\nbin.1\tc1\t1500\nbin.2\tc2\t99\n", EXPECTED),
         ("cluster\tmember\nbin.1\tc1\nbin.2\tc2\n", EXPECTED),
         ("@c\tbin.1\nc2\tbin.2\n@other\tbin.3\n", {"@c": "bin.1", "c2": "bin.2"}),
         ("c1\tc2\nx\tc2\n", {"c1": "c2", "x": "c2"}),
@@ -76,6 +78,26 @@ def test_the_names_of_contigs_help_to_read(tmp_path, text, expected):
 def test_a_contig_whose_name_begins_with_a_number_sign_is_written_and_read(tmp_path):
     write_contig2bin(tmp_path / "c2b.tsv", {"#1": "bin.1"})
     assert read_contig2bin(tmp_path / "c2b.tsv") == {"#1": "bin.1"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Contig\tLength\tBin\nc1\t1500\tbin.1\nc2\t99\tbin.2\n",
+        "bin_id\tlength\tcontig_id\nbin.1\t1500\tc1\nbin.2\t99\tc2\n",
+        "\tcontig\tbin\n0\tc1\tbin.1\n1\tc2\tbin.2\n",
+        "\tcontig\tassigned\n0\tc1\tbin.1\n1\tc2\tbin.2\n",
+        "name\tlength\tcluster\nc1\t1500\tbin.1\nc2\t99\tbin.2\n",
+        "contig\tbin\rc1\tbin.1\rc2\tbin.2\r",
+        '"contig"\t"bin"\n"c1"\t"bin.1"\n"c2"\t"bin.2"\n',
+    ],
+    ids=["length between", "bin, length, contig", "index", "index, other bin", "name", "CR alone", "quoted"],
+)
+@pytest.mark.parametrize("contigs", [None, {"c1", "c2"}], ids=["unknown", "known"])
+def test_the_columns_that_a_header_names_are_read(tmp_path, text, contigs):
+    path = tmp_path / "table"
+    path.write_bytes(text.encode())
+    assert read_contig2bin(path, contigs) == EXPECTED
 
 
 @pytest.mark.parametrize("text", ["", "contig\tbin\n", "@Version:0.9.1\n@SampleID:s\n\n@@SEQUENCEID\tBINID\n"])
@@ -94,8 +116,9 @@ def test_no_rows_are_no_assignments(tmp_path, text):
         ("contig\tbin\n\tbin.1\n", 2, "expected a contig and a bin"),
         ("@Version:0.9.1\n@SampleID:s\n@@SEQUENCEID\tTAXID\nc1\t9606\n", 3, "expected SEQUENCEID and BINID"),
         ("@@SEQUENCEID\tBINID\nc1\tb1\n@@BINID\tSEQUENCEID\nb2\tc2\n", 3, "in another order than above"),
+        ("contig\tlength\tassigned\nc1\t1500\tb1\n", 1, "names no column of bins"),
     ],
-    ids=["two bins", "no tab", "no bin", "no contig", "no BINID", "two headers"],
+    ids=["two bins", "no tab", "no bin", "no contig", "no BINID", "two headers", "no bin named"],
 )
 def test_faults_name_file_and_line(tmp_path, text, line, words):
     path = tmp_path / "table"
