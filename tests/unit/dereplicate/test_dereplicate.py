@@ -88,6 +88,17 @@ def test_the_best_quality_represents_and_comes_before_none(sources):
     assert members(cluster_genomes(describe_genomes(sources, qualities)))[0] == ["a.bin.1", "b.bin.3"]
 
 
+def test_a_whole_archaeon_with_doubled_families_comes_before_a_part(tmp_path):
+    table = tmp_path / "bins.tsv"
+    rows = "whole\tArchaea\t0.943\t0.143\npart\tArchaea\t0.7\t0.057\n"
+    table.write_text("bin\tdomain\tcompleteness\tcontamination\n" + rows + "mixed\tArchaea\t0.9\t0.2\n")
+    found = read_quality(table)
+    assert found["whole"].score == pytest.approx(0.943 - 5 * (0.143 - 0.11 * 0.943**2))
+    assert found["whole"].score > found["part"].score > found["mixed"].score
+    table.write_text("Name\tCompleteness\tContamination\nx\t90\t14.3\n")
+    assert read_quality(table)["x"].score == pytest.approx(0.9 - 5 * 0.143)  # as published
+
+
 def test_halves_of_one_genome_meet(tmp_path):
     genome = random_genome(7)
     write_bin(tmp_path / "a", "x", contigs(genome, 0.5, seed=1))
