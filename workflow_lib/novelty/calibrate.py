@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from workflow_lib.blocks import one_blas_thread
+from workflow_lib.files import sha256_lines
 from workflow_lib.index import SearchIndex
 from workflow_lib.index.windows import parse_window
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.design import CALIBRATED, REFERENCE, Design, make_design
 from workflow_lib.novelty.identity import Matches, best_identities, pair_identities
-from workflow_lib.novelty.scores import combine_scores, nearest_means
+from workflow_lib.novelty.scores import combine_scores, nearest_genomes, nearest_means
 from workflow_lib.novelty.strata import count_levels, find_stratum
 from workflow_lib.store import EmbeddingStore
 from workflow_lib.taxonomy import RANKS
@@ -72,7 +73,7 @@ def calibrate(
         *(index, means, spread, k, bounds, count_levels(n_pieces), genomes[rows], lengths[rows], matches),
         design=design,
         calibrating=calibrating,
-        contamination=_draw_contamination(len(calibrating), contamination, seed=int(pieces.manifest["seed"])),
+        contamination=_draw_contamination(list(position), contamination, seed=int(pieces.manifest["seed"])),
     )
     work.add_pieces(pieces.vectors, rows)
     result = work.result()
@@ -85,15 +86,26 @@ def calibrate(
     return result
 
 
-def _draw_contamination(n_genomes: int, largest: float, *, seed: int) -> np.ndarray:
-    """float64 (G,): even steps from 0 to `largest`, in random order."""
-    return np.random.default_rng(seed).permutation(np.linspace(0, largest, n_genomes))
+def _draw_contamination(names: list[str], largest: float, *, seed: int) -> np.ndarray:
+    """float64 (B,): even steps from 0 to `largest`, in the order of a hash of the genomes' names.
+
+    So that it does not matter in which order genomes came into the index.
+    """
+    hashes = [sha256_lines([str(seed), name]) for name in names]
+    return np.linspace(0, largest, len(names))[_rank(hashes)]
 
 
-def _choose_foreign(lineages: list[dict[str, str]]) -> np.ndarray:
-    """int64 (G,): the genome half the list away when sorted by lineage, hardly ever one of the same taxon."""
-    order = np.array(
-        sorted(range(len(lineages)), key=lambda i: [lineages[i].get(rank, "") for rank in RANKS]), dtype=np.int64
+def _rank(keys: list) -> np.ndarray:
+    """int64 (n,): the place of each key, all different, when they are sorted."""
+    ranks = np.empty(len(keys), dtype=np.int64)
+    ranks[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
+    return ranks
+
+
+def _choose_foreign(lineages: list[dict[str, str]], names: list[str]) -> np.ndarray:
+    """int64 (B,): the genome half the list away when sorted by lineage and name, hardly ever one of the same taxon."""
+    order = np.argsort(
+        _rank([(*(one.get(rank, "") for rank in RANKS), name) for one, name in zip(lineages, names, strict=True)])
     )
     foreign = np.empty_like(order)
     foreign[order] = np.roll(order, len(order) // 2)
@@ -148,7 +160,11 @@ class _Work:
     ) -> None:
         self.index, self.means, self.spread, self.k = index, means, spread, k
         self.design, self.calibrating, self.contamination = design, calibrating, contamination
-        self.foreign = _choose_foreign([index.table.lineages[code] for code in calibrating])
+        table = index.table
+        self.name_order = _rank(table.genomes)
+        self.foreign = _choose_foreign(
+            *([own[code] for code in calibrating] for own in (table.lineages, table.genomes))
+        )
         self.bounds, self.levels, self.genomes = bounds, levels, genomes
         n_genomes, n_strata = len(calibrating), len(bounds) - 1
         self.strata = find_stratum(lengths, bounds)
@@ -222,9 +238,9 @@ class _Work:
         further = self.index.genome_distances_for_each(vectors, [tests[number][1] for number in sorted(searched)])
         for number, (position, excluded) in enumerate(tests):
             near = next(further) if number in searched else np.where(excluded, np.float32(np.inf), distances)
-            found = nearest_means(near, self.spread, self.k)
+            found = nearest_means(near, self.spread, self.k, self.name_order)
             self.s1[position, rows], self.s2[position, rows] = found
-            self.nearest[position, rows] = near.argmin(axis=1)
+            self.nearest[position, rows] = nearest_genomes(near, self.name_order)[:, 0]
             self.distance[position, rows] = near[np.arange(len(rows)), self.nearest[position, rows]]
             self.hit_allowed[position, hits] = ~excluded[self.matches.genome[hits]]
             self._add_products(position, genome, products, np.where(excluded, -np.inf, closeness))
@@ -244,7 +260,7 @@ class _Work:
         n_nearest = min(self.n_candidates, np.count_nonzero(closeness > -np.inf))
         least = -np.partition(-closeness, n_nearest - 1)[n_nearest - 1]
         near = np.flatnonzero(closeness >= least)
-        nearest = near[np.argsort(-closeness[near], kind="stable")[:n_nearest]]
+        nearest = near[np.lexsort((self.name_order[near], -closeness[near]))[:n_nearest]]
         padded = np.where(np.isnan(products[:, :1]), np.nan, np.full((len(products), self.n_candidates), -np.inf))
         padded[:, :n_nearest] = products[:, nearest]
         self.candidates[test, genome, :n_nearest] = nearest
@@ -254,7 +270,9 @@ class _Work:
         """The scores that are tested, float64 (T, P), and the nearest genome, int64 (T, P)."""
         pieces, n_genomes = np.arange(len(self.genomes)), len(self.index.table.genomes)
         found = [
-            best_identities(pair_identities(self.matches.where(allowed), pieces, n_genomes), len(pieces))
+            best_identities(
+                pair_identities(self.matches.where(allowed), pieces, n_genomes), len(pieces), self.name_order
+            )
             for allowed in self.hit_allowed
         ]
         identity, matched = (np.array([one[i] for one in found]).reshape(self.s1.shape) for i in range(2))
@@ -276,6 +294,7 @@ class _Work:
             piece_nearest=nearest,
             foreign=self.foreign,
             contamination=self.contamination,
+            name_order=self.name_order,
             means=self.means,
             spread=self.spread,
             bin_candidates=self.candidates,

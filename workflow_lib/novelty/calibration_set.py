@@ -40,6 +40,7 @@ class CalibrationSet:
     piece_distances : float32 (T, P), to the nearest genome that a test does not leave out; NaN as the scores.
     piece_nearest : int64 (T, P), that genome, or the one that shares most sequence; -1 where there is no score.
     foreign : int64 (B,), which of the B contaminates a genome's simulated bins. contamination : float64 (B,), how much.
+    name_order : int64 (G,), place of each genome by name: of equally alike genomes the first is the nearest.
     means, spread : float32 (G, d) and float64 (G,), of the genomes' windows, see `scores.genome_means`.
     bin_candidates : int64 (T, B, C), genomes near a genome's pieces that its test does not leave out.
     bin_products : float32 (T, B, S, L, C), inner products of the mean vector of the first `levels` pieces of a genome
@@ -62,6 +63,7 @@ class CalibrationSet:
     piece_nearest: np.ndarray
     foreign: np.ndarray
     contamination: np.ndarray
+    name_order: np.ndarray
     means: np.ndarray
     spread: np.ndarray
     bin_candidates: np.ndarray
@@ -110,11 +112,11 @@ class CalibrationSet:
         norms = np.sqrt(np.where(squares > 0, squares, np.nan))
         candidates = self.bin_candidates[CALIBRATED.index(test)]
         distances = to_chord(products / norms[:, None])
-        s1, s2 = nearest_means(distances, self.spread[candidates], int(self.k))
+        s1, s2 = nearest_means(distances, self.spread[candidates], int(self.k), self.name_order[candidates])
         pairs = self._bin_pairs(test, composition)
         if composition.n_contigs >= MIN_PLACED:
             pairs = keep_placed(pairs, candidates, distances, self.spread)
-        identity, matched = best_identities(pairs, len(candidates))
+        identity, matched = best_identities(pairs, len(candidates), self.name_order)
         closest = candidates[np.arange(len(candidates)), products.argmax(axis=1)]
         return combine_scores(s1, s2, identity), np.where(matched >= 0, matched, closest)
 

@@ -19,8 +19,8 @@ class Calibration:
 
     def __init__(self, scores: np.ndarray, units: np.ndarray) -> None:
         used = np.isfinite(scores) & (units >= 0)
-        order = np.argsort(scores[used], kind="stable")
         _, codes, sizes = np.unique(units[used], return_inverse=True, return_counts=True)
+        order = np.lexsort((sizes[codes], scores[used]))  # of equals the same order, so that sums round alike
         self.n_units = len(sizes)
         self._scores = scores[used][order]
         self._weights = np.concatenate([[0.0], np.cumsum(1 / sizes[codes[order]])]) if len(sizes) else np.zeros(1)

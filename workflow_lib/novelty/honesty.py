@@ -72,7 +72,8 @@ def measure_calibration(
     _warn_of_untested(strata, settings)
     columns = ("level", "stratum", "rank", "alpha", "units", "queries", "realised", "standard_error", "p_null", "power")
     halved = replace(settings, alpha=max(LEVELS), min_calibration=max(settings.min_calibration // 2, 1))
-    lineages = [index.table.lineages[code] for code in calibration.calibrating]
+    # A genome that names nothing is a clade of its own.
+    lineages = [index.table.lineages[code] | {"genome": index.table.genomes[code]} for code in calibration.calibrating]
     rates = [row for kind in kinds for row in _rate_rows(calibration, lineages, kind, halved, generator)]
     _write(folder / "rates.tsv", columns, rates)
     distances = [row for stratum in range(len(calibration.bounds) - 1) for row in _distance_rows(calibration, stratum)]
@@ -84,9 +85,12 @@ def measure_calibration(
 
 
 def _queries(calibration: CalibrationSet) -> Iterator[_Queries]:
-    """The calibration's own contigs, a stratum each, and its genomes as bins."""
+    """The calibration's own contigs, a stratum each, and its genomes as bins; by name, as splits are drawn by row."""
+    order = calibration.name_order[calibration.calibrating]
+    by_name = np.argsort(order)
     for stratum in range(len(calibration.bounds) - 1):
-        rows = calibration.piece_stratum == stratum
+        rows = np.flatnonzero(calibration.piece_stratum == stratum)
+        rows = rows[np.argsort(order[calibration.piece_genome[rows]], kind="stable")]
         name = format_stratum(stratum, calibration.bounds)
         scores, like = calibration.piece_scores[:, rows], partial(calibration.pieces, stratum)
         yield _Queries("contig", name, scores, calibration.piece_genome[rows], like)
@@ -97,11 +101,9 @@ def _queries(calibration: CalibrationSet) -> Iterator[_Queries]:
         composition = Composition(
             {}, dict.fromkeys(used, top), dict.fromkeys(used, 1 / len(used)), n_contigs=n_pieces * len(used)
         )
-        scores = np.array([calibration.bin_scores(test, composition)[0] for test in CALIBRATED])
+        scores = np.array([calibration.bin_scores(test, composition)[0][by_name] for test in CALIBRATED])
         name = ";".join(f"{format_stratum(s, calibration.bounds)}:{n_pieces}" for s in used)
-        yield _Queries(
-            "bin", name, scores, np.arange(len(calibration.bin_norms)), partial(calibration.bins, composition)
-        )
+        yield _Queries("bin", name, scores, by_name, partial(calibration.bins, composition))
 
 
 def _strata_rows(lineages: list[dict[str, str]], kinds: list[_Queries], settings: Settings) -> list[tuple]:
@@ -251,10 +253,7 @@ def _clades(lineages: list[dict[str, str]], in_use: list[str]) -> np.ndarray:
 
 def _encode(lineages: list[dict[str, str]], ranks: list[str]) -> np.ndarray:
     """int64 (B,): a number for each taxon, of the first of the ranks that a genome names; without any it is its own."""
-    names = [
-        next((f"{rank}\t{one[rank]}" for rank in ranks if one.get(rank)), str(number))
-        for number, one in enumerate(lineages)
-    ]
+    names = [next(f"{rank}\t{one[rank]}" for rank in (*ranks, "genome") if one.get(rank)) for one in lineages]
     return np.unique(np.array(names, dtype=str), return_inverse=True)[1]
 
 
@@ -285,7 +284,7 @@ def _identity_rows(
 
     if len(names) < 2:
         return []
-    chosen = np.sort(generator.permutation(len(names))[:_MAX_PAIRS])
+    chosen = np.argsort(calibration.name_order)[np.sort(generator.permutation(len(names))[:_MAX_PAIRS])]
     similarities = calibration.means[chosen] @ calibration.means.copy().T
     similarities[np.arange(len(chosen)), chosen] = -np.inf
     nearest = similarities.argmax(axis=1)

@@ -77,11 +77,15 @@ def pair_identities(matches: Matches, groups: np.ndarray, n_genomes: int, *, par
     return group, genome, identity, share
 
 
-def best_identities(pairs: Pairs, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """The highest identity of each group, float64 (n_groups,), 0 where there is none, and its genome, int64, -1."""
+def best_identities(pairs: Pairs, n_groups: int, order: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The highest identity of each group, float64 (n_groups,), 0 where there is none, and its genome, int64, -1.
+
+    Of equals the first genome by `order`, int64 (G,), counts; None: by number.
+    """
     group, genome, identity, _ = pairs
+    places = genome if order is None else order[genome]
     best, nearest = np.zeros(n_groups), np.full(n_groups, -1, dtype=np.int64)
-    order = np.lexsort((-genome, identity))  # so that the last of a group is its best, the first genome of equals
+    order = np.lexsort((-places, identity))  # so that the last of a group is its best, the first genome of equals
     best[group[order]], nearest[group[order]] = identity[order], genome[order]
     return best, nearest
 

@@ -145,7 +145,7 @@ def call_bins(
     """
     stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
     has_vector, enough = vectors.any(axis=1), lengths >= settings.min_length
-    taxa, members_of = margin_taxa(index.table.lineages), [stand_ins.of(own) for own in bins.values()]
+    members_of, like_all = [stand_ins.of(own) for own in bins.values()], _search_settings(index, calibration)
     compositions = [_compose(stand_ins, own, calibration) for own in members_of]
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
     pairs = _match_bins(matches, calibration, compositions, members_of, len(stand_ins.names))
@@ -155,8 +155,8 @@ def call_bins(
         vector = _bin_vector(compositions[row], stand_ins, members_of[row])
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
         placed = _bin_pairs(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
-        alike = [best_identities(own, 1) for own in (placed, keep_large(placed))]
-        near, large = summarise_each(distances, calibration.spread, k=int(calibration.k), taxa=taxa, identities=alike)
+        alike = [best_identities(own, 1, calibration.name_order) for own in (placed, keep_large(placed))]
+        near, large = summarise_each(distances, calibration.spread, **like_all, identities=alike)
         found.append((near, large))
         mixed[row], untold[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
         like = partial(calibration.bins, compositions[row])
@@ -194,6 +194,11 @@ def _find_stand_ins(
     return find_stand_ins(calibration, vectors, names, lengths, cuts, **own)
 
 
+def _search_settings(index: SearchIndex, calibration: CalibrationSet) -> dict:
+    """What `summarise` takes beside distances, the same for all queries."""
+    return {"k": int(calibration.k), "taxa": margin_taxa(index.table.lineages), "order": calibration.name_order}
+
+
 def _search(
     index: SearchIndex, calibration: CalibrationSet, stand_ins: StandIns, matches: Matches
 ) -> tuple[list[Neighbours], np.ndarray, np.ndarray]:
@@ -209,11 +214,10 @@ def _search(
     positions = stand_ins.of(np.arange(n))
     positions = _leave_odd(positions[stand_ins.has_vector[positions]], stand_ins.contig)
     pairs = pair_identities(matches, np.arange(n_all), len(index.table.genomes))
-    best = [best_identities(own, n_all) for own in (pairs, keep_large(pairs))]
+    best = [best_identities(own, n_all, calibration.name_order) for own in (pairs, keep_large(pairs))]
     found = find_neighbours(
         *(index, stand_ins.vectors(positions), calibration.spread),
-        k=int(calibration.k),
-        taxa=margin_taxa(index.table.lineages),
+        **_search_settings(index, calibration),
         identities=[(identity[positions], matched[positions]) for identity, matched in best],
     )
     contig = stand_ins.contig[positions]
@@ -284,7 +288,7 @@ def _bin_pairs(pairs: Pairs, row: int, distances: np.ndarray, calibration: Calib
     own = slice(*np.searchsorted(pairs[0], [row, row + 1]))
     found = np.zeros(own.stop - own.start, dtype=np.int64), *(values[own] for values in pairs[1:])
     if is_placed:
-        nearest = np.argsort(distances, axis=1, kind="stable")[:, : calibration.bin_candidates.shape[2]]
+        nearest = np.lexsort((calibration.name_order, distances[0]))[None, : calibration.bin_candidates.shape[2]]
         found = keep_placed(found, nearest, np.take_along_axis(distances, nearest, axis=1), calibration.spread)
     return found
 

@@ -54,20 +54,33 @@ def combine_scores(s1: np.ndarray, s2: np.ndarray, identity: np.ndarray) -> np.n
     return (s1 ** (1 - _RELATIVE) * s2**_RELATIVE - relief).round(_DECIMALS)
 
 
-def nearest_means(distances: np.ndarray, spread: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_genomes(distances: np.ndarray, order: np.ndarray, k: int = 1) -> np.ndarray:
+    """int64 (m, k): columns of the smallest of distances (m, G), of equals those first by `order`, as of
+    `nearest_means`, in no order."""
+    first = distances.argmin(axis=1)[:, None] if k == 1 else np.argpartition(distances, k - 1, axis=1)[:, :k]
+    largest = np.take_along_axis(distances, first, axis=1).max(axis=1, keepdims=True)
+    tied = np.flatnonzero((distances <= largest).sum(axis=1) > k)
+    if len(tied):
+        first[tied] = np.lexsort((np.broadcast_to(order, distances.shape)[tied], distances[tied]), axis=1)[:, :k]
+    return first
+
+
+def nearest_means(
+    distances: np.ndarray, spread: np.ndarray, k: int, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean distance, and mean of distance / spread, over the k nearest genomes of each row.
 
     Parameters
     ----------
     distances : float (m, G). spread : float (G,), or (m, G) where the columns differ from row to row.
     k : at least 1; all genomes where there are fewer.
+    order : int64, shaped as `spread`: of equally near genomes the first by it counts, see `CalibrationSet.name_order`.
 
     Returns
     -------
     two float64 (m,), rounded; NaN where distances are.
     """
-    k = min(k, distances.shape[1])
-    nearest = distances.argmin(axis=1)[:, None] if k == 1 else np.argpartition(distances, k - 1, axis=1)[:, :k]
+    nearest = nearest_genomes(distances, order, min(k, distances.shape[1]))
     found = np.take_along_axis(distances, nearest, axis=1).astype(np.float64)
     relative = found / np.take_along_axis(np.broadcast_to(spread, distances.shape), nearest, axis=1)
     return found.mean(axis=1).round(_DECIMALS), relative.mean(axis=1).round(_DECIMALS)
@@ -126,6 +139,7 @@ def find_neighbours(
     *,
     k: int,
     taxa: np.ndarray,
+    order: np.ndarray,
     identities: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> list[Neighbours]:
     """Search float32 (m, d) unit rows.
@@ -135,6 +149,7 @@ def find_neighbours(
     spread : float (G,), see `genome_means`.
     k : distinct genomes of a score.
     taxa : int64 (G,), the taxa between which the margin is measured.
+    order : int64 (G,), see `CalibrationSet.name_order`.
     identities : float64 (m,) and int64 (m,), of `best_identities`, in several ways.
 
     Returns
@@ -148,6 +163,7 @@ def find_neighbours(
             *(distances, spread),
             k=k,
             taxa=taxa,
+            order=order,
             identities=[(identity[rows], matched[rows]) for identity, matched in identities],
         )
         for rows, distances in index.genome_distances(vectors)
@@ -169,15 +185,16 @@ def summarise(
     *,
     k: int,
     taxa: np.ndarray,
+    order: np.ndarray,
     identity: tuple[np.ndarray, np.ndarray],
 ) -> Neighbours:
     """Reduce distances (m, G) of queries to genomes; parameters as of `find_neighbours`, of one of the identities."""
     alike, matched = identity
-    genome = np.where(matched >= 0, matched, distances.argmin(axis=1))
+    genome = np.where(matched >= 0, matched, nearest_genomes(distances, order)[:, 0])
     d1 = distances[np.arange(len(distances)), genome].astype(np.float64).round(_DECIMALS)
     others = np.where(taxa[None, :] == taxa[genome][:, None], np.inf, distances).min(axis=1).astype(np.float64)
     margin = np.where(np.isfinite(others), others - d1, np.nan)
-    s1, s2 = nearest_means(distances, spread, k)
+    s1, s2 = nearest_means(distances, spread, k, order)
     return Neighbours(genome, d1, s1, s2, margin, alike, combine_scores(s1, s2, alike))
 
 
@@ -187,14 +204,15 @@ def summarise_each(
     *,
     k: int,
     taxa: np.ndarray,
+    order: np.ndarray,
     identities: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> list[Neighbours]:
     """`summarise` by each of the identities; rows in which a further one is as the first are not computed again."""
-    first = summarise(distances, spread, k=k, taxa=taxa, identity=identities[0])
+    first = summarise(distances, spread, k=k, taxa=taxa, order=order, identity=identities[0])
     found = [first]
     for identity, matched in identities[1:]:
         rows = np.flatnonzero((identity != identities[0][0]) | (matched != identities[0][1]))
-        own = summarise(distances[rows], spread, k=k, taxa=taxa, identity=(identity[rows], matched[rows]))
+        own = summarise(distances[rows], spread, k=k, taxa=taxa, order=order, identity=(identity[rows], matched[rows]))
         columns = {name: column.copy() for name, column in vars(first).items()}
         for name, column in columns.items():
             column[rows] = getattr(own, name)

@@ -218,10 +218,12 @@ def test_the_trial_of_a_reference_of_one_genome_says_nothing(world, tmp_path, ta
 
 
 def test_clades_of_a_limited_calibration_are_whole():
-    lineages = [{"phylum": f"p{i % 2}", "genus": f"g{i // 4}", "species": f"s{i // 2}"} for i in range(16)]
+    lineages = [
+        {"phylum": f"p{i % 2}", "genus": f"g{i // 4}", "species": f"s{i // 2}", "genome": f"{i}"} for i in range(16)
+    ]
     in_use = ["species", "genus", "phylum"]
     assert len(set(zip(_clades(lineages, in_use).tolist(), (i // 4 for i in range(16)), strict=True))) == 4
-    nameless = [*lineages, {}, {}]
+    nameless = [*lineages, {"genome": "16"}, {"genome": "17"}]
     assert len(set(_clades(nameless, in_use).tolist())) == 6
     assert len(set(_clades(lineages, ["species"]).tolist())) == 8
 
