@@ -164,6 +164,11 @@ def batch_records(records: Iterable[Record], n_bp: int) -> Iterator[list[Record]
         yield batch
 
 
+def count_bases(sequence: bytes) -> int:
+    """How many letters of a sequence are A, C, G or T, in either case."""
+    return len(sequence) - len(sequence.translate(None, b"ACGTacgt"))
+
+
 def mostly_n(sequence: bytes) -> bool:
     """Whether more than half of a sequence is N (an empty one is)."""
     return not sequence or sequence.count(b"N") > len(sequence) / 2

@@ -70,6 +70,7 @@ def call_contigs(
     bins: dict[str, np.ndarray] | None = None,
     matches: Matches | None = None,
     cuts: Cuts | None = None,
+    known: np.ndarray | None = None,
 ) -> Results:
     """Test every contig.
 
@@ -87,12 +88,14 @@ def call_contigs(
     matches : of `Sketch.match`, contigs in the order of `names`, then the cuts; needed where the calibration has
         identities.
     cuts : of contigs of `LONG` bp and more.
+    known : int64, of contigs in the order of `names`, then of the cuts: bp that are A, C, G or T. Vectors and
+        identities come from these alone: a contig is held against pieces of as many. None: all are.
 
     Memory: the vectors, a block of the search, and queries x genomes of a block.
     """
-    stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
+    stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings, known)
     found, at, n_vectors = _search(index, calibration, stand_ins, _usable_matches(matches, calibration))
-    searched = at >= 0
+    searched, enough = at >= 0, stand_ins.long_enough[: len(names)]
     neighbours, large = (_spread(one, searched) for one in found)
     complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
     stratum = np.where(searched & complete, stand_ins.stratum[at], -1)
@@ -109,8 +112,8 @@ def call_contigs(
         n_windows=n_vectors,
         strata=tested.name_strata([format_stratum(own, calibration.bounds) for own in stratum]),
         reasons=[
-            _reason(call, bool(length >= settings.min_length), bool(has_vector), "" if is_complete else INCOMPLETE)
-            for call, length, has_vector, is_complete in zip(calls.call, lengths, searched, complete, strict=True)
+            _reason(call, bool(is_enough), bool(has_vector), "" if is_complete else INCOMPLETE)
+            for call, is_enough, has_vector, is_complete in zip(calls.call, enough, searched, complete, strict=True)
         ],
         flags=_flags(calls, longer, partly=large.score > neighbours.score),
         neighbours=_known_by(calls, neighbours, large),
@@ -129,22 +132,21 @@ def call_bins(
     *,
     matches: Matches | None = None,
     cuts: Cuts | None = None,
+    known: np.ndarray | None = None,
 ) -> Results:
     """Test every bin by one statistic.
 
-    A bin is the mean vector of its contigs: plain within a length stratum, strata weighted by their share of the bin's
-    length. Its distances are those to the mean directions of the genomes. Of every calibration genome the same is made
-    with its own pieces, as many in each stratum (see `CalibrationSet.bin_scores`). Contigs that are longer than these
-    pieces are replaced by their cuts.
+    A bin is the mean vector of its contigs: plain within a length stratum, strata weighted by their share of length.
+    Its distances are to the mean directions of the genomes. Of calibration genomes the same is made with as many pieces
+    in each stratum (`CalibrationSet.bin_scores`). Contigs that are longer than these are replaced by their cuts.
 
     Parameters
     ----------
-    bins : bin -> positions of its contigs in `vectors`, `names`, `lengths` and `matches` (as of `call_contigs`).
+    bins : bin -> positions of its contigs in `vectors`, `names`, `lengths`; `matches`, `known` as of `call_contigs`.
 
     Memory: one bin's contigs, and genomes x candidates of one test.
     """
-    stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings)
-    has_vector, enough = vectors.any(axis=1), lengths >= settings.min_length
+    stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings, known)
     members_of, like_all = [stand_ins.of(own) for own in bins.values()], _search_settings(index, calibration)
     compositions = [_compose(stand_ins, own, calibration) for own in members_of]
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
@@ -161,8 +163,7 @@ def call_bins(
         mixed[row], untold[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
         like = partial(calibration.bins, compositions[row])
         tested.add(np.array([row]), like, near.score, near.genome, longer[row : row + 1], known_scores=large.score)
-    if untold.any():
-        logger.warning("%d bins: fewer than %d reference genomes tell if they are mixed", untold.sum(), _MIXED_GENOMES)
+    _warn_of_untold(int(untold.sum()))
     tested.drop(np.flatnonzero(mixed))
     calls = tested.decide()
     searched = np.array([bool(one.members) for one in compositions], dtype=bool)
@@ -173,7 +174,7 @@ def call_bins(
         n_windows=np.array([sum(map(len, one.members.values())) for one in compositions], dtype=np.int64),
         strata=tested.name_strata([_format_composition(one, calibration.bounds) for one in compositions]),
         reasons=[
-            _reason(call, bool(enough[own].any()), bool((has_vector & enough)[own].any()), MIXED if is_mixed else "")
+            _reason(call, *_usability(stand_ins, own), MIXED if is_mixed else "")
             for call, own, is_mixed in zip(calls.call, bins.values(), mixed, strict=True)
         ],
         flags=_flags(calls, longer, partly=large.score > neighbours.score),
@@ -189,9 +190,21 @@ def _find_stand_ins(
     lengths: np.ndarray,
     cuts: Cuts | None,
     settings: Settings,
+    known: np.ndarray | None,
 ) -> StandIns:
-    own = {"min_length": settings.min_length, "min_calibration": settings.min_calibration}
+    own = {"min_length": settings.min_length, "min_calibration": settings.min_calibration, "known": known}
     return find_stand_ins(calibration, vectors, names, lengths, cuts, **own)
+
+
+def _usability(stand_ins: StandIns, contigs: np.ndarray) -> tuple[bool, bool]:
+    """Whether any of some contigs (positions) is long enough, and whether any of these has a vector."""
+    enough = stand_ins.long_enough[contigs]
+    return bool(enough.any()), bool((stand_ins.has_vector[contigs] & enough).any())
+
+
+def _warn_of_untold(n: int) -> None:
+    if n:
+        logger.warning("%d bins: fewer than %d reference genomes tell if they are mixed", n, _MIXED_GENOMES)
 
 
 def _search_settings(index: SearchIndex, calibration: CalibrationSet) -> dict:

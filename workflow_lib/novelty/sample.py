@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 from workflow_lib.contig2bin import read_contig2bin
 from workflow_lib.embed.cuts import CUTS_NAME, Cuts, cut_contigs, read_cuts
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import read_fasta
+from workflow_lib.fasta import count_bases, read_fasta
 from workflow_lib.files import atomic_open
 from workflow_lib.filter.contigs import read_kept_contigs
 from workflow_lib.index import SearchIndex, load_index
@@ -60,7 +60,7 @@ def call_sample(
     contig2bin : TSV contig, bin. status : status.tsv of the filter, for the lengths.
     index_folder : a calibrated index, made with the store's embedder.
     sketch_folder, contigs_fasta : the sketch that the index was calibrated with, and the kept contigs; needed where the
-        calibration has identities.
+        calibration has identities. Without the contigs all letters count as known bases.
     device : of the search, `cpu` or `cuda:N`.
 
     Raises
@@ -80,8 +80,8 @@ def call_sample(
     bins = group_bins(read_contig2bin(contig2bin), rows, path=contig2bin)
     # A store that is not of the workflow may have none: long contigs are then held against shorter pieces and flagged.
     cuts = read_cuts(store_folder) if CUTS_NAME in store.manifest["checksums"] else None
-    matches = _match(index, calibration, sketch_folder, contigs_fasta, store, cuts)
-    queries, parts = (store.vectors, store.names, lengths, settings), {"matches": matches, "cuts": cuts}
+    matches, known = _match(index, calibration, sketch_folder, contigs_fasta, store, cuts)
+    queries, parts = (store.vectors, store.names, lengths, settings), {"matches": matches, "cuts": cuts, "known": known}
     contigs = call_contigs(index, calibration, *queries, bins=bins, **parts)
     write_results(contigs_path, contigs, "contig", index, calibration, settings.alpha)
     called = call_bins(index, calibration, bins, *queries, **parts)
@@ -100,12 +100,13 @@ def _match(
     contigs_fasta: str | Path | None,
     store: EmbeddingStore,
     cuts: Cuts | None,
-) -> Matches | None:
-    """What contigs, and their cuts, share with the reference genomes; None where the calibration has no identities."""
-    if not calibration.has_identity or sketch_folder is None or contigs_fasta is None:
-        return None
-    sketch = read_sketch(sketch_folder)
-    if sketch.sketch_id != index.manifest.get("sketch_id"):
+) -> tuple[Matches | None, np.ndarray | None]:
+    """What contigs, and their cuts, share with the reference genomes, None where the calibration has no identities; and
+    how many bases of each are known, int64, None without the contigs."""
+    if contigs_fasta is None:
+        return None, None
+    sketch = read_sketch(sketch_folder) if calibration.has_identity and sketch_folder is not None else None
+    if sketch and sketch.sketch_id != index.manifest.get("sketch_id"):
         raise InputError(
             f"sketch {sketch.sketch_id}, the index was calibrated with {index.manifest.get('sketch_id')}",
             path=Path(sketch_folder) / "manifest.json",
@@ -113,16 +114,21 @@ def _match(
         )
     names: list[str] = []
     places: list[tuple[int, int]] = []
+    known: list[int] = []
 
     def sequences() -> Iterator[bytes]:
         for record in read_fasta(contigs_fasta):
             names.append(record.name)
+            known.append(count_bases(record.sequence))
             yield record.sequence
         for row, start, sequence in cut_contigs(contigs_fasta) if cuts else ():
             places.append((row, start))
+            known.append(count_bases(sequence))
             yield sequence
 
-    matches = sketch.match(sequences(), index.table.genomes)
+    matches = sketch.match(sequences(), index.table.genomes) if sketch else None
+    if not sketch:
+        deque(sequences(), maxlen=0)
     store.check_names(names, str(contigs_fasta))
     if cuts and places != list(zip(cuts.rows.tolist(), cuts.starts.tolist(), strict=True)):
         raise InputError(
@@ -130,7 +136,7 @@ def _match(
             path=contigs_fasta,
             remedy="both must come from the same contigs: delete the older of the two and run again",
         )
-    return matches
+    return matches, np.array(known, dtype=np.int64)
 
 
 def group_bins(assignments: dict[str, str], rows: dict[str, int], *, path: str | Path) -> dict[str, np.ndarray]:

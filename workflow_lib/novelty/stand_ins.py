@@ -24,6 +24,7 @@ class StandIns:
     contig : int64 (n + p,), the contig that each is, or is cut from.
     bp : float64 (n + p,), that each stands for; the cuts of a contig share its length.
     has_vector : bool (n + p,), whether it has a direction.
+    long_enough : bool (n + p,), no shorter than the shortest query.
     stratum : int64 (n + p,), -1: too short, no direction, no calibrated stratum.
     longer : bool (n + p,), longer than the pieces of its stratum.
     replaced : bool (n,), contigs for which their cuts stand.
@@ -33,6 +34,7 @@ class StandIns:
     contig: np.ndarray
     bp: np.ndarray
     has_vector: np.ndarray
+    long_enough: np.ndarray
     stratum: np.ndarray
     longer: np.ndarray
     replaced: np.ndarray
@@ -68,25 +70,30 @@ def find_stand_ins(
     *,
     min_length: int,
     min_calibration: int,
+    known: np.ndarray | None = None,
 ) -> StandIns:
     """See `StandIns`.
 
     Parameters
     ----------
     vectors, names, lengths : of n contigs. cuts : of some of them; None: there are none.
+    known : int64 (n + p,), as of `queries.call_contigs`: what strata, and `min_length`, are of.
     min_length : bp below which nothing stands for itself. min_calibration : units that make a stratum.
     """
     n, none = len(names), np.zeros(0, dtype=np.int64)
     cuts = Cuts(none, none, vectors[:0]) if cuts is None else cuts
     all_lengths = np.concatenate([lengths, np.full(len(cuts.rows), CUT_LENGTH, dtype=np.int64)])
+    all_lengths = all_lengths if known is None else known
     natural = find_stratum(all_lengths, calibration.bounds)
     stratum = usable_stratum(natural, calibration.calibrated_strata(min_calibration))
     has_vector = np.concatenate([vectors.any(axis=1), cuts.vectors.any(axis=1)])
-    stratum[~has_vector | (all_lengths < min_length)] = -1
+    long_enough = all_lengths >= min_length
+    stratum[~has_vector | ~long_enough] = -1
     longer = (natural > stratum) & (stratum >= 0)
     n_cuts = np.bincount(cuts.rows[stratum[n:] >= 0], minlength=n)
     bp = np.concatenate([lengths, lengths[cuts.rows] / np.maximum(n_cuts, 1)[cuts.rows]])
     cut_names = [f"{names[row]}|{start}" for row, start in zip(cuts.rows.tolist(), cuts.starts.tolist(), strict=True)]
     contig = np.concatenate([np.arange(n), cuts.rows])
     replaced = longer[:n] & (n_cuts > 0)
-    return StandIns([*names, *cut_names], contig, bp, has_vector, stratum, longer, replaced, vectors, cuts)
+    told = has_vector, long_enough, stratum, longer, replaced
+    return StandIns([*names, *cut_names], contig, bp, *told, vectors, cuts)

@@ -33,12 +33,15 @@ def fake_calibration(bounds=BOUNDS, calibrated=None):
     return SimpleNamespace(bounds=np.array(bounds), calibrated_strata=lambda _: strata)
 
 
-def stand_ins_of(lengths, cuts, *, calibration=None, vectors=None, min_length=2500):
+def stand_ins_of(lengths, cuts, *, calibration=None, vectors=None, min_length=2500, known=None):
     vectors = np.repeat(UNIT[:1], len(lengths), axis=0) if vectors is None else vectors
     names = [f"c{i}" for i in range(len(lengths))]
     calibration = calibration or fake_calibration()
     return find_stand_ins(
-        calibration, vectors, names, np.array(lengths), cuts, min_length=min_length, min_calibration=10
+        *(calibration, vectors, names, np.array(lengths), cuts),
+        min_length=min_length,
+        min_calibration=10,
+        known=known,
     )
 
 
@@ -59,6 +62,13 @@ def test_cuts_share_the_length_of_their_contig():
     assert not found.longer[found.of(np.arange(4))].any()
     assert found.names[4:6] == ["c1|0", "c1|100"]
     assert np.array_equal(found.vectors(np.array([4, 0])), UNIT[[1, 0]])
+
+
+def test_strata_are_of_known_bases():
+    found = stand_ins_of([10_000, 90_000, 3000], cuts_of([1, 1]), known=np.array([5500, 60_000, 2400, 30_500, 19_000]))
+    assert found.stratum.tolist() == [1, 3, -1, 3, 2]
+    assert found.long_enough.tolist() == [True, True, False, True, True]
+    assert found.bp.tolist() == [10_000, 90_000, 3000, 45_000, 45_000]
 
 
 def test_a_cut_without_direction_stands_for_nothing():
@@ -177,6 +187,22 @@ def test_a_long_contig_can_be_known(world, tmp_path):
     assert [contigs[name]["stratum"].split("|")[0] for name in ("short", "old")] == ["10000-19999", "20000-49999"]
     assert bins["replicon"]["stratum"].split("|")[0] == "20000-49999:8"
     assert bins["old"]["length"] == str(LENGTH)
+
+
+def test_n_is_no_part_of_the_length_of_a_stratum(world, tmp_path):
+    for name in ("index", "sketch", "bins.tsv", "status.tsv"):
+        (tmp_path / name).symlink_to(world.folder / name)
+    contigs = [
+        (name, sequence[:6000] + b"N" * 6000 if name == "short" else sequence) for name, sequence in world.contigs
+    ]
+    write_fasta(tmp_path / "contigs.fa.gz", contigs)
+    for rows, stratum in zip(
+        call(SimpleNamespace(**vars(world) | {"folder": tmp_path}), tmp_path / "store"),
+        ("5000-9999", "5000-9999:1"),
+        strict=True,
+    ):
+        assert rows["short"]["stratum"].split("|")[0] == stratum
+        assert rows["short"]["length"] == "12000"
 
 
 def test_a_replicon_of_another_composition_keeps_its_identity(world, tmp_path):
