@@ -39,7 +39,7 @@ def measure_factory(data: SweepData, factory: str) -> pd.DataFrame:
     -------
     columns of `describe_answers`, and factory (with its sizes), asked, nprobe, ef_search, k_factor, true_distances,
     index_s (training and filling), search_s (all queries, the quickest of three), index_mb (the file), peak_mb (of this
-    process, windows and queries included), error (why it could not be built; the rest is then empty).
+    process so far, windows and queries included), error (why it could not be built; the rest is then empty).
     """
     manifest = {key: data.windows.manifest[key] for key in ("embedder", "fingerprint", "dim", "window")}
     start = time.perf_counter()
