@@ -109,6 +109,16 @@ def depth_profile(depth: Depth, vectors: np.ndarray, lengths: np.ndarray) -> Dep
     return DepthProfile([depth.libraries[column] for column in usable], log, sampling, noise)
 
 
+def counting_variance(log: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Least variance of log depth (n, L), as in `DepthProfile`, of contigs of these lengths (n,) in bp: reads are few.
+
+    Reads of 150 bp are taken to fall on a contig at random; their number is taken for one more than was counted.
+    """
+    one_read = READ_LENGTH / np.maximum(lengths, 1.0)[:, None]
+    depth = np.maximum(np.exp(log) - LOG_OFFSET, 0)
+    return one_read * (depth + one_read) / np.exp(2 * log)
+
+
 def _depth_noise(log: np.ndarray, vectors: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Standard deviation of log depth within a genome, from long contigs and their nearest neighbours in composition.
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.sparse import csr_array
 
-from workflow_lib.bin.fuse import DepthProfile
+from workflow_lib.bin.fuse import DepthProfile, counting_variance
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.near_bins import Block, all_pairs, check_near, near_pairs, nearest_bins, sample_rows
 from workflow_lib.bin.relatives import Relatives, no_relatives, weigh_relatives
@@ -238,11 +238,15 @@ def _squares(rows: np.ndarray) -> np.ndarray:
 
 
 def depth_variance(contigs: Contigs, member: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """Variance of log depth of all contigs as their lengths have it, (n, L), from squares (m, L) of these members."""
+    """Variance of log depth of all contigs, (n, L), from squares (m, L) of the deviations of these members.
+
+    As their lengths have it, but no less than counting reads brings about, which is more in shallow genomes.
+    """
     variance = np.empty_like(contigs.log_depth)
     for i, column in enumerate(square.T):
         variance[:, i] = _by_length(column / _MEDIAN_OF_SQUARE, contigs.lengths[member], contigs.lengths)
-    return np.maximum(variance, _MIN_DEPTH_VARIANCE)
+    least = np.maximum(counting_variance(contigs.log_depth, contigs.lengths), _MIN_DEPTH_VARIANCE)
+    return np.maximum(variance, least)
 
 
 def _by_length(square: np.ndarray, lengths: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from workflow_lib.bin.fuse import DepthProfile
 from workflow_lib.bin.groups import rows_of_bins
+from workflow_lib.bin.hidden_genome import hidden_genome
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.mixture import (
     MIN_CONTIGS,
@@ -24,6 +25,8 @@ from workflow_lib.bin.mixture import (
 )
 from workflow_lib.bin.relatives import NO_SPECIES, Relatives, species_of_bins, split_by_species
 from workflow_lib.bin.two_genomes import (
+    MIN_PART,
+    are_two_parts,
     fit_two_depths,
     fit_two_genomes,
     gain_of_two_depths,
@@ -36,7 +39,6 @@ from workflow_lib.markers.counts import MarkerCounts
 logger = logging.getLogger(__name__)
 
 _MIN_SEPARATION = 2.5  # of two depths in a bin, in standard deviations of the noise
-_MIN_PART, _MIN_SHARE = 5, 0.1  # contigs, and share of them, in the smaller part of a bin
 # Standard deviations of a contig's noise between compositions of bins that may be one; times sqrt(L), 1 without depth.
 _CLOSE = 3.0
 _CLOSE_WITH_MARKERS = 8.0  # the same, of bins whose marker genes complete each other
@@ -141,7 +143,8 @@ def split_bins(
     With libraries, two depths are fitted to a bin, each with the noise of depth. They are taken if they gain more
     log-likelihood than `needed_gain`, lie 2.5 standard deviations of the noise apart, the smaller part has 5 contigs
     and a tenth of the bin, and `merge_bins` would not take them for one genome. If not, two compositions and depths
-    together are taken on the same terms but for that distance. Parts of one species have to be two by depth.
+    together are taken on the same terms but for that distance; else `hidden_genome` decides. Parts of one species have
+    to be two by depth.
 
     Parameters
     ----------
@@ -164,6 +167,8 @@ def split_bins(
         composition = contigs.composition[rows] @ bins.axes
         second = _second_genome(composition, *of_rows)
         if second is None:
+            second = hidden_genome(contigs, noise, variance, labels, rows)
+        if second is None:
             return None
         own, other = species_of_bins(contigs.relatives.of(rows), second.astype(np.int64), 2)
         is_one = own == other != NO_SPECIES and not _are_two_genomes(composition, *of_rows, second, of_one_species=True)
@@ -184,21 +189,15 @@ def _second_genome(
 ) -> np.ndarray | None:
     """Which contigs of a bin are of a second genome, bool (n,); None where it is one."""
     n, n_libraries = log_depth.shape
-    if n < 2 * _MIN_PART:
+    if n < 2 * MIN_PART:
         return None
     if n_libraries:
         gain, separation, second = fit_two_depths(log_depth, variance)
-        is_apart = gain > needed_gain(n, n_libraries) and separation > _MIN_SEPARATION and _are_two_parts(second)
+        is_apart = gain > needed_gain(n, n_libraries) and separation > _MIN_SEPARATION and are_two_parts(second)
         if is_apart and _are_two_genomes(composition, noise, log_depth, variance, second):
             return second
     gain, second = fit_two_genomes(composition, noise, log_depth, variance)
-    return second if gain > needed_gain(n, n_libraries, composition.shape[1]) and _are_two_parts(second) else None
-
-
-def _are_two_parts(second: np.ndarray) -> bool:
-    """Whether the smaller of two parts of a bin, bool (n,), has enough contigs."""
-    smaller = min(np.count_nonzero(second), np.count_nonzero(~second))
-    return smaller >= max(_MIN_PART, _MIN_SHARE * len(second))
+    return second if gain > needed_gain(n, n_libraries, composition.shape[1]) and are_two_parts(second) else None
 
 
 def merge_bins(

@@ -9,6 +9,7 @@ import numpy as np
 
 from workflow_lib.bin.mixture import COMPOSITION_FREEDOM, DEPTH_FREEDOM, TEMPER
 
+MIN_PART, _MIN_SHARE = 5, 0.1  # contigs, and share of them, in the smaller part of a bin
 _PENALTY = 1.5  # times half the logarithm of the contigs, for each number that a second genome adds
 _GAIN_A_CONTIG = 1.0  # of two compositions, at least
 _STEPS = 30  # of expectation and maximisation, at most
@@ -34,6 +35,12 @@ def needed_gain(n: int, n_libraries: int, dim: int = 0) -> float:
     """
     numbers = n_libraries + 1 + TEMPER * dim * math.sqrt(max(n_libraries, 1))
     return max(_PENALTY * 0.5 * numbers * math.log(n), _GAIN_A_CONTIG * n if dim else 0)
+
+
+def are_two_parts(second: np.ndarray) -> bool:
+    """Whether the smaller of two parts of a bin, bool (n,), has enough contigs: 5 and a tenth."""
+    smaller = min(np.count_nonzero(second), np.count_nonzero(~second))
+    return smaller >= max(MIN_PART, _MIN_SHARE * len(second))
 
 
 def gain_of_two_depths(log_depth: np.ndarray, variance: np.ndarray, second: np.ndarray) -> float:

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from workflow_lib.bin.fuse import DEFAULT_NOISE, Depth, depth_features, depth_profile, fuse, fuse_pieces
+from workflow_lib.bin.fuse import (
+    DEFAULT_NOISE,
+    LOG_OFFSET,
+    READ_LENGTH,
+    Depth,
+    counting_variance,
+    depth_features,
+    depth_profile,
+    fuse,
+    fuse_pieces,
+)
 from workflow_lib.bin.metric import Pieces
 from workflow_lib.embed.base import unit_rows
 from workflow_lib.errors import InputError
@@ -120,3 +130,16 @@ def test_halves_get_noise_of_their_own_that_grows_with_variance():
 def test_shapes_must_fit():
     with pytest.raises(InputError, match="libraries"):
         Depth(["a"], np.zeros((3, 2)), np.zeros((3, 2)))
+
+
+def test_counting_reads_makes_shallow_depths_uncertain():
+    """The variance is that of the log depths of contigs on which reads of 150 bp fall at random."""
+    rng = np.random.default_rng(1)
+    for depth, length in ((0.3, 20_000), (2.0, 5000), (20.0, 5000)):
+        drawn = rng.poisson(depth * length / READ_LENGTH, 20_000) * READ_LENGTH / length
+        log = np.log(drawn + LOG_OFFSET)[:, None]
+        expected = np.log(depth + LOG_OFFSET)
+        found = counting_variance(np.array([[expected]]), np.array([length]))[0, 0]
+        assert found == pytest.approx(log.var(), rel=0.2)
+    nothing = counting_variance(np.array([[np.log(LOG_OFFSET)]]), np.array([5000]))[0, 0]
+    assert nothing == pytest.approx((0.03 / 0.1) ** 2)  # one read on 5 kbp
