@@ -13,8 +13,10 @@ from workflow_lib.novelty.conformal import Calibration
 
 _CELLS = 8  # of scores, with about the same share of all classes together in each
 _STEPS = 200
-# Standard errors of a share's upper bound. With one, held-out species of a small reference broke the rate.
-_ERRORS = 3
+_LOSS = 2.0  # of log-likelihood, at the upper bound of a share: two standard errors of a normal distribution
+_CLEAR = 4.5  # gain of log-likelihood from which there are copies: three of them
+_LEVELS = 100  # steps of a share between 0 and 1
+_TINY = 1e-300
 
 
 def class_likelihoods(classes: list[Calibration], scores: np.ndarray) -> np.ndarray:
@@ -46,12 +48,13 @@ def bound_shares(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Upper bounds of the shares of the classes among queries, float64 (C,), and of their running sums.
 
-    The shares are those of the largest likelihood. A bound is 1 / k and three standard errors higher, sqrt(s (1 - s)
-    (1 / k + 1 / n)) each, where k is the number of independent queries (`count_independent`), and n units calibrate the
-    class (of a sum the last class) or the next, whichever has fewer; 1 if there are no queries. What is counted too
-    many in one class is missing in the next: a sum is known better than its parts. Where copies, which are counted with
-    the first class, make the likelihood of k queries clearly larger (by three standard errors, a factor of e^4.5), the
-    larger bound counts, of the shares with them and without.
+    A bound is the largest share with which, whatever the others are, the queries are less likely than with the
+    likeliest shares by a factor of e^2 at most (`_largest_share`), and 1 / k more; 1 if there are no queries. The
+    evidence for a class is that of 1 / (1 / k + 1 / n) queries, where k is the number of independent ones
+    (`count_independent`), and n units calibrate the class (of a sum the last class) or the next, whichever has fewer.
+    What is counted too many in one class is missing in the next: a sum is known better than its parts. Where copies,
+    which are counted with the first class, make the likelihood of k queries larger by a factor of e^4.5, the larger
+    bound counts, of the shares with them and without.
 
     Parameters
     ----------
@@ -60,25 +63,26 @@ def bound_shares(
     groups : int64 (m,), queries of one genome have the same number; None: each is of a genome of its own.
     """
     usable = np.isfinite(likelihoods).all(axis=1)
-    rows = likelihoods[usable]
-    if not len(rows):
+    if not usable.any():
         return np.ones(len(units)), np.ones(len(units))
-    independent = len(rows) if groups is None else count_independent(groups[usable])
+    independent = np.count_nonzero(usable) if groups is None else count_independent(groups[usable])
     fewer = np.maximum(np.minimum(units, np.append(units[1:], units[-1])), 1)
+    evidence = 1 / (1 / independent + 1 / fewer)
+    cells, counts = np.unique(likelihoods[usable], axis=0, return_counts=True)
+    frequencies = counts / counts.sum()
+    forms = [cells[:, 1:]]
+    with_copies, without = (frequencies @ np.log(rows @ _shares(rows, frequencies)) for rows in (cells, cells[:, 1:]))
+    if (with_copies - without) * independent > _CLEAR:
+        forms.append(cells)
+    alone = np.eye(len(units), dtype=bool)
 
-    def bound(share: np.ndarray) -> np.ndarray:
-        share = np.minimum(share, 1)  # sums may be above by rounding
-        error = np.sqrt(share * (1 - share) * (1 / independent + 1 / fewer))
-        return np.minimum(share + _ERRORS * error + 1 / independent, 1)
+    def bound(classes: np.ndarray) -> np.ndarray:
+        found = [
+            [_largest_share(rows, frequencies, *one) for one in zip(classes, evidence, strict=True)] for rows in forms
+        ]
+        return np.minimum(np.max(found, axis=0) + 1 / independent, 1)
 
-    shares, copies = estimate_shares(rows[:, 1:]), estimate_shares(rows)
-    found = [shares]
-    gain = np.log(rows @ copies).mean() - np.log(rows[:, 1:] @ shares).mean()
-    if gain * independent > _ERRORS**2 / 2:
-        found.append(np.append(copies[0] + copies[1], copies[2:]))
-    bounds = [bound(shares) for shares in found]
-    totals = [bound(np.cumsum(shares)) for shares in found]
-    return np.max(bounds, axis=0), np.max(totals, axis=0)
+    return bound(alone), bound(np.tril(np.ones_like(alone)))
 
 
 def estimate_shares(likelihoods: np.ndarray) -> np.ndarray:
@@ -86,8 +90,51 @@ def estimate_shares(likelihoods: np.ndarray) -> np.ndarray:
 
     They are found by expectation maximisation (Saerens, Latinne & Decaestecker 2002, Neural Comput. 14:21).
     """
-    shares = np.full(likelihoods.shape[1], 1 / likelihoods.shape[1])
+    return _shares(likelihoods, np.full(len(likelihoods), 1 / len(likelihoods)))
+
+
+def _shares(likelihoods: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """`estimate_shares` of likelihoods (m, C) that have these frequencies (m,)."""
+    everything = np.ones((1, likelihoods.shape[1]))
+    return _estimate_in(likelihoods, frequencies, np.zeros(likelihoods.shape[1], dtype=np.int64), everything)[0]
+
+
+def _estimate_in(likelihoods: np.ndarray, frequencies: np.ndarray, part: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """The likeliest shares, float64 (G, C), with which parts of the classes have given totals.
+
+    Parameters
+    ----------
+    likelihoods, frequencies : (m, C) and (m,).
+    part : int64 (C,), the part of each class.
+    totals : float64 (G, C), that of the part of each class.
+    """
+    same = part[:, None] == part
+    shares = totals / same.sum(axis=1)
     for _ in range(_STEPS):
-        joint = likelihoods * shares
-        shares = (joint / joint.sum(axis=1, keepdims=True)).mean(axis=0)
+        shares = shares * ((frequencies / np.maximum(shares @ likelihoods.T, _TINY)) @ likelihoods)
+        shares = shares * totals / np.maximum(shares @ same, _TINY)
     return shares
+
+
+def _largest_share(likelihoods: np.ndarray, frequencies: np.ndarray, inside: np.ndarray, evidence: float) -> float:
+    """Upper bound of the share of some classes together: profile likelihood, in steps of 0.01.
+
+    Where classes score alike, one may stand for the other: the likeliest share of a class is then often 0, and the
+    variance of a counted share tells nothing of it.
+
+    Parameters
+    ----------
+    likelihoods, frequencies : (m, C) or (m, 1 + C), the first of copies, which count with the first class; and (m,).
+    inside : bool (C,), the classes.
+    evidence : independent queries that tell as much.
+    """
+    if inside.all():
+        return 1.0
+    if likelihoods.shape[1] > len(inside):
+        inside = np.append(inside[0], inside)
+    levels = np.linspace(0, 1, _LEVELS + 1)[:, None]
+    totals = np.where(inside, levels, 1 - levels)
+    shares = _estimate_in(likelihoods, frequencies, inside.astype(np.int64), totals)
+    value = np.log(np.maximum(shares @ likelihoods.T, _TINY)) @ frequencies
+    possible = np.flatnonzero(value >= value.max() - _LOSS / evidence)
+    return min((possible[-1] + 1) / _LEVELS, 1.0)
