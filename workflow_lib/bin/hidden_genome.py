@@ -6,7 +6,7 @@ import numpy as np
 
 from workflow_lib.bin.kmedoid import UNBINNED
 from workflow_lib.bin.mixture import Contigs, Noise, estimate
-from workflow_lib.bin.two_genomes import are_two_parts, fit_two_genomes, needed_gain
+from workflow_lib.bin.two_genomes import MIN_PART, are_two_parts, fit_two_genomes, needed_gain
 
 _LEAST_SHARE = 0.05  # of the binned contigs: a smaller bin makes too little of the noise
 _SURE = 2.5  # times the gain that two genomes need: one that is unlike the others reaches it too
@@ -35,16 +35,17 @@ def hidden_genome(
     binned = labels != UNBINNED
     others = binned.copy()
     others[rows] = False
-    bins, number = np.unique(labels[others], return_inverse=True)
+    present, number = np.unique(labels[others], return_inverse=True)
     dim = contigs.composition.shape[1]
-    if len(rows) < _LEAST_SHARE * np.count_nonzero(binned) or len(number) - len(bins) <= dim:
+    is_large = len(rows) >= max(2 * MIN_PART, _LEAST_SHARE * np.count_nonzero(binned))
+    if not is_large or len(number) - len(present) <= dim:
         return None
     without = np.full(len(labels), UNBINNED, dtype=np.int64)
     without[others] = number
-    bins, noise = estimate(contigs, noise, without)
+    bins, quiet = estimate(contigs, noise, without)
     log_depth = contigs.log_depth[rows]
     gain, second = fit_two_genomes(
-        contigs.composition[rows] @ bins.axes, noise.composition[rows], log_depth, variance[rows]
+        contigs.composition[rows] @ bins.axes, quiet.composition[rows], log_depth, variance[rows]
     )
     is_sure = gain > _SURE * needed_gain(len(rows), log_depth.shape[1], dim)
     return second if is_sure and are_two_parts(second) else None

@@ -158,25 +158,27 @@ def split_bins(
     -------
     labels, the new bins having the highest numbers, and how many bins were split. The same at any number of threads.
     """
-    labels = labels.copy()
+    given, labels = labels, labels.copy()
     n_bins = n_new = int(labels.max(initial=-1)) + 1
-    looked_at = [rows for rows in rows_of_bins(labels) if rows.tobytes() not in whole]
+    looked_at = [rows for rows in rows_of_bins(given) if rows.tobytes() not in whole]
 
     def second_of(rows: np.ndarray) -> np.ndarray | None:
-        of_rows = noise.composition[rows], contigs.log_depth[rows], variance[rows]
         composition = contigs.composition[rows] @ bins.axes
-        second = _second_genome(composition, *of_rows)
-        if second is None:
-            second = hidden_genome(contigs, noise, variance, labels, rows)
-        if second is None:
-            return None
+        return _second_genome(composition, noise.composition[rows], contigs.log_depth[rows], variance[rows])
+
+    def is_one(rows: np.ndarray, second: np.ndarray) -> bool:
         own, other = species_of_bins(contigs.relatives.of(rows), second.astype(np.int64), 2)
-        is_one = own == other != NO_SPECIES and not _are_two_genomes(composition, *of_rows, second, of_one_species=True)
-        return None if is_one else second
+        depth = contigs.log_depth[rows], variance[rows]
+        composition = contigs.composition[rows] @ bins.axes
+        return own == other != NO_SPECIES and not _are_two_genomes(
+            composition, noise.composition[rows], *depth, second, of_one_species=True
+        )
 
     with block_pool() as map_blocks:
         for rows, second in zip(looked_at, map_blocks(second_of, looked_at), strict=True):
-            if second is None:
+            if second is None:  # one at a time, for memory, and all by the bins that were given
+                second = hidden_genome(contigs, noise, variance, given, rows)
+            if second is None or is_one(rows, second):
                 whole.add(rows.tobytes())
             else:
                 labels[rows[second]] = n_new

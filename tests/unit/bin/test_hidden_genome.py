@@ -68,3 +68,21 @@ def test_too_few_others_tell_nothing():
     labels[60 + 25 :] = -1  # 25 contigs of one bin, 24 axes
     assert hidden_genome(contigs, noise, variance, labels, np.flatnonzero(labels == 0)) is None
     assert hidden_genome(contigs, noise, variance, np.minimum(labels, 0), np.flatnonzero(labels == 0)) is None
+
+
+def test_bins_are_judged_by_those_that_were_given(monkeypatch):
+    """A split of one bin changes nothing for the next, whichever is looked at first."""
+    contigs, noise, variance, labels, _ = sample(8)
+    bins, within = estimate(contigs, noise, labels)
+    seen = []
+
+    def look(contigs, noise, variance, labels, rows):
+        seen.append(labels.copy())
+        return np.arange(len(rows)) < len(rows) // 2
+
+    monkeypatch.setattr("workflow_lib.bin.split_merge._second_genome", lambda *_: None)
+    monkeypatch.setattr("workflow_lib.bin.split_merge.hidden_genome", look)
+    found, n_split = split_bins(contigs, within, bins, variance, labels, set())
+    assert n_split == len(seen) == 9
+    assert len(np.unique(found)) == 18
+    assert all(np.array_equal(one, labels) for one in seen)
