@@ -92,7 +92,8 @@ for position, name in enumerate(REFERENCE):
 
 
 wildcard_constraints:
-    sample="|".join(map(re.escape, SAMPLES)),
+    # Where the table is absent any name will do: its rules tell of the table.
+    sample="[^/]+" if isinstance(SAMPLES, AbsentTable) else "|".join(map(re.escape, SAMPLES)),
     library="|".join(map(re.escape, LIBRARIES)) or "[^/]+",
     reference="[^/]+",
     part="[0-9]+",

@@ -14,10 +14,15 @@ BIOBOXES_VERSION = "0.9.1"
 # Of contigs: "contig", "Contig ID", "scaffold_id", "contigs", "SequenceID", "seqname".
 _HEADER = re.compile(r"(contig|scaffold|sequence|seq)s?[ _.-]?(id|name)?s?", re.IGNORECASE)
 _FIRST_HEADER = ("name", "id")  # too, but only of a first column
-# Of bins: "bin", "Bin ID", "clustername", "genome", "MAG_id", "BINID".
-_BIN_HEADER = re.compile(r"(bin|cluster|genome|mag)s?[ _.-]?(id|name)?s?", re.IGNORECASE)
+# Of bins: "bin", "Bin ID", "clustername", "MAG_id", "BINID", "assignment"; where there is none of them, "genome".
+_BIN_HEADERS = tuple(
+    re.compile(rf"({names})s?[ _.-]?(id|name)?s?", re.IGNORECASE) for names in ("bin|cluster|mag|assignment", "genome")
+)
 # Of neither, which other programs put between contigs and bins.
-_OTHER_HEADER = re.compile(r"(contig|seq|sequence)?[ _.-]?(length|len|size|bp|gc|depth|coverage|cov)", re.IGNORECASE)
+_OTHER_HEADER = re.compile(
+    r"(contig|seq|sequence)?[ _.-]?(length|len|size|bp|gc|depth|coverage|cov|score|probability|confidence)",
+    re.IGNORECASE,
+)
 _LINE_END = re.compile(r"\r\n|\n|\r")  # \r alone: Macintosh's of old, still written by spreadsheets
 
 
@@ -62,8 +67,8 @@ def read_contig2bin(
     if rows and not told and _name(rows[0][1][0]) not in contigs:
         header = _read_header(rows[0][1], path, rows[0][0])
         if header is None and _is_unlike(rows, contigs):
-            is_bin = [bool(_BIN_HEADER.fullmatch(field)) for field in rows[0][1]]
-            header = (0, is_bin.index(True)) if any(is_bin[2:]) and not any(is_bin[:2]) else None
+            named = _bin_column(rows[0][1])
+            header = (0, named) if named is not None and named > 1 else None
             rows = rows[1:]
         elif header:
             rows = rows[1:]
@@ -84,7 +89,7 @@ def _read_header(fields: list[str], path: str | Path, line: int) -> tuple[int, i
     contig = next((at for at, field in enumerate(fields) if _HEADER.fullmatch(field)), None)
     if contig is None and fields[0].lower() in _FIRST_HEADER:
         contig = 0
-    named = next((at for at, field in enumerate(fields) if at != contig and _BIN_HEADER.fullmatch(field)), None)
+    named = _bin_column(fields)
     if contig is None or (contig > 1 and named is None):
         return None
     if named is not None:
@@ -99,6 +104,12 @@ def _read_header(fields: list[str], path: str | Path, line: int) -> tuple[int, i
             remedy="call the columns contig and bin",
         )
     return contig, column
+
+
+def _bin_column(fields: list[str]) -> int | None:
+    """The first column that is called as bins are, None where none is."""
+    found = (at for header in _BIN_HEADERS for at, field in enumerate(fields) if header.fullmatch(field))
+    return next(found, None)
 
 
 def _is_unlike(rows: list[tuple[int, list[str]]], contigs: frozenset[str]) -> bool:

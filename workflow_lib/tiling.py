@@ -20,7 +20,8 @@ def tile(n_bp: int, draw: Callable[[], int], waiting: list[int]) -> Iterator[tup
     """
     start = 0
     while True:
-        length = next((length for length in waiting if start + length <= n_bp), 0)
+        room = n_bp - start
+        length = next((length for length in waiting if length <= room), 0) if min(waiting, default=n_bp) <= room else 0
         if length:
             waiting.remove(length)
         else:

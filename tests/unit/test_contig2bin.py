@@ -90,8 +90,20 @@ def test_a_contig_whose_name_begins_with_a_number_sign_is_written_and_read(tmp_p
         "name\tlength\tcluster\nc1\t1500\tbin.1\nc2\t99\tbin.2\n",
         "contig\tbin\rc1\tbin.1\rc2\tbin.2\r",
         '"contig"\t"bin"\n"c1"\t"bin.1"\n"c2"\t"bin.2"\n',
+        "sample\tcontig\tassignment\ns\tc1\tbin.1\ns\tc2\tbin.2\n",
+        "contig\tgenome\tbin\nc1\tg1\tbin.1\nc2\tg1\tbin.2\n",
     ],
-    ids=["length between", "bin, length, contig", "index", "index, other bin", "name", "CR alone", "quoted"],
+    ids=[
+        "length between",
+        "bin, length, contig",
+        "index",
+        "index, other bin",
+        "name",
+        "CR alone",
+        "quoted",
+        "assignment",
+        "genome and bin",
+    ],
 )
 @pytest.mark.parametrize("contigs", [None, {"c1", "c2"}], ids=["unknown", "known"])
 def test_the_columns_that_a_header_names_are_read(tmp_path, text, contigs):
@@ -117,8 +129,9 @@ def test_no_rows_are_no_assignments(tmp_path, text):
         ("@Version:0.9.1\n@SampleID:s\n@@SEQUENCEID\tTAXID\nc1\t9606\n", 3, "expected SEQUENCEID and BINID"),
         ("@@SEQUENCEID\tBINID\nc1\tb1\n@@BINID\tSEQUENCEID\nb2\tc2\n", 3, "in another order than above"),
         ("contig\tlength\tassigned\nc1\t1500\tb1\n", 1, "names no column of bins"),
+        ("contig\tscore\nc1\t0.9\n", 1, "names no column of bins"),
     ],
-    ids=["two bins", "no tab", "no bin", "no contig", "no BINID", "two headers", "no bin named"],
+    ids=["two bins", "no tab", "no bin", "no contig", "no BINID", "two headers", "no bin named", "a score"],
 )
 def test_faults_name_file_and_line(tmp_path, text, line, words):
     path = tmp_path / "table"

@@ -5,6 +5,7 @@ from workflow_lib.errors import Fault, FaultsError, some_names
 
 def test_long_lists_are_cut():
     assert some_names("abc") == "a, b, c"
+    assert some_names("abcde") == "a, b, c, d, e"
     assert some_names(map(str, range(7))) == "0, 1, 2, 3, 4 and 2 more"
     faults = [Fault("genomes.tsv", i + 2, "column fasta", f"g{i}.fa", "an existing file") for i in range(60)]
     error = FaultsError(faults)

@@ -216,7 +216,8 @@ def merge_bins(
 
     Their mean compositions are less than 3 sqrt(L) standard deviations of the noise of a median contig apart, once the
     noise of the means is taken off: the more libraries, the more it says that depths are the same. And by the gain of
-    log-likelihood `split_bins` would not part them again, with the same `variance`.
+    log-likelihood `split_bins` would not part them again, with the same `variance`; what `hidden_genome` parts is not
+    asked for here, so that such a pair may be merged if it is as near.
 
     With `without_gap`, bins up to 7 sqrt(L) apart are merged too where a tenth of their weight (1 / variance) lies in
     the middle third of the line between them: atypical parts of a genome lie so, two genomes do not.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,9 @@ _LOOSEST, _STRICTEST = 0.05, 0.8  # shares of halves of one contig that the thre
 _PURITY_EXPONENT = 4  # weight of the purity of the pairs that pass against their number
 _HISTOGRAM_BINS = 60
 _LONGEST_NAME = 40  # of a column; a first row that begins with more is no header
-_LABEL_COLUMNS = {"label", "labels", "species", "genus", "class", "taxon", "taxonomy", "taxid", "genome", "bin", "name"}
+_LABEL_COLUMN = re.compile(
+    r"(label|species|genus|class|taxon|taxonomy|tax|genome|bin|cluster|name)s?[ _.-]?(id|name)?s?", re.IGNORECASE
+)
 _AMBIGUOUS = bytes(set(IUPAC) - set(b"ACGTUN"))
 _MANY_AMBIGUOUS = 1 / 3  # share of the letters; genomes have less than a hundredth
 
@@ -111,8 +114,9 @@ def read_labelled(path: str | Path) -> tuple[list[str], list[str]]:
         is_sequence = bool(fields[0]) and set(fields[0].upper()) <= alphabet
         if at_start:
             at_start = False
-            names_label = len(fields) > 1 and fields[1].lower() in _LABEL_COLUMNS
+            names_label = len(fields) > 1 and bool(_LABEL_COLUMN.fullmatch(fields[1]))
             if len(fields[0]) <= _LONGEST_NAME and (names_label or not is_sequence):
+                logger.info("%s: the first row, %s, is taken for a header", path, row.strip())
                 continue
         if len(fields) < 2 or not is_sequence or not fields[1]:
             raise InputError(

@@ -13,8 +13,8 @@ from workflow_lib.novelty.conformal import Calibration
 
 _CELLS = 8  # of scores, with about the same share of all classes together in each
 _STEPS = 200
-_LOSS = 2.0  # of log-likelihood, at the upper bound of a share: two standard errors of a normal distribution
-_CLEAR = 4.5  # gain of log-likelihood from which there are copies: three of them
+_LOSS = 2.0  # of log-likelihood, at the upper bound of a share: as two standard errors of a normal distribution cost
+_CLEAR = 4.5  # gain of log-likelihood from which there are copies: as three standard errors cost
 _LEVELS = 100  # steps of a share between 0 and 1
 _TINY = 1e-300
 

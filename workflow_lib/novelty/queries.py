@@ -24,7 +24,14 @@ from workflow_lib.novelty.identity import (
     keep_placed,
     pair_identities,
 )
-from workflow_lib.novelty.scores import Neighbours, find_neighbours, join_neighbours, margin_taxa, summarise_each
+from workflow_lib.novelty.scores import (
+    Measure,
+    Neighbours,
+    find_neighbours,
+    join_neighbours,
+    margin_taxa,
+    summarise_each,
+)
 from workflow_lib.novelty.stand_ins import StandIns, find_stand_ins
 from workflow_lib.novelty.strata import Composition, compose_bin, format_stratum
 from workflow_lib.novelty.tested import RankTests, Settings
@@ -147,7 +154,7 @@ def call_bins(
     Memory: one bin's contigs, and genomes x candidates of one test.
     """
     stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings, known)
-    members_of, like_all = [stand_ins.of(own) for own in bins.values()], _search_settings(index, calibration)
+    members_of, measure = [stand_ins.of(own) for own in bins.values()], _make_measure(index, calibration)
     compositions = [_compose(stand_ins, own, calibration) for own in members_of]
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
     pairs = _match_bins(matches, calibration, compositions, members_of, len(stand_ins.names))
@@ -158,7 +165,7 @@ def call_bins(
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
         placed = _bin_pairs(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
         alike = [best_identities(own, 1, calibration.name_order) for own in (placed, keep_large(placed))]
-        near, large = summarise_each(distances, calibration.spread, **like_all, identities=alike)
+        near, large = summarise_each(distances, measure, alike)
         found.append((near, large))
         mixed[row], untold[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
         like = partial(calibration.bins, compositions[row])
@@ -207,9 +214,8 @@ def _warn_of_untold(n: int) -> None:
         logger.warning("%d bins: fewer than %d reference genomes tell if they are mixed", n, _MIXED_GENOMES)
 
 
-def _search_settings(index: SearchIndex, calibration: CalibrationSet) -> dict:
-    """What `summarise` takes beside distances, the same for all queries."""
-    return {"k": int(calibration.k), "taxa": margin_taxa(index.table.lineages), "order": calibration.name_order}
+def _make_measure(index: SearchIndex, calibration: CalibrationSet) -> Measure:
+    return Measure(calibration.spread, int(calibration.k), margin_taxa(index.table.lineages), calibration.name_order)
 
 
 def _search(
@@ -229,9 +235,10 @@ def _search(
     pairs = pair_identities(matches, np.arange(n_all), len(index.table.genomes))
     best = [best_identities(own, n_all, calibration.name_order) for own in (pairs, keep_large(pairs))]
     found = find_neighbours(
-        *(index, stand_ins.vectors(positions), calibration.spread),
-        **_search_settings(index, calibration),
-        identities=[(identity[positions], matched[positions]) for identity, matched in best],
+        index,
+        stand_ins.vectors(positions),
+        _make_measure(index, calibration),
+        [(identity[positions], matched[positions]) for identity, matched in best],
     )
     contig = stand_ins.contig[positions]
     order, n_vectors = np.lexsort((found[0].score, contig)), np.bincount(contig, minlength=n)

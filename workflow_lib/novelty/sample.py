@@ -22,7 +22,7 @@ from workflow_lib.novelty.calibration_set import CalibrationSet, read_calibratio
 from workflow_lib.novelty.design import KNOWN, REFERENCE, TEST_RANKS, TESTS
 from workflow_lib.novelty.identity import Matches
 from workflow_lib.novelty.queries import Results, call_bins, call_contigs
-from workflow_lib.novelty.sketch import read_sketch
+from workflow_lib.novelty.sketch import Sketch, read_sketch
 from workflow_lib.novelty.tested import Settings
 from workflow_lib.store import EmbeddingStore, read_store
 from workflow_lib.taxonomy import format_taxonomy
@@ -80,7 +80,10 @@ def call_sample(
     bins = group_bins(read_contig2bin(contig2bin), rows, path=contig2bin)
     # A store that is not of the workflow may have none: long contigs are then held against shorter pieces and flagged.
     cuts = read_cuts(store_folder) if CUTS_NAME in store.manifest["checksums"] else None
-    matches, known = _match(index, calibration, sketch_folder, contigs_fasta, store, cuts)
+    matches, known = None, None
+    if contigs_fasta is not None:
+        sketch = _read_calibrated_sketch(index, calibration, sketch_folder)
+        matches, known = _read_contigs(contigs_fasta, store, cuts, sketch, index.table.genomes)
     queries, parts = (store.vectors, store.names, lengths, settings), {"matches": matches, "cuts": cuts, "known": known}
     contigs = call_contigs(index, calibration, *queries, bins=bins, **parts)
     write_results(contigs_path, contigs, "contig", index, calibration, settings.alpha)
@@ -93,25 +96,27 @@ def call_sample(
     logger.info("novelty: %.1f s", time.monotonic() - start)
 
 
-def _match(
-    index: SearchIndex,
-    calibration: CalibrationSet,
-    sketch_folder: str | Path | None,
-    contigs_fasta: str | Path | None,
-    store: EmbeddingStore,
-    cuts: Cuts | None,
-) -> tuple[Matches | None, np.ndarray | None]:
-    """What contigs, and their cuts, share with the reference genomes, None where the calibration has no identities; and
-    how many bases of each are known, int64, None without the contigs."""
-    if contigs_fasta is None:
-        return None, None
-    sketch = read_sketch(sketch_folder) if calibration.has_identity and sketch_folder is not None else None
-    if sketch and sketch.sketch_id != index.manifest.get("sketch_id"):
+def _read_calibrated_sketch(
+    index: SearchIndex, calibration: CalibrationSet, sketch_folder: str | Path | None
+) -> Sketch | None:
+    """The sketch that the index was calibrated with; None where the calibration has no identities."""
+    if not calibration.has_identity or sketch_folder is None:
+        return None
+    sketch = read_sketch(sketch_folder)
+    if sketch.sketch_id != index.manifest.get("sketch_id"):
         raise InputError(
             f"sketch {sketch.sketch_id}, the index was calibrated with {index.manifest.get('sketch_id')}",
             path=Path(sketch_folder) / "manifest.json",
             remedy="build the index anew",
         )
+    return sketch
+
+
+def _read_contigs(
+    contigs_fasta: str | Path, store: EmbeddingStore, cuts: Cuts | None, sketch: Sketch | None, genomes: list[str]
+) -> tuple[Matches | None, np.ndarray]:
+    """What contigs, and their cuts, share with the reference genomes, None without a sketch; and how many bases of each
+    are known, int64."""
     names: list[str] = []
     places: list[tuple[int, int]] = []
     known: list[int] = []
@@ -126,7 +131,7 @@ def _match(
             known.append(count_bases(sequence))
             yield sequence
 
-    matches = sketch.match(sequences(), index.table.genomes) if sketch else None
+    matches = sketch.match(sequences(), genomes) if sketch else None
     if not sketch:
         deque(sequences(), maxlen=0)
     store.check_names(names, str(contigs_fasta))

@@ -44,6 +44,24 @@ class Neighbours:
     score: np.ndarray
 
 
+@dataclass(frozen=True)
+class Measure:
+    """What distances to G genomes are reduced by.
+
+    Attributes
+    ----------
+    spread : float (G,), see `genome_means`.
+    k : distinct genomes of a score.
+    taxa : int64 (G,), the taxa between which the margin is measured.
+    order : int64 (G,), see `CalibrationSet.name_order`.
+    """
+
+    spread: np.ndarray
+    k: int
+    taxa: np.ndarray
+    order: np.ndarray
+
+
 def combine_scores(s1: np.ndarray, s2: np.ndarray, identity: np.ndarray) -> np.ndarray:
     """The score that is tested: s1^(3/4) s2^(1/4) - 16 max(identity - 0.8, 0); large is novel.
 
@@ -135,21 +153,13 @@ def _blocks_of_genomes(shards: Sequence[Shard], position: dict[str, int]) -> Ite
 def find_neighbours(
     index: SearchIndex,
     vectors: np.ndarray,
-    spread: np.ndarray,
-    *,
-    k: int,
-    taxa: np.ndarray,
-    order: np.ndarray,
+    measure: Measure,
     identities: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> list[Neighbours]:
     """Search float32 (m, d) unit rows.
 
     Parameters
     ----------
-    spread : float (G,), see `genome_means`.
-    k : distinct genomes of a score.
-    taxa : int64 (G,), the taxa between which the margin is measured.
-    order : int64 (G,), see `CalibrationSet.name_order`.
     identities : float64 (m,) and int64 (m,), of `best_identities`, in several ways.
 
     Returns
@@ -159,13 +169,7 @@ def find_neighbours(
     Memory: one block of the index's search and one of queries x genomes.
     """
     found = [
-        summarise_each(
-            *(distances, spread),
-            k=k,
-            taxa=taxa,
-            order=order,
-            identities=[(identity[rows], matched[rows]) for identity, matched in identities],
-        )
+        summarise_each(distances, measure, [(identity[rows], matched[rows]) for identity, matched in identities])
         for rows, distances in index.genome_distances(vectors)
     ]
     return [join_neighbours([part[i] for part in found]) for i in range(len(identities))]
@@ -179,40 +183,27 @@ def join_neighbours(parts: list[Neighbours]) -> Neighbours:
     return Neighbours(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
 
-def summarise(
-    distances: np.ndarray,
-    spread: np.ndarray,
-    *,
-    k: int,
-    taxa: np.ndarray,
-    order: np.ndarray,
-    identity: tuple[np.ndarray, np.ndarray],
-) -> Neighbours:
-    """Reduce distances (m, G) of queries to genomes; parameters as of `find_neighbours`, of one of the identities."""
+def summarise(distances: np.ndarray, measure: Measure, identity: tuple[np.ndarray, np.ndarray]) -> Neighbours:
+    """Reduce distances (m, G) of queries to genomes; `identity` is one of those of `find_neighbours`."""
     alike, matched = identity
-    genome = np.where(matched >= 0, matched, nearest_genomes(distances, order)[:, 0])
+    genome = np.where(matched >= 0, matched, nearest_genomes(distances, measure.order)[:, 0])
     d1 = distances[np.arange(len(distances)), genome].astype(np.float64).round(_DECIMALS)
-    others = np.where(taxa[None, :] == taxa[genome][:, None], np.inf, distances).min(axis=1).astype(np.float64)
+    same_taxon = measure.taxa[None, :] == measure.taxa[genome][:, None]
+    others = np.where(same_taxon, np.inf, distances).min(axis=1).astype(np.float64)
     margin = np.where(np.isfinite(others), others - d1, np.nan)
-    s1, s2 = nearest_means(distances, spread, k, order)
+    s1, s2 = nearest_means(distances, measure.spread, measure.k, measure.order)
     return Neighbours(genome, d1, s1, s2, margin, alike, combine_scores(s1, s2, alike))
 
 
 def summarise_each(
-    distances: np.ndarray,
-    spread: np.ndarray,
-    *,
-    k: int,
-    taxa: np.ndarray,
-    order: np.ndarray,
-    identities: Sequence[tuple[np.ndarray, np.ndarray]],
+    distances: np.ndarray, measure: Measure, identities: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> list[Neighbours]:
     """`summarise` by each of the identities; rows in which a further one is as the first are not computed again."""
-    first = summarise(distances, spread, k=k, taxa=taxa, order=order, identity=identities[0])
+    first = summarise(distances, measure, identities[0])
     found = [first]
     for identity, matched in identities[1:]:
         rows = np.flatnonzero((identity != identities[0][0]) | (matched != identities[0][1]))
-        own = summarise(distances[rows], spread, k=k, taxa=taxa, order=order, identity=(identity[rows], matched[rows]))
+        own = summarise(distances[rows], measure, (identity[rows], matched[rows]))
         columns = {name: column.copy() for name, column in vars(first).items()}
         for name, column in columns.items():
             column[rows] = getattr(own, name)

@@ -77,17 +77,18 @@ def find_stand_ins(
     Parameters
     ----------
     vectors, names, lengths : of n contigs. cuts : of some of them; None: there are none.
-    known : int64 (n + p,), as of `queries.call_contigs`: what strata, and `min_length`, are of.
+    known : int64 (n + p,), as of `queries.call_contigs`: what strata, and `min_length`, are of;
+        None: all letters are known bases.
     min_length : bp below which nothing stands for itself. min_calibration : units that make a stratum.
     """
     n, none = len(names), np.zeros(0, dtype=np.int64)
     cuts = Cuts(none, none, vectors[:0]) if cuts is None else cuts
-    all_lengths = np.concatenate([lengths, np.full(len(cuts.rows), CUT_LENGTH, dtype=np.int64)])
-    all_lengths = all_lengths if known is None else known
-    natural = find_stratum(all_lengths, calibration.bounds)
+    if known is None:
+        known = np.concatenate([lengths, np.full(len(cuts.rows), CUT_LENGTH, dtype=np.int64)])
+    natural = find_stratum(known, calibration.bounds)
     stratum = usable_stratum(natural, calibration.calibrated_strata(min_calibration))
     has_vector = np.concatenate([vectors.any(axis=1), cuts.vectors.any(axis=1)])
-    long_enough = all_lengths >= min_length
+    long_enough = known >= min_length
     stratum[~has_vector | ~long_enough] = -1
     longer = (natural > stratum) & (stratum >= 0)
     n_cuts = np.bincount(cuts.rows[stratum[n:] >= 0], minlength=n)

@@ -143,3 +143,5 @@ def test_counting_reads_makes_shallow_depths_uncertain():
         assert found == pytest.approx(log.var(), rel=0.2)
     nothing = counting_variance(np.array([[np.log(LOG_OFFSET)]]), np.array([5000]))[0, 0]
     assert nothing == pytest.approx((0.03 / 0.1) ** 2)  # one read on 5 kbp
+    rounded = counting_variance(np.array([[np.log(LOG_OFFSET) - 1e-6]]), np.array([5000]))[0, 0]
+    assert rounded == pytest.approx(nothing, rel=1e-4)

@@ -77,7 +77,9 @@ def test_labelled_file(tmp_path):
     assert read_labelled(path) == (["ACGT", "ACGN"], ["one", "two"])
 
 
-@pytest.mark.parametrize("header", ["DNA\tspecies", "data\tLabel\torigin", "strand\ttaxon", "seq\tanything", "#"])
+@pytest.mark.parametrize(
+    "header", ["DNA\tspecies", "DNA\tspecies_id", "data\tLabel\torigin", "strand\ttaxon", "seq\tanything", "#"]
+)
 def test_headers_of_a_labelled_file(tmp_path, header):
     path = tmp_path / "labelled.tsv"
     path.write_text(header + "\nACGT\tone\n")

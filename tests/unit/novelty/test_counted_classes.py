@@ -5,7 +5,13 @@ import pytest
 
 from workflow_lib.novelty.calls import decide, mixture_p
 from workflow_lib.novelty.conformal import Calibration, benjamini_hochberg
-from workflow_lib.novelty.counted_classes import bound_shares, class_likelihoods, count_independent, estimate_shares
+from workflow_lib.novelty.counted_classes import (
+    _largest_share,
+    bound_shares,
+    class_likelihoods,
+    count_independent,
+    estimate_shares,
+)
 from workflow_lib.novelty.design import KNOWN, OUTSIDE, TESTS
 from workflow_lib.novelty.tested import RankTests, Settings
 
@@ -103,9 +109,19 @@ def test_copies_are_counted_with_the_first_class_where_they_are_clear():
     assert bounds[1] == pytest.approx(1 / 9 + 2 * np.sqrt(0.9 * 0.1 * 2 / 1000) / 0.9, abs=0.015)
     alone = bound_shares(np.column_stack([np.zeros(1000), likelihoods[:, 1:]]), units)
     assert alone[0][1] < 0.05  # as it would be without copies
-    # The same in ten queries says nothing.
-    few = bound_shares(cells((9, 1)), units)[0][1]
-    assert few == bound_shares(np.column_stack([np.zeros(10), cells((9, 1))[:, 1:]]), units)[0][1] > 0.25
+    # They are clear in 20 queries, whose likelihood copies make larger by a factor of e^4.53, not in 19 (e^4.12).
+    for counts, are_clear in (((18, 2), True), ((17, 2), False)):
+        few = bound_shares(cells(counts), units)[0][1]
+        alone = bound_shares(np.column_stack([np.zeros(sum(counts)), cells(counts)[:, 1:]]), units)[0][1]
+        assert (few > alone) if are_clear else (few == alone)
+
+
+def test_copies_are_of_the_first_class():
+    likelihoods, frequencies = np.array([[1, 0.6, 0.1], [0, 0.4, 0.9]]), np.array([0.9, 0.1])
+    first, second = np.eye(2, dtype=bool)
+    # Of the first class without its copies it could be a fourth, as 0.4 of them are in the other cell, with them all.
+    assert _largest_share(likelihoods, frequencies, first, 1e4) == 1
+    assert _largest_share(likelihoods, frequencies, second, 1e4) < 0.15
 
 
 def test_a_sum_of_shares_is_known_better_than_its_parts():

@@ -23,7 +23,10 @@ LENGTH = 24_000
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Fourteen species of two strains, and contigs of old and new ones: (genomes, contigs, folder)."""
+    """Fourteen species of two strains, and contigs of old and new ones: (genomes, contigs, folder).
+
+    In every other species the second strain is the first one in two contigs, so that all ways to measure have ties.
+    """
     rng, folder = np.random.default_rng(5), tmp_path_factory.mktemp("order")
     genera = [random_sequence(rng, LENGTH) for _ in range(8)]
     genomes = []
@@ -32,7 +35,9 @@ def world(tmp_path_factory):
         for strain in range(2):
             name = f"{(number * 2 + strain) * 11 % 28:02d}"
             taxonomy = {"phylum": f"p{number // 7}", "genus": f"g{number // 2}", "species": f"s{number}"}
-            write_fasta(folder / f"{name}.fa", [("c", mutate(rng, species, 0.01 * strain))])
+            sequence = mutate(rng, species, 0.01 * strain * (number % 2))
+            parts = [sequence[:10_000], sequence[10_000:]] if strain else [sequence]
+            write_fasta(folder / f"{name}.fa", [(f"c{i}", part) for i, part in enumerate(parts)])
             genomes.append(Genome(name, str(folder / f"{name}.fa"), taxonomy))
     sources = [mutate(rng, genus, 0.05) for genus in genera]
     contigs = [source[start : start + 4000] for source in sources for start in range(0, LENGTH, 4000)]
