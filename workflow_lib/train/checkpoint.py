@@ -111,9 +111,18 @@ def _compare(found: dict, expected: dict) -> list[str]:
     for name in dict.fromkeys([*expected, *found]):
         before, now = found.get(name), expected.get(name)
         if before != now:
-            is_hash = any(isinstance(value, str) and len(value) >= _HASH_LENGTH for value in (before, now))
-            differences.append(f"{name} differ" if is_hash else f"{name} {before!r}, now {now!r}")
+            values = [value for value in (before, now) if value is not None]
+            all_hashes = all(map(_is_hash, values))
+            differences.append(f"{name} differ" if all_hashes else f"{name} {_show(before)}, now {_show(now)}")
     return differences
+
+
+def _is_hash(value: object) -> bool:
+    return isinstance(value, str) and len(value) >= _HASH_LENGTH
+
+
+def _show(value: object) -> str:
+    return "told by a hash" if _is_hash(value) else repr(value)
 
 
 def _random_states(generator: torch.Generator) -> dict:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
-from torch import nn
+from torch import Tensor, nn
 
 from workflow_lib.embed.compact import ALGORITHM_VERSION, MODEL_TYPE, N_FEATURES, canonical_features
 from workflow_lib.embed.model_files import remove_other_files
@@ -131,24 +131,46 @@ def learn_discriminant(
     return mean.astype(np.float32), projection.astype(np.float32)
 
 
+class CentredLinear(nn.Linear):
+    """(x - mean) projected. The mean is not trained, but a checkpoint keeps it beside the weights."""
+
+    def __init__(self, mean: np.ndarray, projection: np.ndarray) -> None:
+        super().__init__(*projection.shape, bias=False)
+        self.register_buffer("mean", torch.tensor(mean))
+        with torch.no_grad():
+            self.weight.copy_(torch.from_numpy(projection.T))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Rows (..., 648) projected, (..., d)."""
+        return super().forward(features - self.mean)
+
+
 class TrainableCompact(TrainableFeatures):
     """The compact model as something to train further: one linear layer that starts as the discriminant.
 
     Parameters
     ----------
     mean, projection : of `learn_discriminant`. The mean stays as it is.
+    recipe : how they were computed, if from the genomes that are trained on (`learn`); see `TrainableFeatures`.
     """
 
-    def __init__(self, mean: np.ndarray, projection: np.ndarray) -> None:
-        layer = nn.Linear(*projection.shape, bias=False)
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(projection.T))
-        self._mean = mean
-        super().__init__([layer], lambda sequences: canonical_features(sequences) - mean, dim=projection.shape[1])
+    def __init__(self, mean: np.ndarray, projection: np.ndarray, *, recipe: Mapping[str, object] | None = None) -> None:
+        layer = CentredLinear(mean, projection)
+        super().__init__([layer], canonical_features, dim=projection.shape[1], recipe=recipe)
+
+    @classmethod
+    def learn(cls, genomes: Iterable[TrainingGenome], *, seed: int = 1) -> TrainableCompact:
+        """Start from the discriminant of the genomes that are then trained on, with the seed of that training."""
+        recipe = {
+            "kind": "linear discriminant", "version": ALGORITHM_VERSION, "columns": DIM, "shrinkage": SHRINKAGE,
+            "prior": PRIOR, "lengths": [MEDIAN_LENGTH, SIGMA, SHORTEST, LONGEST], "pieces": PIECES,
+        }  # fmt: skip
+        return cls(*learn_discriminant(genomes, seed=seed), recipe=recipe)
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors, which `load_embedder` reads."""
-        projection = self.module[0].weight.detach().cpu().numpy().T
+        layer = self.module[0]
         config = {"model_type": MODEL_TYPE, "version": ALGORITHM_VERSION, "dim": self.dim}
-        write_small_model(folder, config, {"mean": self._mean, "projection": projection})
+        weights = {"mean": layer.mean.cpu().numpy(), "projection": layer.weight.detach().cpu().numpy().T}
+        write_small_model(folder, config, weights)
         remove_other_files(folder, ["config.json", WEIGHTS_NAME])

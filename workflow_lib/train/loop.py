@@ -33,8 +33,8 @@ class Task(Protocol):
     ----------
     module : with the weights to train.
     n_steps : batches of the whole training.
-    identity : all that decides a batch or a loss, by a name for people: hashes of data and of first weights, options by
-        their names in the configuration. Plain values.
+    identity : all that decides a batch or a loss, by a name for people: hashes of data and of first weights (or the
+        recipe these are computed by), options by their names in the configuration. Plain values.
     """
 
     module: nn.Module
@@ -72,8 +72,8 @@ def train(
     """Train a task's module in place, on one device or, under torch's launcher, on one a process.
 
     In `folder` it keeps checkpoint.pt (weights, optimiser, step, random states, identity), history.tsv and its plot
-    history.svg. On one CPU thread count, a run that was killed and resumed ends with the same bytes as one that
-    was not.
+    history.svg. On CPUs of one type, with the same number of threads, a run that was killed and resumed ends with the
+    same bytes as one that was not.
 
     Parameters
     ----------

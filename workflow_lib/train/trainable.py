@@ -51,7 +51,8 @@ class Trainable(Protocol):
     module : with the weights.
     dim : length of its vectors.
     n_layers : number of layers.
-    identity : what decides its vectors in training, by a name for people: first weights, dropout.
+    identity : what decides its vectors in training, by a name for people: first weights or how they are computed,
+        dropout.
     """
 
     module: nn.Module
@@ -148,15 +149,26 @@ class TrainableFeatures:
     layers : of the network, in order.
     features : sequences -> float32 (n, f).
     dim : length of what the last layer gives.
+    recipe : plain values that decide the first weights, where these are computed from the genomes that are trained on:
+        then their last digits depend on the type of CPU, and do not tell whether a training is the same. None: the
+        weights were given, and their bytes decide.
     """
 
     def __init__(
-        self, layers: Sequence[nn.Module], features: Callable[[Sequence[bytes]], np.ndarray], *, dim: int
+        self,
+        layers: Sequence[nn.Module],
+        features: Callable[[Sequence[bytes]], np.ndarray],
+        *,
+        dim: int,
+        recipe: Mapping[str, object] | None = None,
     ) -> None:
         self.module, self._features, self.dim = nn.ModuleList(layers), features, dim
         self.n_layers = len(self.module)
-        weights = [tensor.numpy() for tensor in self.module.state_dict().values()]
-        self.identity = {"first weights": compute_fingerprint({"layers": repr(self.module)}, weights)}
+        if recipe is None:
+            weights = [tensor.numpy() for tensor in self.module.state_dict().values()]
+            self.identity = {"first weights": compute_fingerprint({"layers": repr(self.module)}, weights)}
+        else:
+            self.identity = {"first weights": dict(recipe)}
 
     def encode(self, sequences: Sequence[bytes]) -> Batch:
         """See `Trainable`; a sequence is one token."""

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from scipy.linalg import eigh
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
@@ -94,6 +95,63 @@ def test_contrastive_training_improves_a_random_projection(tmp_path):
     unseen = load(tmp_path, range(100, 108))
     first, trained = (agreement(load_embedder(tmp_path / name), unseen) for name in ("first", "trained"))
     assert trained > first + 0.1
+
+
+def train_on(genomes, folder, *, dies_at=None):
+    """Mean and projection of a training of six steps from the discriminant."""
+    pairs = PairOptions(batch_size=4, length_median=2000, max_length=3000)
+    task = ContrastiveTask(
+        TrainableCompact.learn(genomes), genomes, [], ContrastiveOptions(pairs=pairs, steps=6, head=8)
+    )
+    loss = task.loss
+
+    def die(step, *arguments):
+        if step == dies_at:
+            raise KeyboardInterrupt
+        return loss(step, *arguments)
+
+    task.loss = die
+    train(task, LoopSettings(learning_rate=0.01, checkpoint_steps=2), folder=folder)
+    layer = task.module.encoder[0]
+    return layer.mean.numpy(), layer.weight.detach().numpy()
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """Genomes, and the folder of a training on them that died in its fifth step."""
+    genomes = load(tmp_path, range(6))
+    with pytest.raises(KeyboardInterrupt):
+        train_on(genomes, tmp_path / "killed", dies_at=4)
+    return genomes, tmp_path / "killed"
+
+
+def test_a_killed_training_goes_on_where_the_discriminant_has_other_last_digits(killed, tmp_path, monkeypatch):
+    genomes, folder = killed
+    unbroken = train_on(genomes, tmp_path / "unbroken")
+
+    def learn_elsewhere(*arguments, **options):  # as another type of CPU rounds
+        return tuple(np.nextafter(array, np.float32(9)) for array in learn_discriminant(*arguments, **options))
+
+    monkeypatch.setattr("workflow_lib.train.compact.learn_discriminant", learn_elsewhere)
+    for resumed, expected in zip(train_on(genomes, folder), unbroken, strict=True):
+        np.testing.assert_array_equal(resumed, expected)  # all that was computed came from the checkpoint
+
+
+def test_a_checkpoint_of_other_genomes_is_refused(killed):
+    genomes, folder = killed
+    with pytest.raises(InputError, match="another training: genomes differ\n"):
+        train_on(genomes[1:], folder)
+
+
+def test_a_checkpoint_that_tells_the_first_weights_by_their_bytes_is_refused(killed):
+    genomes, folder = killed
+    path = folder / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    content["identity"]["first weights"] = "0" * 64
+    torch.save(content, path)
+    told = r"first weights told by a hash, now \{'kind': 'linear discriminant'.*\}\n.*delete"
+    with pytest.raises(InputError, match=told):
+        train_on(genomes, folder)
 
 
 def make_moments(seed=3):
