@@ -96,11 +96,15 @@ def neighbour_means(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def smooth(vectors: np.ndarray) -> np.ndarray:
     """Replace each unit row twice by the mean of its 20 nearest neighbours, as a unit row: float32 (n, d).
 
-    It draws the contigs of a genome together, as long as a genome has about 20 of them or more. With no more than 20
-    vectors they are returned as they are.
+    It draws the contigs of a genome together, as long as a genome has about 20 of them or more. Rows of zeros stay
+    zero and are nobody's neighbours. With no more than 20 others the vectors are returned as they are.
     """
-    if len(vectors) <= NEIGHBOURS:
+    embedded = vectors.any(axis=1)
+    known = vectors[embedded]
+    if len(known) <= NEIGHBOURS:
         return vectors
     for _ in range(_PASSES):
-        vectors = unit_rows(neighbour_means(vectors, nearest(vectors, NEIGHBOURS)))
-    return vectors
+        known = unit_rows(neighbour_means(known, nearest(known, NEIGHBOURS)))
+    smoothed = np.zeros_like(vectors)
+    smoothed[embedded] = known
+    return smoothed

@@ -82,6 +82,22 @@ def test_unit_rows_of_at_most_48_columns_and_zeros_stay():
     assert adapt(np.ascontiguousarray(vectors[:, :8]), few)[0].shape == (len(vectors), 8)
 
 
+def test_rows_of_zeros_stay_zero_and_are_nobodys_neighbours():
+    """Fifteen vectors are alike, the others are against them: 0, of a row of zeros, would be more than that."""
+    vectors, _, _ = make_sample(n=3)
+    axis = np.zeros(DIM)
+    axis[0] = 3
+    vectors = unit_rows((vectors + np.where(np.arange(len(vectors)) < 15, 1, -1)[:, None] * axis).astype(np.float32))
+    with_zeros = np.insert(vectors, [0, 4, 4, 30], 0, axis=0)
+    empty = ~with_zeros.any(axis=1)
+    smoothed = smooth(with_zeros)
+    assert empty.sum() == 4
+    assert not smoothed[empty].any()
+    np.testing.assert_array_equal(smoothed[~empty], smooth(vectors))
+    few = with_zeros[:22]  # no more than 20 of them with a vector
+    assert smooth(few) is few
+
+
 def test_nearest_rows_are_the_most_similar_ones():
     vectors, _, _ = make_sample()
     rows = nearest(vectors, 5)
