@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from workflow_lib.embed.windows import split_segments
 from workflow_lib.errors import InputError, some_names
-from workflow_lib.fasta import read_fasta
+from workflow_lib.fasta import read_fasta, reverse_complement
 from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def load_genomes(genomes: Iterable[Genome], *, min_length: int) -> list[Training
 
     Stretches between gaps that are shorter than a piece are left out, and so are genomes in which two pieces that do
     not overlap need not fit: those with one stretch of less than four times `min_length`, or none. A warning names
-    them, and genomes of one species that are the same sequences.
+    them, and genomes of one species that are the same sequences, in any order and on any strand.
 
     Parameters
     ----------
@@ -91,12 +91,11 @@ def _read_segments(fasta: str, min_length: int) -> tuple[int, tuple[bytes, ...]]
 
 
 def _check_copies(genomes: Iterable[TrainingGenome]) -> None:
-    """Tell of genomes that are the same sequences, in any order; refuse those of different species."""
+    """Tell of genomes that are the same sequences, whatever order and strands; refuse those of different species."""
     first: dict[bytes, TrainingGenome] = {}
     same, different = [], []
     for genome in genomes:
-        digest = hashlib.sha256(b"\n".join(sorted(genome.segments))).digest()
-        other = first.setdefault(digest, genome)
+        other = first.setdefault(_hash_content(genome), genome)
         if other is not genome:
             (same if other.species == genome.species else different).append(f"{genome.name} of {other.name}")
     if different:
@@ -107,6 +106,12 @@ def _check_copies(genomes: Iterable[TrainingGenome]) -> None:
         )
     if same:
         logger.warning("%d genomes have the sequences of another one: %s", len(same), some_names(same))
+
+
+def _hash_content(genome: TrainingGenome) -> bytes:
+    """SHA-256 of its segments, whatever their order and strands; of a circle that begins elsewhere it is another."""
+    segments = (hashlib.sha256(min(segment, reverse_complement(segment))) for segment in genome.segments)
+    return hashlib.sha256(b"".join(sorted(segment.digest() for segment in segments))).digest()
 
 
 def split_by_genus(

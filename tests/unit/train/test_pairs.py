@@ -201,6 +201,24 @@ def test_copies_of_a_genome_are_told_and_those_of_other_species_refused(tmp_path
             load_genomes([one, other, *copies], min_length=100)
 
 
+def test_copies_on_the_other_strand_are_copies(tmp_path, caplog):
+    (one,) = write_table(tmp_path, [("one", {}, [900, 500])])
+    first, second = (record.sequence for record in read_fasta(one.fasta))
+
+    def write(name, sequences):
+        write_fasta(tmp_path / f"{name}.fa", [(str(i), sequence) for i, sequence in enumerate(sequences)])
+        return Genome(name, str(tmp_path / f"{name}.fa"), {})
+
+    for name, sequences in {
+        "all": [reverse_complement(second), reverse_complement(first)],
+        "some": [first, reverse_complement(second)],
+    }.items():
+        with pytest.raises(InputError, match="1 genomes have the sequences of another one and another species"):
+            load_genomes([one, write(name, sequences)], min_length=100)
+    reverse = write("reverse", [first[::-1], second[::-1]])  # that is no strand of it
+    assert len(load_genomes([one, reverse], min_length=100)) == 2
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_split_is_by_genus_and_independent_of_order(seed):
     genomes = [make_genome(f"g{i}", species=f"s{i // 2}", genus=f"n{i // 6}") for i in range(60)]
