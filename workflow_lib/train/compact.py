@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from workflow_lib.embed.compact import ALGORITHM_VERSION, MODEL_TYPE, N_FEATURES, canonical_features
 from workflow_lib.embed.model_files import remove_other_files
 from workflow_lib.embed.small_model import write_small_model
-from workflow_lib.errors import InputError
+from workflow_lib.errors import InputError, some_names
 from workflow_lib.train.genomes import TrainingGenome
 from workflow_lib.train.trainable import WEIGHTS_NAME, TrainableFeatures
 
@@ -59,7 +59,7 @@ class Moments:
         InputError
             with fewer than two species, or no species with two pieces.
         """
-        counts = np.array([self.counts[name] for name in sorted(self.counts)])
+        counts = np.array([self.counts[name] for name in sorted(self.counts)], dtype=np.int64)
         if len(counts) < 2 or counts.max() < 2:
             raise InputError(
                 f"{len(counts)} species with {counts.sum()} pieces; "
@@ -129,6 +129,20 @@ def learn_discriminant(
         len(moments.counts), sum(moments.counts.values()), total_bp, projection.shape[1], time.perf_counter() - start,
     )  # fmt: skip
     return mean.astype(np.float32), projection.astype(np.float32)
+
+
+def leave_out_fragments(genomes: Iterable[TrainingGenome]) -> list[TrainingGenome]:
+    """The genomes with a piece to learn the discriminant from; a warning names those without a stretch that long."""
+    kept, left_out = [], []
+    for genome in genomes:
+        long_enough = any(len(segment) >= SHORTEST for segment in genome.segments)
+        (kept if long_enough else left_out).append(genome)
+    if left_out:
+        logger.warning(
+            "%d genomes have no stretch of %d bp, the shortest piece of %s, and are not trained on: %s",
+            len(left_out), SHORTEST, MODEL_TYPE, some_names(genome.name for genome in left_out),
+        )  # fmt: skip
+    return kept
 
 
 class CentredLinear(nn.Linear):

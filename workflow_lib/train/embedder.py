@@ -11,7 +11,7 @@ from workflow_lib.embed.devices import find_devices
 from workflow_lib.embed.hub import hub_repository, locate_model
 from workflow_lib.tables import load_reference
 from workflow_lib.train import processes
-from workflow_lib.train.compact import TrainableCompact
+from workflow_lib.train.compact import TrainableCompact, leave_out_fragments
 from workflow_lib.train.contrastive import ContrastiveTask
 from workflow_lib.train.genomes import load_genomes, split_by_genus
 from workflow_lib.train.loop import train
@@ -79,6 +79,7 @@ def _train(
     loaded = load_genomes(rows, min_length=options.pairs.min_length)
     genomes, others = split_by_genus(loaded, held_out=held_out, seed=options.seed)
     if str(source) == COMPACT:
+        genomes = leave_out_fragments(genomes)
         trainable = TrainableCompact.learn(genomes, seed=options.seed)
     else:
         trainable = TrainableLanguageModel(source, dropout=dropout, recompute=recompute)

@@ -1,6 +1,7 @@
 """Training of the compact model: the discriminant, and that it learns."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from workflow_lib.train.compact import (
     tile_segments,
 )
 from workflow_lib.train.contrastive import ContrastiveOptions, ContrastiveTask
+from workflow_lib.train.embedder import train_embedder
 from workflow_lib.train.genomes import TrainingGenome, load_genomes
 from workflow_lib.train.loop import LoopSettings, train
 from workflow_lib.train.pairs import PairOptions
@@ -219,3 +221,29 @@ def test_all_species_with_one_piece_are_too_few(tmp_path):
     ]
     with pytest.raises(InputError, match="3 species with 3 pieces"):
         learn_discriminant(genomes)
+
+
+def train_discriminant(genomes: list[Genome], folder) -> tuple[list[str], bytes]:
+    """Names of the genomes in training.json, and the weights."""
+    rows = [f"{genome.name}\t{genome.fasta}\ts__{genome.taxonomy['species']}" for genome in genomes]
+    folder.mkdir()
+    table = folder / "genomes.tsv"
+    table.write_text("\n".join(["genome_id\tfasta\ttaxonomy", *rows]) + "\n")
+    options = ContrastiveOptions(steps=0)
+    train_embedder("compact", table, folder / "model", options=options, settings=LoopSettings(), held_out=0)
+    record = json.loads((folder / "model/training.json").read_text())
+    return record["genomes"], (folder / "model/model.safetensors").read_bytes()
+
+
+def test_genomes_in_fragments_are_told_and_not_listed(tmp_path, caplog):
+    whole = write_species(tmp_path, range(3), n_regions=2)
+    fragments = write_species(tmp_path, range(3, 6), length=SHORTEST - 1)
+    alone = train_discriminant(whole, tmp_path / "whole")
+    assert "no stretch" not in caplog.text
+    assert train_discriminant([*whole, *fragments], tmp_path / "all") == alone
+    assert alone[0] == ["g0", "g1", "g2"]
+    told = "3 genomes have no stretch of 1500 bp, the shortest piece of compact, and are not trained on: g3, g4, g5"
+    assert told in caplog.text
+    for n_left in range(2):
+        with pytest.raises(InputError, match=rf"{n_left} species with {2 * n_left} pieces; .* needs two species"):
+            train_discriminant([*whole[:n_left], *fragments], tmp_path / f"{n_left}")
