@@ -11,6 +11,7 @@ import numpy as np
 from workflow_lib.blocks import one_blas_thread
 from workflow_lib.files import sha256_lines
 from workflow_lib.index import SearchIndex
+from workflow_lib.index.base import to_chord
 from workflow_lib.index.windows import parse_window
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.design import CALIBRATED, REFERENCE, Design, make_design
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 # Nearest genomes kept of a simulated bin, beyond k: the nearest of a mixture of its strata is among them, for all that
 # matters. If it ever is not, the next one takes its place.
 _N_CANDIDATES = 8
+_MOST_LOST = 0.01  # share of pieces for which no genome is found, from which on that is told
 _SEARCHED = 256  # pieces that are searched at a time: each time all windows are read
 
 
@@ -83,7 +85,21 @@ def calibrate(
         *(len(rows), len(np.unique(genomes[rows])), lengths[rows].sum(), time.monotonic() - start),
         ", ".join(f"{test} {n}" for test, n in n_known.items()),
     )
+    _warn_of_lost(result.piece_scores, index)
     return result
+
+
+def _warn_of_lost(scores: np.ndarray, index: SearchIndex) -> None:
+    """Say of how many pieces an approximate index found too few genomes, of the test of which it is most."""
+    lost, tested = np.isposinf(scores).sum(axis=1), (~np.isnan(scores)).sum(axis=1)
+    worst = int((lost / np.maximum(tested, 1)).argmax())
+    if lost[worst] > _MOST_LOST * tested[worst]:
+        logger.warning(
+            "%s %s finds no genome near %.1f%% of the pieces that calibrate the test of %s, once their taxon is left "
+            "out: they count as infinitely far, so that p-values are larger and less is called novel; raise index.nprobe "
+            "(IVF, IMI, ScaNN) or index.ef_search (HNSW), or set index.factory to Flat",
+            *(index.factory, index.plan.parameters, 100 * lost[worst] / tested[worst], CALIBRATED[worst]),
+        )
 
 
 def _draw_contamination(names: list[str], largest: float, *, seed: int) -> np.ndarray:
@@ -240,10 +256,19 @@ class _Work:
             near = next(further) if number in searched else np.where(excluded, np.float32(np.inf), distances)
             found = nearest_means(near, self.spread, self.k, self.name_order)
             self.s1[position, rows], self.s2[position, rows] = found
-            self.nearest[position, rows] = nearest_genomes(near, self.name_order)[:, 0]
-            self.distance[position, rows] = near[np.arange(len(rows)), self.nearest[position, rows]]
+            nearest = nearest_genomes(near, self.name_order)[:, 0]
+            self.distance[position, rows] = near[np.arange(len(rows)), nearest]
+            lost = np.flatnonzero(np.isinf(self.distance[position, rows]))
+            if len(lost):
+                nearest[lost] = self._nearest_means(vectors[lost], excluded)
+            self.nearest[position, rows] = nearest
             self.hit_allowed[position, hits] = ~excluded[self.matches.genome[hits]]
             self._add_products(position, genome, products, np.where(excluded, -np.inf, closeness))
+
+    def _nearest_means(self, vectors: np.ndarray, excluded: np.ndarray) -> np.ndarray:
+        """int64 (m,): the genome whose mean is nearest, of those not left out; for pieces that found none."""
+        distances = to_chord(vectors @ self.means.T)
+        return nearest_genomes(np.where(excluded, np.float32(np.inf), distances), self.name_order)[:, 0]
 
     def _mean_vectors(self, strata: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """float32 (S x L, d): means of the first pieces of each stratum; NaN where there are too few."""

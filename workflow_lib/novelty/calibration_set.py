@@ -21,6 +21,8 @@ from workflow_lib.novelty.scores import combine_scores, nearest_means
 from workflow_lib.novelty.strata import Composition
 
 CALIBRATION_NAME = "calibration.npz"
+# Of what the arrays mean. 2: pieces for which nothing is found are infinitely far, and have a nearest genome.
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,12 @@ class CalibrationSet:
     calibrating : int64 (B,), positions of these genomes among the G.
     units : int64 (T, B), see `Design`.
     piece_genome : int64 (P,), position among the B. piece_stratum : int64 (P,).
-    piece_scores : float64 (T, P), NaN where a piece does not calibrate a test.
-    piece_distances : float32 (T, P), to the nearest genome that a test does not leave out; NaN as the scores.
-    piece_nearest : int64 (T, P), that genome, or the one that shares most sequence; -1 where there is no score.
+    piece_scores : float64 (T, P), NaN where a piece does not calibrate a test, inf where an approximate search found
+        fewer than k genomes.
+    piece_distances : float32 (T, P), to the nearest genome that a test does not leave out; NaN as the scores, inf where
+        none was found.
+    piece_nearest : int64 (T, P), that genome, or the one that shares most sequence; where none was found the one whose
+        mean is nearest; -1 where there is no score.
     foreign : int64 (B,), which of the B contaminates a genome's simulated bins. contamination : float64 (B,), how much.
     name_order : int64 (G,), place of each genome by name: of equally alike genomes the first is the nearest.
     means, spread : float32 (G, d) and float64 (G,), of the genomes' windows, see `scores.genome_means`.
@@ -196,7 +201,8 @@ class CalibrationSet:
 def write_calibration(path: str | Path, calibration: CalibrationSet) -> None:
     """Write the calibration as .npz, atomically; the same content gives the same bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{field.name: getattr(calibration, field.name) for field in fields(calibration)})
+    arrays = {field.name: getattr(calibration, field.name) for field in fields(calibration)}
+    np.savez(buffer, version=_VERSION, **arrays)
     with atomic_open(path, "wb") as handle:
         handle.write(buffer.getbuffer())
 
@@ -208,9 +214,9 @@ def read_calibration(folder: str | Path, index: SearchIndex) -> CalibrationSet:
     if CALIBRATION_NAME not in index.manifest.get("checksums", {}):
         raise InputError("the index has no calibration", path=path, remedy=remedy)
     with np.load(path, allow_pickle=False) as arrays:
-        missing = [field.name for field in fields(CalibrationSet) if field.name not in arrays]
-        if missing:
-            raise InputError(f"lacks {', '.join(missing)}", path=path, remedy=remedy)
+        version = int(arrays["version"]) if "version" in arrays else 1
+        if version != _VERSION:
+            raise InputError(f"a calibration of version {version}, expected {_VERSION}", path=path, remedy=remedy)
         calibration = CalibrationSet(**{field.name: arrays[field.name] for field in fields(CalibrationSet)})
     if calibration.calibration_id != index.manifest.get("calibration_id"):
         raise InputError("this calibration is not the one of the manifest beside it", path=path, remedy=remedy)

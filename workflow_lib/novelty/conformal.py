@@ -13,12 +13,13 @@ class Calibration:
 
     Parameters
     ----------
-    scores : float (n,), NaN where a piece does not belong to this calibration.
+    scores : float (n,), NaN where a piece does not belong to this calibration; inf where an approximate search found
+        nothing: it counts as infinitely far.
     units : int (n,), the unit (genome, species ...) of each piece; negative: none.
     """
 
     def __init__(self, scores: np.ndarray, units: np.ndarray) -> None:
-        used = np.isfinite(scores) & (units >= 0)
+        used = ~np.isnan(scores) & (units >= 0)
         _, codes, sizes = np.unique(units[used], return_inverse=True, return_counts=True)
         order = np.lexsort((sizes[codes], scores[used]))  # of equals the same order, so that sums round alike
         self.n_units = len(sizes)

@@ -22,13 +22,15 @@ _TINY = 1e-300
 def class_likelihoods(classes: list[Calibration], scores: np.ndarray) -> np.ndarray:
     """Probability, float64 (m, 1 + C), of the cell that each score is in, under each class; before them, of copies.
 
-    Cells are cut at quantiles of all classes' calibration scores; a class without calibration is spread evenly. Copies
-    of indexed genomes, and what is nearly one, are all in the lowest cell, nearer than the genomes left out: without a
-    class of their own, the farther half of these would be seen in what is not known.
+    Cells are cut at quantiles of all classes' finite calibration scores; infinite ones lie in the last cell. A class
+    without calibration is spread evenly. Copies of indexed genomes, and what is nearly one, are all in the lowest cell,
+    nearer than the genomes left out: without a class of their own, the farther half of these would be seen in what is
+    not known.
     """
     levels = np.arange(1, _CELLS) / _CELLS
     pooled = np.concatenate([one.quantiles(np.linspace(0, 1, 101)) for one in classes])
-    cuts = np.unique(np.quantile(pooled, levels)) if len(pooled) else np.zeros(0)
+    finite = pooled[np.isfinite(pooled)]
+    cuts = np.unique(np.quantile(finite, levels)) if len(finite) else np.zeros(0)
     cells = np.searchsorted(cuts, scores, side="right")
     return np.column_stack([cells == 0, *(one.spread_over(cuts)[cells] for one in classes)])
 

@@ -228,6 +228,7 @@ def _try_split(
     held_out = chosen[clade]
     nulls = [*in_use, OUTSIDE]
     scores = np.array([kind.scores[CALIBRATED.index(test)] for test in nulls])
+    # As queries, pieces for which nothing is found get no call; as calibration they count.
     usable = np.isfinite(scores) & np.array([calibration.units[CALIBRATED.index(t)][kind.genome] >= 0 for t in nulls])
     drawn = np.where(usable, generator.random(usable.shape), -1).argmax(axis=0)
     order = generator.permutation(len(kind.genome))
@@ -258,20 +259,25 @@ def _encode(lineages: list[dict[str, str]], ranks: list[str]) -> np.ndarray:
 
 
 def _distance_rows(calibration: CalibrationSet, stratum: int) -> list[tuple]:
-    """Densities of the distance to the nearest genome left, by what was left out; in-domain first."""
+    """Densities of the distance to the nearest genome left, by what was left out; in-domain first.
+
+    Each integrates to the share of the pieces for which a genome is found.
+    """
     rows, name = [], format_stratum(stratum, calibration.bounds)
     in_stratum = calibration.piece_stratum == stratum
     in_use = _in_use(calibration)
     left_out = dict(zip([*in_use, OUTSIDE], ["genome", *in_use], strict=True))
     found = {what: calibration.piece_distances[CALIBRATED.index(test)][in_stratum] for test, what in left_out.items()}
-    found = {what: values[np.isfinite(values)] for what, values in found.items()}
-    found = {what: values for what, values in found.items() if len(values)}
+    found = {what: values[~np.isnan(values)] for what, values in found.items()}
+    found = {what: values for what, values in found.items() if np.isfinite(values).any()}
     if not found:
         return rows
     joined = np.concatenate(list(found.values()))
+    joined = joined[np.isfinite(joined)]
     edges = np.linspace(joined.min(), max(joined.max(), joined.min() + 1e-3), _HISTOGRAM_BINS + 1)
     for what, values in found.items():
-        density, _ = np.histogram(values, bins=edges, density=True)
+        density, _ = np.histogram(values[np.isfinite(values)], bins=edges, density=True)
+        density *= np.isfinite(values).mean()
         rows += [(name, what, *row) for row in zip(edges[:-1], edges[1:], density, strict=True)]
     return rows
 

@@ -13,6 +13,7 @@ from workflow_lib.manifest import SEAL, write_manifest
 from workflow_lib.novelty.calibrate import calibrate
 from workflow_lib.novelty.calibration_set import read_calibration, write_calibration
 from workflow_lib.novelty.design import CALIBRATED, KNOWN, TESTS, limit_genomes, make_design
+from workflow_lib.novelty.honesty import _distance_rows
 from workflow_lib.novelty.queries import _group_contigs, call_bins, call_contigs
 from workflow_lib.novelty.strata import compose_bin
 from workflow_lib.novelty.tested import Settings
@@ -153,6 +154,11 @@ def test_a_calibration_of_another_index_is_refused(built, build, make_world):
     write_manifest(folder, manifest, checksums=list(manifest["checksums"]), sealed=True)
     with pytest.raises(InputError, match="not the one of the manifest"):
         read_calibration(folder, load_index(folder))
+    with np.load(calibration) as arrays:
+        np.savez(calibration, **{name: arrays[name] for name in arrays if name != "version"})
+    write_manifest(folder, manifest, checksums=list(manifest["checksums"]), sealed=True)
+    with pytest.raises(InputError, match="a calibration of version 1, expected 2"):
+        read_calibration(folder, load_index(folder))
     index.save(folder)
     with pytest.raises(InputError, match="the index has no calibration"):
         read_calibration(folder, load_index(folder))
@@ -230,6 +236,43 @@ def test_scores_through_an_approximate_index(built, nprobe):
     assert np.array_equal(~np.isnan(found.piece_scores), tested)
     if nprobe == 8:
         assert found.piece_scores[tested] == pytest.approx(wanted.piece_scores[tested], abs=1e-3)
+
+
+def test_pieces_that_find_no_genome_are_infinitely_far_and_told(built, caplog):
+    """A list holds the windows of one taxon; once that is left out, one probe finds nothing."""
+    world, exact, calibration, _ = built
+    pieces = EmbeddingStore(
+        pieces_of(world, LINEAGES, 1),
+        [f"{genome}|c|0|3000" for genome in exact.table.genomes],
+        exact.manifest | {"strata": [2500, 5000]},
+    )
+    found = {}
+    for nprobe in (1, 8):
+        index = build_index(
+            exact.vectors, exact.table, exact.manifest, factory="IVF8,Flat", parameters={"nprobe": nprobe}
+        )
+        caplog.clear()
+        found[nprobe] = calibrate(
+            index, calibration.means, calibration.spread, pieces, k=int(calibration.k), n_pieces=1
+        )
+        assert ("raise index.nprobe" in caplog.text) == (nprobe == 1)
+    row = CALIBRATED.index("phylum")
+    lost = np.isinf(found[1].piece_scores[row])
+    assert lost.mean() > 0.5
+    assert np.isinf(found[1].piece_distances[row][lost]).sum() > 0
+    few, all_lists = (found[nprobe].pieces(0, "phylum") for nprobe in (1, 8))
+    assert few.n_units == all_lists.n_units
+    scores = found[8].piece_scores[row]
+    scores = scores[np.isfinite(scores)]
+    assert (few.p_large(scores) >= all_lists.p_large(scores)).all()
+    densities = [(high - low) * d for _, what, low, high, d in _distance_rows(found[1], 0) if what == "genus"]
+    assert sum(densities) == pytest.approx(np.isfinite(found[1].piece_distances[row]).mean())
+    design = make_design(exact.table.lineages, calibration.means)
+    for piece in np.flatnonzero(np.isinf(found[1].piece_distances[row])):
+        genome = int(found[1].calibrating[found[1].piece_genome[piece]])
+        excluded = design.excluded("phylum", genome)
+        similarity = np.where(excluded, -1, calibration.means @ pieces.vectors[piece])
+        assert found[1].piece_nearest[row, piece] == similarity.argmax()
 
 
 def test_contigs_of_a_bin_or_with_one_nearest_genome_are_a_group():

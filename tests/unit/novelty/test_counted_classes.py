@@ -65,6 +65,16 @@ def test_bounds_of_few_queries_and_few_units_are_wide():
     assert [one.tolist() for one in nothing] == [[1, 1]] * 2
 
 
+def test_infinite_scores_lie_in_the_farthest_cell():
+    scores = np.arange(40.0)
+    half = Calibration(np.where(scores % 2, scores, np.inf), np.arange(40))
+    likelihoods = class_likelihoods([half], np.array([0.5, 39.0]))
+    assert np.isfinite(likelihoods).all()
+    assert likelihoods[1, 1] > 0.5  # what is far may be of the class whose other half is farther still
+    nothing = Calibration(np.full(40, np.inf), np.arange(40))
+    assert class_likelihoods([nothing], np.array([0.5])) == pytest.approx(1)
+
+
 def test_contigs_of_one_genome_count_as_one_query():
     groups = np.append(np.zeros(100, dtype=np.int64), np.arange(1, 21))
     assert count_independent(groups) == pytest.approx(120**2 / (100**2 + 20))
