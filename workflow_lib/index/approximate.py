@@ -128,7 +128,7 @@ def train_faiss(vectors: np.ndarray, plan: Plan) -> faiss.Index:
     Raises
     ------
     InputError
-        when there are too few rows for the sizes of the plan.
+        when there are too few rows for the sizes of the plan, or FAISS has no such kind.
     """
     if len(vectors) < plan.min_rows:
         raise InputError(
@@ -139,7 +139,10 @@ def train_faiss(vectors: np.ndarray, plan: Plan) -> faiss.Index:
         logger.warning("%d windows train %s badly: %d were better", len(vectors), plan.factory, plan.good_rows)
     if plan.factory == "Flat":
         return faiss.IndexFlatIP(vectors.shape[1])
-    index = faiss.index_factory(vectors.shape[1], plan.factory, faiss.METRIC_L2)
+    try:
+        index = faiss.index_factory(vectors.shape[1], plan.factory, faiss.METRIC_L2)
+    except RuntimeError as error:
+        raise InputError(f"FAISS has no {plan.factory} ({error})", remedy="set index.factory to Flat") from error
     _limit_opq(index)
     with _deterministic(plan.factory):
         index.train(vectors)

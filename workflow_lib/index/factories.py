@@ -115,6 +115,11 @@ def plan_index(factory: str, n: int, dim: int, parameters: dict[str, int | None]
         graph and any(part not in ("Flat", "RFlat") for part in parts[order.index(_LISTS) + 1 :])
     ):
         raise _unknown(factory)
+    if _LISTS not in order and any(part.endswith("x4fsr") for part in parts):
+        raise InputError(
+            f"index kind {factory!r}: codes of residuals (x4fsr) need lists, of whose centres the residuals are",
+            remedy=f"set index.factory to {factory.replace('x4fsr', 'x4fs')}, or put IVF* or IMI2x* before the codes",
+        )
     if order[-1] == _LISTS and not graph:
         parts.append("Flat")  # cells that hold nothing find nothing
     refined = order[-1] == _REFINE

@@ -5,8 +5,17 @@ import pytest
 
 from workflow_lib.errors import InputError
 from workflow_lib.index import build_index, plan_index
-from workflow_lib.index.factories import can_fill_in_parts, check_factory, index_file
+from workflow_lib.index.approximate import train_faiss
+from workflow_lib.index.factories import Plan, can_fill_in_parts, check_factory, index_file
 from workflow_lib.index.windows import format_window, tabulate_windows
+
+
+@pytest.fixture(scope="module")
+def vectors_and_table():
+    """50 unit rows of 24 columns, each of a genome of its own."""
+    vectors = np.random.default_rng(1).standard_normal((50, 24)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors, tabulate_windows([format_window(f"g{i}", "c", 0, 9) for i in range(50)], {})
 
 
 @pytest.mark.parametrize(
@@ -69,6 +78,26 @@ def test_other_names_are_refused(factory):
 
 
 @pytest.mark.parametrize(
+    ("factory", "instead"),
+    [("PQ16x4fsr", "PQ16x4fs,"), ("PCA64,PQ*x4fsr", "PCA64,PQ*x4fs,"), ("PQ*x4fsr,RFlat", "PQ*x4fs,RFlat,")],
+)
+def test_codes_of_residuals_need_lists(factory, instead):
+    with pytest.raises(InputError) as error:
+        check_factory(factory)
+    assert "need lists" in str(error.value)
+    assert f"set index.factory to {instead}" in str(error.value)
+    check_factory(instead.rstrip(","))
+    check_factory(factory.replace("PQ", "IVF*,PQ"))
+
+
+def test_what_faiss_does_not_have_is_refused(vectors_and_table):
+    """A sweep notes the error of such a kind and goes on to the next."""
+    vectors, _ = vectors_and_table
+    with pytest.raises(InputError, match="FAISS has no PQ6x4fsr"):
+        train_faiss(vectors, Plan("PQ6x4fsr"))
+
+
+@pytest.mark.parametrize(
     ("factory", "message"),
     [
         ("PCA64,Flat", "PCA64 of 24 columns, expected at most as many"),
@@ -77,10 +106,8 @@ def test_other_names_are_refused(factory):
         ("IVF4096,Flat", "50 windows cannot train IVF4096,Flat, expected at least 4096"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(factory, message):
-    vectors = np.random.default_rng(1).standard_normal((50, 24)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    table = tabulate_windows([format_window(f"g{i}", "c", 0, 9) for i in range(50)], {})
+def test_sizes_that_do_not_fit_are_refused(vectors_and_table, factory, message):
+    vectors, table = vectors_and_table
     manifest = {"embedder": "test", "fingerprint": "f", "dim": 24, "window": 9}
     with pytest.raises(InputError, match=message):
         build_index(vectors, table, manifest, factory=factory)
