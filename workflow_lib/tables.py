@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import logging
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from workflow_lib.errors import Fault, FaultsError, InputError, MissingTableError
 from workflow_lib.fasta import read_blocks
-from workflow_lib.taxonomy import parse_taxonomy, part_homonyms
+from workflow_lib.taxonomy import drop_missing, parse_taxonomy, part_homonyms
 
 logger = logging.getLogger(__name__)
 
@@ -270,7 +271,8 @@ def _library(table: _Table, line: int, row: dict, name: str, group: str) -> Libr
 def load_reference(path: str | Path, *, check_files: bool = True) -> dict[str, Genome]:
     """Read reference.tsv (columns genome_id, fasta, taxonomy) into name -> Genome, in file order.
 
-    Taxa of one name below different taxa get names of their own (`taxonomy.part_homonyms`), with a warning.
+    Names that stand for none are left out (`taxonomy.drop_missing`), and taxa of one name below different taxa get
+    names of their own (`taxonomy.part_homonyms`), each with a warning.
     """
     table = _Table(path, ("genome_id", "fasta"), ("taxonomy",), check_files)
     genomes, seen = {}, {}
@@ -286,8 +288,15 @@ def load_reference(path: str | Path, *, check_files: bool = True) -> dict[str, G
     if not table.rows and not table.faults:
         table.add_fault(1, None, "no rows", "at least one reference genome")
     table.finish()
-    lineages, homonyms = part_homonyms([genome.taxonomy for genome in genomes.values()])
-    if homonyms and check_files:  # jobs that read the table again do not repeat it
+    lineages, missing = drop_missing([genome.taxonomy for genome in genomes.values()])
+    lineages, homonyms = part_homonyms(lineages)
+    if missing and check_files:  # jobs that read the table again do not repeat it
+        counts = Counter(missing).most_common()
+        shown = ", ".join(f"{name} ({n})" for name, n in counts[:8]) + (", ..." if len(counts) > 8 else "")
+        logger.warning("%s: %d names are read as no name, as genomes that share them need not be of one taxon; "
+            "write what is not known as an empty rank (`s__`): %s", path, len(missing), shown,
+        )  # fmt: skip
+    if homonyms and check_files:
         shown = ", ".join(homonyms[:8]) + (", ..." if len(homonyms) > 8 else "")
         logger.warning(
             "%s: names that stand below different taxa are taken for different taxa (misspelled lineages look so too); "

@@ -7,8 +7,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 RANKS = ("domain", "phylum", "class", "order", "family", "genus", "species")
-# Words for a missing name: what stands below one need not stand together.
-_MISSING = re.compile(r"\b(uncultured|unclassified|unidentified|unassigned|unknown|incertae sedis)\b", re.IGNORECASE)
+# Words for a missing name: genomes that share one need not be alike. Anywhere in a name; at its end, where more would
+# tell one from another (`Bacillus sp. CG1`, `Clostridiales bacterium VE202-06`); and alone.
+_MISSING = re.compile(
+    r"(?:.*[ _])?"
+    r"(?:(?:uncultured|unclassified|unidentified|unassigned|unknown|metagenome|incertae[ _]sedis"
+    r"|environmental[ _]samples?)(?:[ _].*)?|spp?\.?|bacterium|archaeon)"
+    r"|na|n/a|nan|none|null|-",
+    re.IGNORECASE,
+)
 _PREFIXES = {rank[0]: rank for rank in RANKS}
 
 
@@ -39,14 +46,28 @@ def format_taxonomy(lineage: dict[str, str]) -> str:
     return ";".join(f"{rank[0]}__{lineage.get(rank, '')}" for rank in RANKS)
 
 
+def drop_missing(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], list[str]]:
+    """Leave out names that stand for none: `uncultured bacterium`, `Bacillus sp.`, `unclassified Bacillales`.
+
+    Genomes that share such a name need not be of one taxon.
+
+    Returns
+    -------
+    The lineages without them; and these, of every genome, as `s__uncultured bacterium`.
+    """
+    dropped = [f"{rank[0]}__{name}" for one in lineages for rank, name in one.items() if _MISSING.fullmatch(name)]
+    kept = [{rank: name for rank, name in one.items() if not _MISSING.fullmatch(name)} for one in lineages]
+    return kept, dropped
+
+
 def part_homonyms(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], list[str]]:
     """Give taxa of one rank and name that stand below different taxa names of their own: `sp001 (Alpha)`.
 
-    A taxon stands below the nearest higher rank that its genome names; `unclassified` and the like are no names. Names
-    that stand below two or more names of one rank are of different taxa (`sp001` of two genera, a genus name of two
-    phyla); below names of different ranks only, as where the genus is not known of some, they are taken for one.
-    Decided by the names as given, as else a misspelled phylum would part all that is below it: the taxa below one that
-    is renamed keep theirs. The order of the genomes does not matter.
+    A taxon stands below the nearest higher rank that its genome names (`drop_missing` comes first). Names that stand
+    below two or more names of one rank are of different taxa (`sp001` of two genera, a genus name of two phyla); below
+    names of different ranks only, as where the genus is not known of some, they are taken for one. Decided by the names
+    as given, as else a misspelled phylum would part all that is below it: the taxa below one that is renamed keep
+    theirs. The order of the genomes does not matter.
 
     Returns
     -------
@@ -70,6 +91,6 @@ def part_homonyms(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, st
 def _parent(lineage: dict[str, str], rank: str) -> tuple[str, str]:
     """The nearest rank above that the lineage names, and the name; empty where there is none."""
     for higher in reversed(RANKS[: RANKS.index(rank)]):
-        if higher in lineage and not _MISSING.search(lineage[higher]):
+        if higher in lineage:
             return higher, lineage[higher]
     return "", ""

@@ -6,6 +6,7 @@ import pytest
 
 from workflow_lib.errors import FaultsError, InputError, MissingTableError
 from workflow_lib.tables import AbsentTable, load_libraries, load_reference, load_samples
+from workflow_lib.taxonomy import drop_missing
 
 
 @pytest.fixture
@@ -207,6 +208,76 @@ def test_names_below_different_taxa_are_different_taxa(tmp_path, caplog):
     caplog.clear()
     load_reference(write(tmp_path, text), check_files=False)
     assert not caplog.records  # a job that reads it again
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "uncultured bacterium",
+            "uncultured_bacterium",
+            "uncultured Bacillus sp. clone 7",
+            "Bacillus sp.",
+            "Bacillus_sp",
+        ),
+        *("Bacillus spp.", "metagenome", "human gut metagenome", "unclassified Bacillales", "Bacillales_unclassified"),
+        *(
+            "Unknown Family",
+            "Incertae Sedis",
+            "Clostridiales bacterium",
+            "archaeon",
+            "environmental samples",
+            "NA",
+            "-",
+        ),
+    ],
+)
+def test_words_for_a_missing_name_are_no_name(name):
+    kept, dropped = drop_missing([{"phylum": "P", "species": name}])
+    assert kept == [{"phylum": "P"}]
+    assert dropped == [f"s__{name}"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "Bacillus_A sp002",
+            "UBA123 sp003",
+            "sp001",
+            "Bacillus sp. CG1",
+            "Clostridiales bacterium VE202-06",
+            "CAG-110",
+        ),
+        *(
+            "Corynebacterium",
+            "Faecalibacterium prausnitzii",
+            "Nanoarchaeum",
+            "Candidatus Nitrosopumilus",
+            "Nanosynbacter",
+        ),
+        *("Unknownia", "Bacillus unculturedii", "Spirochaeta", "Naasia", "sp8"),
+    ],
+)
+def test_names_are_kept(name):
+    assert drop_missing([{"species": name}]) == ([{"species": name}], [])
+
+
+def test_names_that_stand_for_none_are_counted_once(tmp_path, fasta, caplog):
+    rows = [
+        "g__A;s__uncultured bacterium",
+        "g__B;s__uncultured bacterium",
+        "g__unclassified Bacillales;s__X one",
+        "s__",
+    ]
+    text = "genome_id\tfasta\ttaxonomy\n" + "".join(f"g{i}\t{fasta}\t{row}\n" for i, row in enumerate(rows))
+    genomes = load_reference(write(tmp_path, text))
+    assert [one.taxonomy for one in genomes.values()] == [{"genus": "A"}, {"genus": "B"}, {"species": "X one"}, {}]
+    assert "3 names are read as no name" in caplog.text
+    assert "s__uncultured bacterium (2), g__unclassified Bacillales (1)" in caplog.text
+    caplog.clear()
+    load_reference(write(tmp_path, text), check_files=False)
+    assert not caplog.records
 
 
 def test_consistent_lineages_stay_as_they_are(tmp_path, caplog):
