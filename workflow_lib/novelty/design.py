@@ -48,15 +48,27 @@ class Design:
     _lower: dict[str, str | None]
     _means: np.ndarray | None
     _limits: dict[str, float]
+    _above_species: str | None
 
-    def excluded(self, test: str, genome: int) -> np.ndarray:
-        """bool (G,): the genomes left out when `genome` calibrates `test`."""
+    def excluded(self, test: str, genome: int, alike: np.ndarray | None = None) -> np.ndarray:
+        """bool (G,): the genomes left out when `genome` calibrates `test`; all where it cannot.
+
+        Parameters
+        ----------
+        alike : int64, genomes of its species by what they share with it. Those without a name for the species are left
+            out of `known`, too: pieces of a new species would match them.
+        """
         lower = self._lower[test]
         excluded = _excluded(self._codes, lower, genome, strict=test == KNOWN)
         nameless = excluded & (self._codes[lower] < 0) if lower in self._limits else np.zeros(len(excluded), dtype=bool)
         if nameless.any():
             nearest = _nearest(self._means, np.flatnonzero(nameless), np.flatnonzero(excluded & ~nameless))
             excluded[nameless] = nearest <= self._limits[lower]
+        if test == KNOWN and alike is not None and len(nameless := alike[self._codes[lower][alike] < 0]):
+            excluded[nameless] = True
+            above = self._codes[self._above_species] if self._above_species else np.zeros(len(excluded))
+            if excluded[above == above[genome]].all():  # no new species of a genus that is there
+                excluded[:] = True
         return excluded
 
 
@@ -73,6 +85,7 @@ def make_design(lineages: list[dict[str, str]], means: np.ndarray | None = None)
     codes = {rank: _encode([lineage.get(rank) for lineage in lineages]) for rank in TEST_RANKS}
     in_use = [rank for rank in TEST_RANKS if (codes[rank] >= 0).any()]
     lower: dict[str, str | None] = {REFERENCE: None, KNOWN: "species" if "species" in in_use else None}
+    above = in_use[1] if in_use[:1] == ["species"] and len(in_use) > 1 else None
     units = np.full((len(CALIBRATED), n), -1, dtype=np.int64)
     if n > 1:
         units[TESTS.index(REFERENCE)] = np.arange(n)
@@ -80,14 +93,14 @@ def make_design(lineages: list[dict[str, str]], means: np.ndarray | None = None)
         lower[rank] = in_use[position - 1] if position else None
         units[TESTS.index(rank)] = _rank_units(codes, rank, lower[rank], strict=False)
     if "species" in in_use:
-        above = in_use[1] if len(in_use) > 1 else None
         units[TESTS.index(KNOWN)] = _rank_units(codes, above, "species", strict=True)
     if in_use:
         lower[OUTSIDE] = in_use[-1]
         units[CALIBRATED.index(OUTSIDE)] = _rank_units(codes, None, in_use[-1], strict=False)
     has_nameless = [rank for rank in in_use if (codes[rank] < 0).any()]
     limits = {} if means is None else {rank: _near_limit(codes, rank, means) for rank in has_nameless}
-    return Design(units, codes, lower, means, {rank: limit for rank, limit in limits.items() if limit is not None})
+    limits = {rank: limit for rank, limit in limits.items() if limit is not None}
+    return Design(units, codes, lower, means, limits, above)
 
 
 def limit_genomes(design: Design, names: list[str], most: int) -> Design:
@@ -168,7 +181,7 @@ def _excluded(codes: dict[str, np.ndarray], lower: str | None, genome: int, *, s
     """Genomes of the same `lower` taxon; unless `strict`, also those that might be of it, for want of a name.
 
     Leaving out too much makes calibration scores larger: novelty p-values err to the safe side. For the opposite test
-    the safe side is to leave out too little.
+    the safe side is to leave out too little: nameless genomes go only where their sequence says so (`Design.excluded`).
     """
     n = len(codes[TEST_RANKS[0]])
     if lower is None:

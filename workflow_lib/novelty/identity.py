@@ -15,6 +15,7 @@ FULL_SHARE = 0.1
 # phage, or a foreign contig in a bin, is less. Genomes of a species share at least half of their sequence (Parks et al.
 # 2020, Nat. Biotechnol. 38:1079), and reference genomes are often two thirds of one.
 KNOWN_SHARE = 1 / 3
+SPECIES_IDENTITY = 0.95  # of genomes of one species (Jain et al. 2018, Nat. Commun. 9:5114)
 # Contigs from which on a bin has a place: its mean is then nearer to that of its own genome than single windows are.
 # Cuts of one contig do not count: it may be a plasmid.
 MIN_PLACED = 8

@@ -56,6 +56,18 @@ def test_a_genome_that_might_be_of_the_taxon_is_left_out_of_novelty_tests_only()
     assert units(design, "genus") == [0, 1, -1, -1, -1, -1]
 
 
+def test_a_nameless_genome_of_the_species_is_left_out_of_known():
+    genomes = ["p1 g1 s1", "p1 g1 s2", "p1 g1", "p1 g2 s3", "p1 g2", ""]
+    design = make_design([lineage(text) for text in genomes])
+    left_out = [
+        np.flatnonzero(design.excluded(KNOWN, 0, np.array(alike, dtype=int))).tolist() for alike in ([], [1, 2])
+    ]
+    assert left_out == [[0], [0, 2]]  # one of another name stays, however alike
+    assert np.flatnonzero(design.excluded("genus", 0, np.array([1, 2]))).tolist() == [0, 2, 5]
+    assert np.flatnonzero(design.excluded(KNOWN, 3, np.array([5]))).tolist() == [3, 5]
+    assert design.excluded(KNOWN, 3, np.array([4])).all()  # nothing of the genus would be left
+
+
 def test_a_genome_whose_name_below_is_missing_does_not_calibrate():
     design = make_design([lineage(text) for text in ["f1 g1", "f1", "f1 g2"]])
     assert units(design, "family") == [0, -1, 1]

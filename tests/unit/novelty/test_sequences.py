@@ -202,6 +202,28 @@ def test_contaminating_pieces_are_compared_also_where_their_genome_calibrates_an
     assert units["contig", "reference"] == units["bin", "reference"] == 6
 
 
+def test_nameless_strains_of_what_is_left_out_go_with_it(world, tmp_path):
+    """A new species has no strain in the index, named or not."""
+    taxonomy = {name: dict(genome.taxonomy) for name, genome in world.genomes.items()}
+    nameless = [name for name in taxonomy if name.endswith(".1")][:6]
+    for name in nameless:
+        del taxonomy[name]["species"]
+    build_calibrated_index(
+        *(*world.stores, taxonomy, tmp_path), factory="Flat", neighbours=1, n_pieces=4,
+        sketch=world.sketch, genomes=world.genomes,
+    )  # fmt: skip
+    index = load_index(tmp_path)
+    found = read_calibration(tmp_path, index)
+    row, names = CALIBRATED.index(KNOWN), np.array(index.table.genomes)
+    species = np.array([name.split(".")[0] for name in names])
+    own = found.calibrating[found.piece_genome[found.segment_piece[found.hit_segment]]]
+    tests = (found.units[row] >= 0)[found.piece_genome[found.segment_piece[found.hit_segment]]]
+    same = tests & (species[own] == species[found.hit_genome])
+    assert set(nameless) <= set(names[found.hit_genome[same]])
+    assert not found.hit_allowed[row][same].any()
+    assert found.hit_allowed[row][tests & ~same].any()  # other species of the genus stay
+
+
 @pytest.mark.parametrize("taxonomy", [{"phylum": "p", "genus": "g", "species": "s"}, {}])
 def test_the_trial_of_a_reference_of_one_genome_says_nothing(world, tmp_path, taxonomy):
     genome = replace(world.genomes["0.0"], taxonomy=taxonomy)
