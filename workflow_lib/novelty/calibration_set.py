@@ -188,9 +188,13 @@ class CalibrationSet:
         result[order] = place
         return result
 
+    @property
+    def matches(self) -> Matches:
+        """What pieces share with any genome, their own too."""
+        return Matches(self.segment_piece, self.segment_size, self.hit_segment, self.hit_genome, self.hit_shared)
+
     def _matches(self, test: str) -> Matches:
-        whole = Matches(self.segment_piece, self.segment_size, self.hit_segment, self.hit_genome, self.hit_shared)
-        return whole.where(self.hit_allowed[CALIBRATED.index(test)])
+        return self.matches.where(self.hit_allowed[CALIBRATED.index(test)])
 
     def calibrated_strata(self, min_units: int) -> np.ndarray:
         """bool (S,): strata in which at least `min_units` genomes calibrate the test `reference`."""

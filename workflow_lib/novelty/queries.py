@@ -15,6 +15,7 @@ from workflow_lib.index.base import to_chord
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.calls import ABSTAIN, CONFLICT, Calls
 from workflow_lib.novelty.design import KNOWN
+from workflow_lib.novelty.genera import find_genera, keep_one_genus
 from workflow_lib.novelty.identity import (
     MIN_PLACED,
     Matches,
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 TOO_SHORT, NO_VECTOR, TOO_FEW = "too_short", "no_vector", "too_few_calibration_genomes"
 INCOMPLETE, MIXED = "incomplete_neighbours", "mixed_bin"
-LONGER, PARTLY = "longer_than_calibrated", "partly_matched"
+LONGER, PARTLY, SEVERAL = "longer_than_calibrated", "partly_matched", "several_genera"
 # A bin is taken for a mixture when its contigs point more ways than those of 99.5% of the calibration genomes.
 _MIXED_LEVEL, _MIXED_GENOMES = 0.005, 50  # of the latter at least
 
@@ -103,7 +104,7 @@ def call_contigs(
     stand_ins = _find_stand_ins(calibration, vectors, names, lengths, cuts, settings, known)
     found, at, n_vectors = _search(index, calibration, stand_ins, _usable_matches(matches, calibration))
     searched, enough = at >= 0, stand_ins.long_enough[: len(names)]
-    neighbours, large = (_spread(one, searched) for one in found)
+    neighbours, large, known_by = (_spread(one, searched) for one in found)
     complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
     stratum = np.where(searched & complete, stand_ins.stratum[at], -1)
     longer, tested = stand_ins.longer[at] & (stratum >= 0), RankTests(len(names), index.table.lineages, settings)
@@ -111,7 +112,7 @@ def call_contigs(
         rows = np.flatnonzero(stratum == own)
         pieces = partial(calibration.pieces, int(own))
         own_scores = neighbours.score[rows], neighbours.genome[rows], longer[rows]
-        tested.add(rows, pieces, *own_scores, known_scores=large.score[rows])
+        tested.add(rows, pieces, *own_scores, known_scores=known_by.score[rows])
     calls = tested.decide(_group_contigs(neighbours.genome, bins or {}))
     return Results(
         names=names,
@@ -122,8 +123,8 @@ def call_contigs(
             _reason(call, bool(is_enough), bool(has_vector), "" if is_complete else INCOMPLETE)
             for call, is_enough, has_vector, is_complete in zip(calls.call, enough, searched, complete, strict=True)
         ],
-        flags=_flags(calls, longer, partly=large.score > neighbours.score),
-        neighbours=_known_by(calls, neighbours, large),
+        flags=_flags(calls, longer, neighbours, large, known_by),
+        neighbours=_known_by(calls, neighbours, known_by),
         calls=calls,
     )
 
@@ -159,22 +160,22 @@ def call_bins(
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
     pairs = _match_bins(matches, calibration, compositions, members_of, len(stand_ins.names))
     tested, found = RankTests(len(bins), index.table.lineages, settings), []
+    genera = find_genera(index.table.lineages, calibration)
     mixed, untold = np.zeros((2, len(bins)), dtype=bool)
     for row in (row for row, one in enumerate(compositions) if one.members):
         vector = _bin_vector(compositions[row], stand_ins, members_of[row])
         distances = to_chord(calibration.means @ vector / max(np.linalg.norm(vector), 1e-12))[None, :]
         placed = _bin_pairs(pairs, row, distances, calibration, is_placed=compositions[row].n_contigs >= MIN_PLACED)
-        alike = [best_identities(own, 1, calibration.name_order) for own in (placed, keep_large(placed))]
-        near, large = summarise_each(distances, measure, alike)
-        found.append((near, large))
+        found.append(summarise_each(distances, measure, _best_of_each(placed, 1, genera, calibration)))
+        near, _, by = found[-1]
         mixed[row], untold[row] = _is_mixed(vector, calibration.bin_evenness(compositions[row]))
         like = partial(calibration.bins, compositions[row])
-        tested.add(np.array([row]), like, near.score, near.genome, longer[row : row + 1], known_scores=large.score)
+        tested.add(np.array([row]), like, near.score, near.genome, longer[row : row + 1], known_scores=by.score)
     _warn_of_untold(int(untold.sum()))
     tested.drop(np.flatnonzero(mixed))
     calls = tested.decide()
     searched = np.array([bool(one.members) for one in compositions], dtype=bool)
-    neighbours, large = (_spread(join_neighbours([pair[i] for pair in found]), searched) for i in range(2))
+    neighbours, large, known_by = (_spread(join_neighbours([one[i] for one in found]), searched) for i in range(3))
     return Results(
         names=list(bins),
         lengths=np.array([lengths[own].sum() for own in bins.values()], dtype=np.int64),
@@ -184,8 +185,8 @@ def call_bins(
             _reason(call, *_usability(stand_ins, own), MIXED if is_mixed else "")
             for call, own, is_mixed in zip(calls.call, bins.values(), mixed, strict=True)
         ],
-        flags=_flags(calls, longer, partly=large.score > neighbours.score),
-        neighbours=_known_by(calls, neighbours, large),
+        flags=_flags(calls, longer, neighbours, large, known_by),
+        neighbours=_known_by(calls, neighbours, known_by),
         calls=calls,
     )
 
@@ -226,14 +227,14 @@ def _search(
 
     Returns
     -------
-    neighbours of the contigs that have a vector, by all matches and by `keep_large` of them; what stands for each
+    neighbours of the contigs that have a vector, as `_best_of_each`; what stands for each
     contig, int64 (n,) position, -1 where nothing does; how many vectors were searched for it, int64 (n,).
     """
     n, n_all = len(stand_ins.replaced), len(stand_ins.names)
     positions = stand_ins.of(np.arange(n))
     positions = _leave_odd(positions[stand_ins.has_vector[positions]], stand_ins.contig)
     pairs = pair_identities(matches, np.arange(n_all), len(index.table.genomes))
-    best = [best_identities(own, n_all, calibration.name_order) for own in (pairs, keep_large(pairs))]
+    best = _best_of_each(pairs, n_all, find_genera(index.table.lineages, calibration), calibration)
     found = find_neighbours(
         index,
         stand_ins.vectors(positions),
@@ -248,10 +249,19 @@ def _search(
     return [Neighbours(**{name: column[chosen] for name, column in vars(one).items()}) for one in found], at, n_vectors
 
 
-def _known_by(calls: Calls, neighbours: Neighbours, large: Neighbours) -> Neighbours:
+def _best_of_each(
+    pairs: Pairs, n_groups: int, genera: np.ndarray, calibration: CalibrationSet
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`best_identities` of all pairs, of those large enough to be known by, and of these of those of one genus."""
+    large = keep_large(pairs)
+    each = pairs, large, keep_one_genus(large, genera)
+    return [best_identities(own, n_groups, calibration.name_order) for own in each]
+
+
+def _known_by(calls: Calls, neighbours: Neighbours, known_by: Neighbours) -> Neighbours:
     """The neighbours, of queries that are known by another genome than that of the highest identity by that genome."""
-    other = np.array([call == KNOWN for call in calls.call], dtype=bool) & (large.score > neighbours.score)
-    return Neighbours(**{name: np.where(other, getattr(large, name), own) for name, own in vars(neighbours).items()})
+    other = np.array([call == KNOWN for call in calls.call], dtype=bool) & (known_by.score > neighbours.score)
+    return Neighbours(**{name: np.where(other, getattr(known_by, name), own) for name, own in vars(neighbours).items()})
 
 
 def _group_contigs(nearest: np.ndarray, bins: dict[str, np.ndarray]) -> np.ndarray:
@@ -347,12 +357,12 @@ def _reason(call: str, long_enough: bool, has_vector: bool, other: str) -> str:
     return (other or TOO_FEW) if has_vector else NO_VECTOR
 
 
-def _flags(calls: Calls, longer: np.ndarray, *, partly: np.ndarray) -> list[set[str]]:
-    words = LONGER, PARTLY, CONFLICT
-    return [
-        {word for word, is_on in zip(words, own, strict=True) if is_on}
-        for own in zip(longer, partly, calls.conflict, strict=True)
-    ]
+def _flags(
+    calls: Calls, longer: np.ndarray, neighbours: Neighbours, large: Neighbours, known_by: Neighbours
+) -> list[set[str]]:
+    words = LONGER, PARTLY, SEVERAL, CONFLICT
+    told = longer, large.score > neighbours.score, known_by.score > large.score, calls.conflict
+    return [{word for word, is_on in zip(words, own, strict=True) if is_on} for own in zip(*told, strict=True)]
 
 
 def _spread(found: Neighbours, rows: np.ndarray) -> Neighbours:

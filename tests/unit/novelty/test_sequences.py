@@ -179,6 +179,21 @@ def test_a_stretch_of_an_indexed_genome_makes_no_contig_known(world):
     assert p[0] > 0.5 > 0.1 > p[1] and "partly_matched" not in results.flags[1]
 
 
+def test_what_several_genera_have_alike_makes_no_contig_known(world):
+    """Half of it of one genus and half of another, as an operon that both have; of 80% and 20% the first is plain."""
+    index, (one, other) = load_index(world.index), (world.species[9], world.species[20])
+    contigs = [one[3000:6000] + other[3000:6000], one[1200:6000] + other[:1200]]
+    results = call_contigs(
+        *(index, read_calibration(world.index, index), world.embedder.embed(contigs), ["both", "one"]),
+        *(np.array([6000, 6000]), SETTINGS),
+        matches=world.sketch.match(contigs, index.table.genomes),
+    )
+    p = results.calls.p[:, TESTS.index(KNOWN)]
+    assert results.neighbours.identity.min() > 0.9
+    assert "several_genera" in results.flags[0] and "several_genera" not in results.flags[1]
+    assert p[0] > 0.5 > 0.1 > p[1]
+
+
 def test_contaminating_pieces_are_compared_also_where_their_genome_calibrates_another_rank(world, tmp_path):
     shutil.copytree(world.index, tmp_path / "index")
     calibrate_index(
