@@ -14,7 +14,7 @@ from workflow_lib.index import SearchIndex
 from workflow_lib.index.base import to_chord
 from workflow_lib.index.windows import parse_window
 from workflow_lib.novelty.calibration_set import CalibrationSet
-from workflow_lib.novelty.design import CALIBRATED, REFERENCE, Design, make_design
+from workflow_lib.novelty.design import CALIBRATED, REFERENCE, TESTS, Design, make_design
 from workflow_lib.novelty.identity import SPECIES_IDENTITY, Matches, best_identities, pair_identities
 from workflow_lib.novelty.scores import combine_scores, nearest_genomes, nearest_means
 from workflow_lib.novelty.strata import count_levels, find_stratum
@@ -85,7 +85,7 @@ def calibrate(
         *(len(rows), len(np.unique(genomes[rows])), lengths[rows].sum(), time.monotonic() - start),
         ", ".join(f"{test} {n}" for test, n in n_known.items()),
     )
-    _warn_of_lost(result.piece_scores, index)
+    _warn_of_lost(result.piece_scores[: len(TESTS)], index)
     return result
 
 
