@@ -66,7 +66,7 @@ class BinningOptions:
     iterations: int = 3
     depth_weight: float | None = None
     refine_passes: int = 5
-    adapt_from: int = 6
+    adapt_from: int = 2
     mixture_rounds: int = 4
     neighbours_from: int = 100_000
     neighbours_recall: float = 0.995

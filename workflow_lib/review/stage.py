@@ -48,7 +48,7 @@ class ReviewOptions:
 
     false_alarm: float = 0.01
     depth_weight: float | None = None
-    adapt_from: int = 6
+    adapt_from: int = 2
     seed: int = 1
 
 

@@ -19,7 +19,8 @@ from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta, write_fasta
 from workflow_lib.store import EmbeddingStore, read_store
 
-OPTIONS = BinningOptions(min_bin_size=5, min_bin_length=60_000)
+# In the whitened space, though there are three genomes.
+OPTIONS = BinningOptions(min_bin_size=5, min_bin_length=60_000, adapt_from=6)
 
 
 def random_genome(rng, n_bp):

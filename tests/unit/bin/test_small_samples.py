@@ -20,13 +20,11 @@ def draw_genome(rng, n_bp):
     return BASES[states].tobytes()
 
 
-@pytest.mark.parametrize("n_libraries", [0, 1, 3])
-@pytest.mark.parametrize(("n_genomes", "n_contigs"), [(12, 1), (6, 2), (3, 6)])
-def test_genomes_of_few_contigs_are_not_mixed(n_genomes, n_contigs, n_libraries):
+def bin_genomes(n_genomes, n_contigs, length, n_libraries, **options):
+    """Bin contigs of one length of genomes whose depth differs: the genomes of the contigs, and the binning."""
     rng = np.random.default_rng(n_genomes + n_libraries)
-    genomes = [draw_genome(rng, 30_000) for _ in range(n_genomes)]
+    genomes = [draw_genome(rng, n_contigs * length) for _ in range(n_genomes)]
     truth = np.repeat(np.arange(n_genomes), n_contigs)
-    length = 30_000 // n_contigs
     contigs = [genome[i * length : (i + 1) * length] for genome in genomes for i in range(n_contigs)]
     embedder = load_embedder("compact", threads=1)
     halves = embedder.embed([half for contig in contigs for half in (contig[: length // 2], contig[length // 2 :])])
@@ -35,8 +33,23 @@ def test_genomes_of_few_contigs_are_not_mixed(n_genomes, n_contigs, n_libraries)
     mean = np.exp(3 + rng.standard_normal((n_genomes, n_libraries)))[truth]
     mean *= np.exp(0.1 * rng.standard_normal(mean.shape))
     depth = Depth([f"l{i}" for i in range(n_libraries)], mean, mean) if n_libraries else None
-    options = BinningOptions(min_bin_length=length)  # one contig is a bin
-    binning = assign_bins(embedder.embed(contigs), lengths, pieces, options, depth=depth)
+    return truth, assign_bins(embedder.embed(contigs), lengths, pieces, BinningOptions(**options), depth=depth)
+
+
+@pytest.mark.parametrize("n_libraries", [0, 1, 3])
+@pytest.mark.parametrize(("n_genomes", "n_contigs"), [(12, 1), (6, 2), (3, 6)])
+def test_genomes_of_few_contigs_are_not_mixed(n_genomes, n_contigs, n_libraries):
+    length = 30_000 // n_contigs
+    truth, binning = bin_genomes(n_genomes, n_contigs, length, n_libraries, min_bin_length=length)  # of one contig
     assert binning.learned == "nothing"
     assert "few contigs in halves" in binning.threshold.note
     assert len(set(zip(truth, binning.labels, strict=True))) == n_genomes == binning.n_bins
+
+
+@pytest.mark.parametrize("n_libraries", [1, 3])
+def test_two_genomes_are_enough_to_adapt_to(n_libraries):
+    truth, binning = bin_genomes(2, 60, 3000, n_libraries)
+    assert binning.learned == "adaptation"
+    assert binning.has_mixture
+    assert len(set(zip(truth, binning.labels, strict=True))) == 2 == binning.n_bins
+    assert bin_genomes(1, 120, 3000, n_libraries)[1].learned == "whitening"
