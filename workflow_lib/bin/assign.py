@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from workflow_lib.bin.adapt import adapt
+from workflow_lib.bin.alike_libraries import pool_alike
 from workflow_lib.bin.common_bias import without_common_bias
 from workflow_lib.bin.depth_share import depth_share
 from workflow_lib.bin.fuse import Depth, depth_profile, fuse, fuse_pieces, no_libraries
@@ -49,8 +50,7 @@ class BinningOptions:
     iterations : passes that refine a medoid.
     depth_weight : share of depth in the similarity, 0 to below 1; None: what the sample tells (`depth_share`).
     refine_passes : passes of `refine` after K-medoid; 0: none. A percentile threshold has none.
-    adapt_from : bins of a first round from which the space is adapted (`adapt`) and all is binned again; 0: never. Only
-        with a threshold found from the sample.
+    adapt_from : bins of a first round from which on the space is adapted (`adapt`); 0: never. With no given threshold.
     neighbours_from : contigs from which on K-medoid compares those that are near each other only (`find_lists`; not on
         a GPU), and later steps a contig with near bins only (`near_bins`); 0: never.
     neighbours_recall : share of a contig's neighbours within the threshold that it is to find then.
@@ -323,7 +323,7 @@ def _refine_by_likelihood(
         whitened = vectors @ whitening(pieces.vectors)
     profile = None
     if depth is not None:
-        depth = without_common_bias(depth, lengths, binning.labels)
+        depth = without_common_bias(pool_alike(depth, lengths, binning.labels), lengths, binning.labels)
         profile = depth_profile(depth, unit_rows(whitened), lengths)
     find = partial(
         refine_by_likelihood, whitened, profile or no_libraries(len(lengths)), lengths, rounds=options.mixture_rounds,

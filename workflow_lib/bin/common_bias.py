@@ -61,19 +61,14 @@ def without_common_bias(depth: Depth, lengths: np.ndarray, labels: np.ndarray) -
 def _learn(depth: Depth, lengths: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
     """Weights of the libraries, float64 (L,), and the share of the mean log depth that is kept; 1 if too little tells.
 
-    From the longer half of the contigs: in short ones the number of reads is most of the deviation. Libraries in which
-    most contigs have the depth of their bin (none: its genomes are not there) say nothing and get no weight.
+    Libraries in which most contigs have the depth of their bin (none: its genomes are not there) say nothing and get no
+    weight.
     """
     nothing = np.zeros(len(depth.libraries)), 1.0
-    sizes = np.bincount(labels[labels >= 0], minlength=1)
-    known = np.isfinite(depth.mean).all(axis=1)
-    rows = np.flatnonzero(known & (labels >= 0) & (np.append(sizes, 0)[labels] >= _MIN_BIN))
-    rows = rows[lengths[rows] >= np.median(lengths[rows])] if len(rows) else rows
-    if len(rows) < _MIN_CONTIGS:
+    log, medians, of = depths_of_bins(depth, lengths, labels)
+    if len(log) < _MIN_CONTIGS:
         return nothing
-    log = np.log(depth.mean[rows] + LOG_OFFSET)
-    _, of = np.unique(labels[rows], return_inverse=True)
-    residual = log - np.array([np.median(log[own], axis=0) for own in rows_of_bins(of)])[of]
+    residual = log - medians[of]
     spread = _spread(residual)
     weights = np.divide(1, spread**2, out=np.zeros(len(spread)), where=spread > 0)
     if not weights.any() or (libraries := weights.sum() ** 2 / (weights**2).sum()) < _MIN_LIBRARIES:
@@ -88,6 +83,22 @@ def _learn(depth: Depth, lengths: np.ndarray, labels: np.ndarray) -> tuple[np.nd
             *(correlation, kept),
         )
     return weights, kept
+
+
+def depths_of_bins(depth: Depth, lengths: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log depth of contigs (m, L) in bins of ten or more, the medians of these bins (K, L), and the bin of each (m,).
+
+    Of the longer half of the contigs whose depth is known in all libraries: in short ones the number of reads is most
+    of the deviation.
+    """
+    sizes = np.bincount(labels[labels >= 0], minlength=1)
+    known = np.isfinite(depth.mean).all(axis=1)
+    rows = np.flatnonzero(known & (labels >= 0) & (np.append(sizes, 0)[labels] >= _MIN_BIN))
+    rows = rows[lengths[rows] >= np.median(lengths[rows])] if len(rows) else rows
+    log = np.log(depth.mean[rows] + LOG_OFFSET)
+    _, of = np.unique(labels[rows], return_inverse=True)
+    medians = np.array([np.median(log[own], axis=0) for own in rows_of_bins(of)])
+    return log, medians.reshape(-1, log.shape[1]), of
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
