@@ -14,9 +14,10 @@ BIOBOXES_VERSION = "0.9.1"
 # Of contigs: "contig", "Contig ID", "scaffold_id", "contigs", "SequenceID", "seqname".
 _HEADER = re.compile(r"(contig|scaffold|sequence|seq)s?[ _.-]?(id|name)?s?", re.IGNORECASE)
 _FIRST_HEADER = ("name", "id")  # too, but only of a first column
-# Of bins: "bin", "Bin ID", "clustername", "MAG_id", "BINID", "assignment"; where there is none of them, "genome".
+# Of bins: "bin", "Bin ID", "MAG_id", "BINID"; where there is none of them "clustername", "genome", then "assignment".
 _BIN_HEADERS = tuple(
-    re.compile(rf"({names})s?[ _.-]?(id|name)?s?", re.IGNORECASE) for names in ("bin|cluster|mag|assignment", "genome")
+    re.compile(rf"({names})s?[ _.-]?(id|name)?s?", re.IGNORECASE)
+    for names in ("bin|mag", "cluster|genome", "assignment")
 )
 # Of neither, which other programs put between contigs and bins.
 _OTHER_HEADER = re.compile(
@@ -68,7 +69,7 @@ def read_contig2bin(
         header = _read_header(rows[0][1], path, rows[0][0])
         if header is None and _is_unlike(rows, contigs):
             named = _bin_column(rows[0][1])
-            header = (0, named) if named is not None and named > 1 else None
+            header = (0, named) if _bin_column(rows[0][1][:2]) is None and named is not None else None
             rows = rows[1:]
         elif header:
             rows = rows[1:]

@@ -10,9 +10,9 @@ RANKS = ("domain", "phylum", "class", "order", "family", "genus", "species")
 # Words for a missing name: genomes that share one need not be alike. Anywhere in a name; at its end, where more would
 # tell one from another (`Bacillus sp. CG1`, `Clostridiales bacterium VE202-06`); and alone.
 _MISSING = re.compile(
-    r"(?:.*[ _])?"
-    r"(?:(?:uncultured|unclassified|unidentified|unassigned|unknown|metagenome|incertae[ _]sedis"
-    r"|environmental[ _]samples?)(?:[ _].*)?|spp?\.?|bacterium|archaeon)"
+    r"(?:.*[\W_])?(?:uncultured|unclassified|unidentified|unassigned|unknown|metagenome|incertae[ _]sedis"
+    r"|environmental[ _]samples?)(?:[\W_].*)?"
+    r"|(?:.*[ _])?(?:spp?\.?|bacterium|archaeon)"
     r"|na|n/a|nan|none|null|-",
     re.IGNORECASE,
 )

@@ -92,6 +92,8 @@ def test_a_contig_whose_name_begins_with_a_number_sign_is_written_and_read(tmp_p
         '"contig"\t"bin"\n"c1"\t"bin.1"\n"c2"\t"bin.2"\n',
         "sample\tcontig\tassignment\ns\tc1\tbin.1\ns\tc2\tbin.2\n",
         "contig\tgenome\tbin\nc1\tg1\tbin.1\nc2\tg1\tbin.2\n",
+        "contig\tassignment\tbin\nc1\tunique\tbin.1\nc2\tunique\tbin.2\n",
+        "contig\tgenome\tcluster\nc1\tbin.1\t95_1\nc2\tbin.2\t95_1\n",
     ],
     ids=[
         "length between",
@@ -103,6 +105,8 @@ def test_a_contig_whose_name_begins_with_a_number_sign_is_written_and_read(tmp_p
         "quoted",
         "assignment",
         "genome and bin",
+        "assignment and bin",
+        "genome and cluster",
     ],
 )
 @pytest.mark.parametrize("contigs", [None, {"c1", "c2"}], ids=["unknown", "known"])

@@ -215,6 +215,8 @@ def test_names_below_different_taxa_are_different_taxa(tmp_path, caplog):
     [
         *(
             "uncultured bacterium",
+            "Bacillaceae (unclassified)",
+            "unclassified-Bacillales",
             "uncultured_bacterium",
             "uncultured Bacillus sp. clone 7",
             "Bacillus sp.",

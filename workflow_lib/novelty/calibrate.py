@@ -96,7 +96,7 @@ def _warn_of_lost(scores: np.ndarray, index: SearchIndex) -> None:
     if lost[worst] > _MOST_LOST * tested[worst]:
         logger.warning(
             "%s %s finds no genome near %.1f%% of the pieces that calibrate the test of %s, once their taxon is left "
-            "out: they count as infinitely far, so that p-values are larger and less is called novel; raise "
+            "out: they count as infinitely far, so that p-values are larger and less is called novel, or known; raise "
             "index.nprobe (IVF, IMI, ScaNN) or index.ef_search (HNSW), or set index.factory to Flat",
             *(index.factory, index.plan.parameters, 100 * lost[worst] / tested[worst], CALIBRATED[worst]),
         )

@@ -14,7 +14,7 @@ class Calibration:
     Parameters
     ----------
     scores : float (n,), NaN where a piece does not belong to this calibration; inf where an approximate search found
-        nothing: it counts as infinitely far.
+        nothing: it may be as far or as near as any query, whichever makes p larger.
     units : int (n,), the unit (genome, species ...) of each piece; negative: none.
     """
 
@@ -36,8 +36,13 @@ class Calibration:
         return self._p(self._weights[-1] - self._weights[np.searchsorted(self._scores, scores, side="left")])
 
     def p_small(self, scores: np.ndarray) -> np.ndarray:
-        """The same for the hypothesis that a score is no smaller: the share of scores <= score counts."""
-        return self._p(self._weights[np.searchsorted(self._scores, scores, side="right")])
+        """The same for the hypothesis that a score is no smaller: the share of scores <= score counts.
+
+        Infinite scores do too: where nothing was found, how far it is is not known.
+        """
+        infinite = self._weights[-1] - self._weights[np.searchsorted(self._scores, np.inf, side="left")]
+        below = self._weights[np.searchsorted(self._scores, scores, side="right")]
+        return self._p(np.minimum(below + infinite, self._weights[-1]))
 
     def _p(self, counts: np.ndarray) -> np.ndarray:
         # The sums of 1/size have rounding errors of about 1e-13: a count of a whole unit must not be lost to them.

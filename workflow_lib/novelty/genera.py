@@ -48,5 +48,5 @@ def keep_one_genus(pairs: Pairs, genera: np.ndarray) -> Pairs:
     second = np.zeros(n_groups)
     second[group[rest]] = identity[rest]
     next_genus = np.where((own < 0) | (own == best[group]), second[group], first[group])
-    kept = identity - next_genus > GENUS_MARGIN
+    kept = (identity - next_genus).round(6) > GENUS_MARGIN  # 0.95 - 0.90 is not 0.05 in floating point
     return tuple(values[kept] for values in pairs)

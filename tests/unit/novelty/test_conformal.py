@@ -31,12 +31,12 @@ def test_scores_that_are_missing_or_of_no_unit_do_not_count():
     assert one.p_large(np.array([2.5])) == pytest.approx(1 / 3)
 
 
-def test_scores_of_what_found_nothing_are_infinitely_far():
+def test_scores_of_what_found_nothing_make_no_p_smaller():
     """Left out, they would make p too small: a reference of which lists stand empty has more of them than queries."""
     one = Calibration(np.array([1.0, np.inf, 3.0, np.inf, np.nan]), np.arange(5))
     assert one.n_units == 4
     assert one.p_large(np.array([2.0, 9.0])) == pytest.approx([4 / 5, 3 / 5])
-    assert one.p_small(np.array([2.0, 9.0])) == pytest.approx([2 / 5, 3 / 5])
+    assert one.p_small(np.array([0.5, 2.0, 9.0])) == pytest.approx([3 / 5, 4 / 5, 1])
     assert one.spread_over(np.array([2.0])).tolist() == pytest.approx([1.5 / 5, 3.5 / 5])
     assert one.quantiles(np.array([0.0, 1.0])).tolist() == [1.0, np.inf]
 

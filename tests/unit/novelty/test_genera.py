@@ -27,6 +27,12 @@ def test_a_genome_is_kept_where_no_other_genus_is_as_near():
     assert kept([(0, 3, 0.95), (0, 4, 0.95)], genera) == [(0, 3), (0, 4)]
 
 
+def test_a_difference_of_the_margin_is_no_more_than_the_margin_however_it_is_rounded():
+    for identity in np.arange(0.9, 1.0, 0.001).round(6):
+        assert kept([(0, 0, identity), (0, 2, identity - 0.05)], [0, 0, 1]) == []
+        assert kept([(0, 0, identity), (0, 2, identity - 0.051)], [0, 0, 1]) == [(0, 0)]
+
+
 def test_the_order_of_pairs_does_not_matter():
     rng = np.random.default_rng(2)
     genera = rng.integers(-1, 4, 30)
