@@ -21,6 +21,7 @@ from workflow_lib.bin.outputs import (
     write_summary,
     zero_bins_reason,
 )
+from workflow_lib.bin.read_counts import refuse_read_counts
 from workflow_lib.bin.relatives import read_relatives
 from workflow_lib.bin.threshold import Threshold, class_center_percentiles, read_labelled
 from workflow_lib.errors import InputError
@@ -91,13 +92,15 @@ def bin_sample(
     Raises
     ------
     InputError
-        when the files do not belong together, or the threshold asked for cannot be had.
+        when the files do not belong together, depth holds numbers of reads, or the threshold asked for cannot be had.
     """
     started = time.monotonic()
     store = read_store(inputs.embeddings)
     lengths, bases = read_sequence_facts(inputs.contigs, store.names)
     depth = read_depth(inputs.depth, store) if inputs.depth else None
     logger.info("%d contigs, %d bp, %s", len(lengths), lengths.sum(), _describe_depth(depth))
+    if depth is not None:
+        refuse_read_counts(depth, store.vectors, lengths)
     threshold = find_threshold(threshold_options, store, has_depth=depth is not None)
     pieces = read_pieces(inputs.pieces)
     markers = None

@@ -1,5 +1,6 @@
 """The bin stage from files to files, and how bins are kept, named and described."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -333,6 +334,22 @@ def test_depth_table_with_other_columns(tmp_path):
     sample = Sample(tmp_path / "s", community())
     sample.inputs.depth.write_text(sample.inputs.depth.read_text().replace("a-var", "c"))
     with pytest.raises(InputError, match="-var"):
+        sample.bin()
+
+
+def test_numbers_of_reads_are_no_depth(tmp_path):
+    rng = np.random.default_rng(2)
+    genome = random_genome(rng, 600_000)
+    ends = [0, *np.cumsum(rng.integers(2000, 12_000, 80))]
+    records = [(f"g0_{start}", genome[start:end], "kept") for start, end in itertools.pairwise(ends)]
+    sample = Sample(tmp_path, records)
+    sample.bin()
+    header = (tmp_path / "depth.tsv").read_text().splitlines()[0]
+    rows = table(tmp_path / "depth.tsv")
+    for row in rows:
+        row["a"] = str(float(row["a"]) * int(row["length"]) / 150)
+    (tmp_path / "depth.tsv").write_text("\n".join([header, *("\t".join(row.values()) for row in rows)]) + "\n")
+    with pytest.raises(InputError, match="the depth of a grows with the length of contigs"):
         sample.bin()
 
 
