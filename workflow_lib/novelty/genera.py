@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from workflow_lib.novelty.calibration_set import CalibrationSet
-from workflow_lib.novelty.identity import SPECIES_IDENTITY, Pairs, pair_identities
+from workflow_lib.novelty.identity import SPECIES_IDENTITY, Pairs, keep_large, pair_identities
 
 # Identity by which the next genus must fall behind. Contigs of 3 to 8 kbp with a rRNA operon, of genera left out of the
 # training genomes, fall behind by less in 89 to 96% of those that match at 0.92 or more; other contigs of strains of
@@ -16,15 +16,16 @@ GENUS_MARGIN = 0.05
 def find_genera(lineages: list[dict[str, str]], calibration: CalibrationSet) -> np.ndarray:
     """int64 (G,): a number for the genus of each genome, -1 where it has no name.
 
-    Genera of which genomes are of one species by the identity of what the calibration's pieces share with them are one:
-    Escherichia and Shigella in some taxonomies.
+    Genera are one where a genome of the one is of the species of a genome of the other, by the identity of what at
+    least a third of its calibration pieces share with that: Escherichia and Shigella in some taxonomies.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     names = np.array([lineage.get("genus", "") for lineage in lineages], dtype=str)
     found, codes = np.unique(names, return_inverse=True)
-    group, other, identity, _ = pair_identities(calibration.matches, calibration.piece_genome, len(names))
+    pairs = pair_identities(calibration.matches, calibration.piece_genome, len(names))
+    group, other, identity, _ = keep_large(pairs)
     one, two = codes[calibration.calibrating[group]], codes[other]
     same = (identity >= SPECIES_IDENTITY) & (found[one] != "") & (found[two] != "")
     links = coo_array((np.ones(same.sum()), (one[same], two[same])), shape=(len(found), len(found)))

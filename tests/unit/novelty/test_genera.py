@@ -50,11 +50,42 @@ def test_the_order_of_pairs_does_not_matter():
     assert by_hand == expected
 
 
+def genera_of(lineages, calibrating, hits):
+    """Genera by the pieces, of two segments of 100 hashes, of `calibrating`; hits: (piece, segment, genome, shared)."""
+    pieces = np.arange(len(calibrating))
+    piece, segment, genome, shared = (np.array(column) for column in zip(*hits, strict=True))
+    sizes = np.full(2 * len(pieces), 100)
+    matches = Matches(np.repeat(pieces, 2), sizes, 2 * piece + segment, genome, shared)
+    calibration = SimpleNamespace(matches=matches, piece_genome=pieces, calibrating=np.array(calibrating))
+    return find_genera([{"genus": name} if name else {} for name in lineages], calibration).tolist()
+
+
 def test_genera_of_one_species_are_one():
-    lineages = [{"genus": "Escherichia"}, {"genus": "Shigella"}, {"genus": "Salmonella"}, {}]
-    every = np.array([0, 0, 0])  # one segment of 100 hashes of genome 0's piece, and what it shares with the others
-    matches = Matches(np.array([0]), np.array([100]), every, np.array([1, 2, 3]), np.array([60, 20, 90]))
-    calibration = SimpleNamespace(matches=matches, piece_genome=np.array([0]), calibrating=np.array([0]))
-    genera = find_genera(lineages, calibration)
-    assert genera[0] == genera[1] != genera[2]
-    assert genera[3] == -1
+    # 0.95^21 = 0.34: of 100 hashes genomes of one species share 35 and more.
+    lineages = ["Salmonella", "", "Shigella", "Escherichia", "", "Citrobacter", "Klebsiella"]
+    hits = [
+        (0, 0, 2, 60),  # genome 3, the first that calibrates, is of the species of genome 2,
+        (0, 1, 0, 33),  # not of genome 0's,
+        (0, 0, 1, 99),  # and one without a genus joins nothing
+        (0, 0, 4, 99),
+        (1, 0, 5, 35),  # genome 6: just so
+    ]
+    salmonella, none, shigella, escherichia, no_name, citrobacter, klebsiella = genera_of(lineages, [3, 6], hits)
+    assert none == no_name == -1
+    assert shigella == escherichia
+    assert citrobacter == klebsiella
+    assert len({salmonella, shigella, citrobacter}) == 3
+
+
+def test_a_nameless_genome_that_calibrates_joins_no_genera():
+    first, nameless, second = genera_of(["A", "", "B"], [1], [(0, 0, 0, 90), (0, 0, 2, 90)])
+    assert nameless == -1
+    assert first != second
+
+
+def test_one_conserved_stretch_joins_no_genera():
+    sizes = np.array([20, 180])  # hashes of a stretch, and of the rest of the pieces
+    matches = Matches(np.array([0, 1]), sizes, np.array([0]), np.array([1]), np.array([20]))
+    calibration = SimpleNamespace(matches=matches, piece_genome=np.zeros(2, dtype=int), calibrating=np.array([0]))
+    first, second = find_genera([{"genus": "A"}, {"genus": "B"}], calibration)
+    assert first != second
