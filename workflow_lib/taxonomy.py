@@ -13,7 +13,8 @@ _MISSING = re.compile(
     r"(?:.*[\W_])?(?:uncultured|unclassified|unidentified|unassigned|unknown|metagenome|incertae[ _]sedis"
     r"|environmental[ _]samples?)(?:[\W_].*)?"
     r"|(?:.*[ _])?(?:spp?\.?|bacterium|archaeon)"
-    r"|na|n/a|nan|none|null|-",
+    r"|(?:not|no)[ _-](?:applicable|assigned|available|determined|name|rank)|undetermined|unnamed"
+    r"|na|n/a|nan|none|null|-|[?]+",
     re.IGNORECASE,
 )
 _PREFIXES = {rank[0]: rank for rank in RANKS}

@@ -230,8 +230,10 @@ def test_names_below_different_taxa_are_different_taxa(tmp_path, caplog):
             "archaeon",
             "environmental samples",
             "NA",
+            "N/A",
             "-",
         ),
+        *("not assigned", "Not_available", "no rank", "no_name", "undetermined", "unnamed", "?"),
     ],
 )
 def test_words_for_a_missing_name_are_no_name(name):
@@ -258,7 +260,7 @@ def test_words_for_a_missing_name_are_no_name(name):
             "Candidatus Nitrosopumilus",
             "Nanosynbacter",
         ),
-        *("Unknownia", "Bacillus unculturedii", "Spirochaeta", "Naasia", "sp8"),
+        *("Unknownia", "Bacillus unculturedii", "Spirochaeta", "Naasia", "sp8", "Nocardia", "Norankia"),
     ],
 )
 def test_names_are_kept(name):
