@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from workflow_lib.bin.common_bias import depths_of_bins
 from workflow_lib.bin.fuse import Depth
@@ -41,10 +40,11 @@ def pool_alike(depth: Depth, lengths: np.ndarray, labels: np.ndarray) -> Depth:
     _, medians, _ = depths_of_bins(depth, lengths, labels)
     if len(medians) < _MIN_BINS:
         return depth
-    n, group = connected_components(np.array([_are_alike(medians, own) for own in medians.T]), directed=False)
-    if n == len(group):
+    group = _group_alike(medians)
+    _, first = np.unique(group, return_index=True)
+    if len(first) == len(group):
         return depth
-    members = [np.flatnonzero(group == number) for number in range(n)]
+    members = [np.flatnonzero(group == group[column]) for column in np.sort(first)]
     names = ["+".join(depth.libraries[column] for column in own) for own in members]
     logger.info(
         "libraries with all genomes at one ratio count as one: %s",
@@ -56,7 +56,18 @@ def pool_alike(depth: Depth, lengths: np.ndarray, labels: np.ndarray) -> Depth:
     return Depth(names, mean, variance)
 
 
-def _are_alike(medians: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Which libraries, bool (L,), are like one with the log depths `own` (K,) in the bins, by the `medians` (K, L)."""
-    ratio = medians - own[:, None]
-    return np.quantile(np.abs(ratio - np.median(ratio, axis=0)), _SHARE, axis=0) < _ALIKE
+def _group_alike(medians: np.ndarray) -> np.ndarray:
+    """int (L,) groups of libraries, each like every other of its group by the log depths `medians` (K, L) of bins.
+
+    Not like one of them only: days of a series change little, the first and the last may differ.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    distance = np.stack([_deviation(medians - own[:, None]) for own in medians.T])
+    return fcluster(linkage(squareform(distance, checks=False), "complete"), _ALIKE, "distance")
+
+
+def _deviation(ratio: np.ndarray) -> np.ndarray:
+    """Of log ratios (K, L) the deviation from the median that `_SHARE` of the bins do not exceed, (L,)."""
+    return np.quantile(np.abs(ratio - np.median(ratio, axis=0)), _SHARE, axis=0)

@@ -54,6 +54,14 @@ def test_samples_that_deviate_alike_stay_apart_where_their_genomes_differ():
     ]  # fmt: skip
 
 
+def test_the_ends_of_a_series_stay_apart_though_days_are_alike():
+    depth, lengths, labels = make("aaaa", shared=0.0)
+    drift = np.exp(0.06 * np.random.default_rng(3).standard_normal(20)[labels, None] * np.arange(4))
+    found = pool_alike(Depth(depth.libraries, depth.mean * drift, depth.variance), lengths, labels)
+    assert 1 < len(found.libraries) < 4
+    assert not any("a0" in name and "a3" in name for name in found.libraries)
+
+
 def test_a_tenth_of_the_genomes_that_changed_keep_libraries_apart():
     depth, lengths, labels = make("aa")
     depth.mean[labels < 2, 0] *= 2
