@@ -154,10 +154,12 @@ def get_depth_source(wildcards):
     return {"bam": bam, "bam_index": f"{bam}.bai"}
 
 
-def get_depth_cut(wildcards):
-    """Which alignments of a library count; a user's BAM is judged by the length of its reads."""
+def get_depth_options(wildcards):
+    """Which alignments of a library count (those of a user's BAM by the length of its reads); of a table, of what."""
+    kind, group = LIBRARIES[wildcards.library].kind, LIBRARIES[wildcards.library].group
+    if kind == "depth":
+        return {"n_assemblies": len({sample.contigs for sample in SAMPLES.values() if sample.group == group})}
     cut = {key: config["depth"][key] for key in ("min_identity", "min_identity_long", "max_edge", "min_mapq")}
-    kind = LIBRARIES[wildcards.library].kind
     if kind == "long":
         cut["min_identity"] = cut.pop("min_identity_long")
     elif kind != "bam":

@@ -106,7 +106,7 @@ rule measure_depth:
         runtime=get_runtime(10, 30),
     params:
         version=stage_version("depth"),
-        cut=get_depth_cut,
+        options=get_depth_options,
     script:
         "../scripts/measure_depth.py"
 

@@ -4,13 +4,17 @@ from workflow_lib.log import run_script
 
 
 def main(snakemake) -> None:
+    from workflow_lib.bin.inputs import read_status
     from workflow_lib.depth.table import read_depth_table, write_depth
     from workflow_lib.filter.contigs import read_kept_contigs
 
     library, source = snakemake.wildcards.library, snakemake.input
     names, lengths = read_kept_contigs(source.status)
     if "depth" in source.keys():  # noqa: SIM118 -- snakemake's input is a list with names
-        columns = read_depth_table(source.depth, names, lengths, library=library)
+        assembly = {row.contig for row in read_status(source.status)}
+        columns = read_depth_table(
+            source.depth, names, lengths, library=library, assembly=assembly, **snakemake.params.options
+        )
     else:
         from workflow_lib.depth.bam import measure_bam
 
@@ -20,7 +24,7 @@ def main(snakemake) -> None:
             lengths,
             assembly=source.get("assembly"),
             threads=snakemake.threads,
-            **snakemake.params.cut,
+            **snakemake.params.options,
         )
         columns = {library: (depth.mean, depth.variance)}
     write_depth(snakemake.output.depth, names, lengths, columns)

@@ -17,8 +17,9 @@ logger = logging.getLogger(__name__)
 _OWN_FOLDER = "fasta"  # novabin's name of every sample's folder of bins: results/bins/{sample}/fasta
 _FASTA = re.compile(r"(.+)\.(fa|fasta|fna)(\.gz)?", re.IGNORECASE)
 # What MetaBAT2 writes beside its bins, and what nf-core/mag makes of it (x.unbinned.pooled, .remaining, .1, .2, ...)
-_LEFTOVERS = re.compile(r"(.*\.)?(unbinned(\.(pooled|remaining|\d+))?|tooShort|lowDepth|unclassified)", re.IGNORECASE)
-_NO_BIN = ("", "-1", "-1.0", "na", "nan", "none")  # of tables, too; in lower case
+_LEFTOVERS = re.compile(r"(.*\.)?(unbinned([._](pooled|remaining|\d+))?|tooShort|lowDepth|unclassified)", re.IGNORECASE)
+_NO_BIN = ("", "-", ".", "-1", "-1.0", "na", "nan", "none", "nobin", "no_bin", "unassigned")  # of tables; in lower case
+_MANY = 20  # bins from which on it is strange that most have one contig
 _NUMBER = re.compile(r"\d+(\.0+)?")
 
 
@@ -53,9 +54,9 @@ def read_bins(path: str | Path, contigs: Collection[str] | None = None) -> dict[
     Parameters
     ----------
     path : a folder of FASTA files (`list_bin_files`), or a table as `contig2bin.read_contig2bin` takes it: two columns
-        (MetaBAT2, DAS Tool, SemiBin2, VAMB) or CAMI bioboxes. The bins -1, NA, NaN and None, an empty field and what
-        is no bin as a file (in any case) are none; where there are none of these and every bin is a number, 0 is none,
-        with a warning (MetaBAT2 --noBinOut; SemiBin2 has -1, and 0 is a bin).
+        (MetaBAT2, DAS Tool, SemiBin2, VAMB) or CAMI bioboxes. The bins -1, NA, NaN, None, `-`, `.`, noBin, no_bin,
+        unassigned, an empty field and what is no bin as a file (in any case) are none; where there are none of these
+        and every bin is a number, 0 is none, with a warning (MetaBAT2 --noBinOut; SemiBin2 has -1, and 0 is a bin).
     contigs : names that contigs may have, see there.
 
     Raises
@@ -83,7 +84,14 @@ def _read_table(path: Path, contigs: Collection[str] | None) -> dict[str, str]:
                 path, sum(name in none for name in given.values()),
             )  # fmt: skip
     logger.info("%s: %d contigs, %d of them in no bin", path, len(given), sum(name in none for name in given.values()))
-    return {contig: name for contig, name in given.items() if name not in none}
+    bins = {contig: name for contig, name in given.items() if name not in none}
+    n_bins = len(set(bins.values()))
+    if n_bins >= _MANY and 2 * n_bins > len(bins):
+        logger.warning(
+            "%s: %d contigs are in %d bins; if that is not so, another column than that of bins was read: put the "
+            "header `contig`, `bin` above, with a name for every other column", path, len(bins), n_bins,
+        )  # fmt: skip
+    return bins
 
 
 def _is_none(name: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_text
 from workflow_lib.files import atomic_open
+from workflow_lib.tables import LENGTH_HEADER
 
 BIOBOXES_VERSION = "0.9.1"
 # Of contigs: "contig", "Contig ID", "scaffold_id", "contigs", "SequenceID", "seqname".
@@ -21,9 +22,10 @@ _BIN_HEADERS = tuple(
 )
 # Of neither, which other programs put between contigs and bins.
 _OTHER_HEADER = re.compile(
-    r"(contig|seq|sequence)?[ _.-]?(length|len|size|bp|gc|depth|coverage|cov|score|probability|confidence)",
+    rf"{LENGTH_HEADER}|(contig|seq|sequence)?[ _.-]?(gc|depth|coverage|cov|score|probability|confidence)",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _LINE_END = re.compile(r"\r\n|\n|\r")  # \r alone: Macintosh's of old, still written by spreadsheets
 
 
@@ -33,10 +35,11 @@ def read_contig2bin(
     """Read contig -> bin from a TSV (header optional, further columns ignored) or a bioboxes file; gzip allowed.
 
     Lines that begin with `#` are comments; where `contigs` are not given, only above the first row or without a tab, as
-    a contig may be called so. Tables that have the bin first, as VAMB's, are told by their header (its second field
-    alone names contigs) or, where `contigs` are given, by names: none in the first column, some in the second. Where a
-    header names a column of contigs and one of bins, these are read, wherever they stand. Blanks and quotation marks
-    around fields are stripped and contig names cut at the first blank, as everywhere in novabin.
+    a contig may be called so. One above the first row may be the header. Tables that have the bin first, as VAMB's, are
+    told by their header (its second field alone names contigs) or, where `contigs` are given, by names: none in the
+    first column, some in the second. Where a header names a column of contigs and one of bins, these are read, wherever
+    they stand. Blanks and quotation marks around fields are stripped and contig names cut at the first blank, as
+    everywhere in novabin.
 
     Parameters
     ----------
@@ -49,34 +52,64 @@ def read_contig2bin(
     ------
     InputError
         with file and line: fewer than two columns, an empty field, a contig in two different bins, two bioboxes headers
-        that differ, a header whose second column is a length or the like and that names no bins, damaged gzip data.
+        that differ, a header whose second column is a length or the like and that names no bins, three columns or more
+        without a header where numbers stand second or the contigs do, damaged gzip data.
     """
     contigs = frozenset(contigs or ())
     rows: list[tuple[int, list[str]]] = []
-    columns, told = (0, 1), False  # of contig and bin; whether a header has told them
+    bioboxes, commented = None, None  # columns of contig and bin that a header of bioboxes or a comment has told
     for number, line in enumerate(_LINE_END.split(read_text(path)), start=1):
         fields = [_strip(field) for field in line.split("\t")]
         if line.startswith("@@"):
             found = _bioboxes_columns(fields, path, number)
-            if told and found != columns:
+            if bioboxes and found != bioboxes:
                 raise InputError("columns in another order than above", path=path, line=number)
-            columns, told = found, True
+            bioboxes = found
         elif line.startswith("#") and (_name(fields[0]) not in contigs if contigs else not rows or len(fields) < 2):
-            continue
+            if len(fields) > 1 and not rows:
+                commented = _read_header([_strip(fields[0].lstrip("#")), *fields[1:]], path, number) or commented
         elif line.strip() and not (line.startswith("@") and _name(fields[0]) not in contigs):
             rows.append((number, fields))
-    if rows and not told and _name(rows[0][1][0]) not in contigs:
-        header = _read_header(rows[0][1], path, rows[0][0])
-        if header is None and _is_unlike(rows, contigs):
-            named = _bin_column(rows[0][1])
-            header = (0, named) if _bin_column(rows[0][1][:2]) is None and named is not None else None
-            rows = rows[1:]
-        elif header:
-            rows = rows[1:]
-        columns, told = header or columns, bool(header)
-    if not told and contigs and _bins_first(rows, contigs):
-        columns = (1, 0)
-    return _assign(rows, columns, path, is_none)
+    columns = bioboxes
+    if rows and not bioboxes:
+        rows, columns = _find_columns(rows, commented, contigs, path)
+    return _assign(rows, columns or (0, 1), path, is_none)
+
+
+def _find_columns(
+    rows: list[tuple[int, list[str]]], told: tuple[int, int] | None, contigs: frozenset[str], path: str | Path
+) -> tuple[list[tuple[int, list[str]]], tuple[int, int]]:
+    """Rows below a header, and columns of contig and bin: the header's, else those `told`, else those of the names."""
+    number, fields = rows[0]
+    if _name(fields[0]) not in contigs:
+        header = _read_header(fields, path, number)
+        if header is not None:
+            return rows[1:], header
+    if told is not None:
+        return rows, told
+    named = None
+    if _is_unlike(rows, contigs):
+        named, rows = _bin_column(fields), rows[1:]
+        if named is not None and named > 1:
+            return rows, (0, named)
+    columns = (1, 0) if contigs and _bins_first(rows, contigs) else (0, 1)
+    if contigs and named is None:
+        _check_unnamed_columns(rows, columns, path)
+    return rows, columns
+
+
+def _check_unnamed_columns(rows: list[tuple[int, list[str]]], columns: tuple[int, int], path: str | Path) -> None:
+    """Refuse more than two columns without a header where the bins may well be in another than the one taken."""
+    number, fields = next(((number, fields) for number, fields in rows if any(fields[2:])), rows[0])
+    numbers = all(_NUMBER.fullmatch(fields[1]) for _, fields in rows if len(fields) > 1)
+    if any(fields[2:]) and (columns != (0, 1) or numbers):
+        raise InputError(
+            f"found {' | '.join(fields[:4])!r} and no header that tells which column is of bins",
+            path=path,
+            line=number,
+            remedy="give one contig a line, name, tab, bin; or put the header `contig`, `bin` above, with a name for "
+            "every other column",
+        )
 
 
 def _strip(field: str) -> str:

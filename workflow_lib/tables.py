@@ -21,6 +21,8 @@ _NAME_RULE = "a name of letters, digits, '.', '_' and '-' that begins with a let
 PLATFORMS = ("ont", "hifi")
 VARIANCE_SUFFIX = "-var"  # of the second column of a library there
 DEPTH_TABLE_COLUMNS = ("contig", "length")  # stand before the columns of the libraries in depth.tsv
+# Of a column of lengths in tables of others, in any case: "len", "contig_length", "Length_bp".
+LENGTH_HEADER = r"(contig|scaffold|seq|sequence)?[ _.-]?(length|len|size|bp)([ _.-]?\(?bp\)?)?"
 
 
 @dataclass(frozen=True)

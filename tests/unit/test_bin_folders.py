@@ -63,7 +63,9 @@ def test_bin_0_that_is_left_out_is_told(tmp_path, caplog):
     assert not caplog.text
 
 
-@pytest.mark.parametrize("none", ["lowDepth", "TOOSHORT", "unclassified", "s.unbinned.2", ""])
+@pytest.mark.parametrize(
+    "none", ["lowDepth", "TOOSHORT", "unclassified", "s.unbinned.2", "Unbinned_1", "-", ".", "NoBin", "Unassigned", ""]
+)
 def test_leftovers_are_no_bins_in_tables_either(tmp_path, none):
     (tmp_path / "t.tsv").write_text(f"contig\tbin\nx\tb1\ny\t{none}\n")
     assert read_bins(tmp_path / "t.tsv") == {"x": "b1"}
@@ -158,3 +160,12 @@ def test_folders_are_called_by_as_many_parts_as_tell_them_apart(folders, samples
 def test_folders_that_nothing_tells_apart_are_refused(folders, samples):
     with pytest.raises(InputError, match="named twice, or its whole path gives a name that is taken"):
         name_folders(folders, samples)
+
+
+@pytest.mark.parametrize(("n_contigs", "n_bins", "told"), [(40, 21, True), (40, 20, False), (19, 19, False)])
+def test_bins_of_one_contig_each_are_told(tmp_path, caplog, n_contigs, n_bins, told):
+    """As where lengths are taken for bins; not of a few contigs, where it may well be so."""
+    rows = [f"c{number}\tb{number % n_bins}\n" for number in range(n_contigs)]
+    (tmp_path / "t.tsv").write_text("contig\tbin\n" + "".join(rows))
+    assert len(read_bins(tmp_path / "t.tsv")) == n_contigs
+    assert (f"{n_contigs} contigs are in {n_bins} bins" in caplog.text) == told

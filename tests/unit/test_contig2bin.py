@@ -94,6 +94,9 @@ def test_a_contig_whose_name_begins_with_a_number_sign_is_written_and_read(tmp_p
         "contig\tgenome\tbin\nc1\tg1\tbin.1\nc2\tg1\tbin.2\n",
         "contig\tassignment\tbin\nc1\tunique\tbin.1\nc2\tunique\tbin.2\n",
         "contig\tgenome\tcluster\nc1\tbin.1\t95_1\nc2\tbin.2\t95_1\n",
+        "# made by x\n#CONTIG\tLENGTH\tBIN\nc1\t1500\tbin.1\nc2\t99\tbin.2\n",
+        "#bin\tcontig\nbin.1\tc1\nbin.2\tc2\n",
+        "# contig\tof each\ncontig\tlength\tbin\nc1\t1500\tbin.1\nc2\t99\tbin.2\n",
     ],
     ids=[
         "length between",
@@ -107,6 +110,9 @@ def test_a_contig_whose_name_begins_with_a_number_sign_is_written_and_read(tmp_p
         "genome and bin",
         "assignment and bin",
         "genome and cluster",
+        "number sign",
+        "number sign, bin first",
+        "number sign and header",
     ],
 )
 @pytest.mark.parametrize("contigs", [None, {"c1", "c2"}], ids=["unknown", "known"])
@@ -114,6 +120,32 @@ def test_the_columns_that_a_header_names_are_read(tmp_path, text, contigs):
     path = tmp_path / "table"
     path.write_bytes(text.encode())
     assert read_contig2bin(path, contigs) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "c1\t1500\tbin.1\nc2\t1.2e+06\tbin.2\n",
+        "s\tc1\tbin.1\ns\tc2\tbin.2\n",
+        "bin.1\tc1\tc2\n",
+        "bin.1\tc1\nbin.2\tc2\tc3\n",
+        "what\tever\tthis\nc1\t1500\tbin.1\n",
+    ],
+)
+def test_columns_that_nothing_tells_are_refused(tmp_path, rows):
+    path = tmp_path / "table"
+    path.write_text(rows)
+    with pytest.raises(InputError, match="no header that tells which column is of bins"):
+        read_contig2bin(path, {"c1", "c2", "c3"})
+
+
+@pytest.mark.parametrize(
+    "rows", ["c1\tbin.1\t0.9\nc2\tbin.2\t0.8\n", "bin.1\tc1\t\nbin.2\tc2\t\n", "c1\tbin.1\nc2\tbin.2\t7\n"]
+)
+def test_further_columns_behind_the_bins_do_no_harm(tmp_path, rows):
+    path = tmp_path / "table"
+    path.write_text(rows)
+    assert read_contig2bin(path, {"c1", "c2"}) == EXPECTED
 
 
 @pytest.mark.parametrize("text", ["", "contig\tbin\n", "@Version:0.9.1\n@SampleID:s\n\n@@SEQUENCEID\tBINID\n"])

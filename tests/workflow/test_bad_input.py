@@ -154,6 +154,16 @@ def test_depth_table_of_other_contigs(tmp_path, root):
     assert not (tmp_path / "results/depth/s/depth.tsv").exists()
 
 
+def test_depth_table_without_lengths_of_a_group(tmp_path, root):
+    """Assemblers number contigs: those of two assemblies may well have the same names."""
+    for name in "ab":
+        (tmp_path / f"{name}.fa").write_text(fasta({f"c{i}": dna(i + ord(name), 3000) for i in range(3)}))
+    (tmp_path / "samples.tsv").write_text("sample\tcontigs\tgroup\na\ta.fa\ts\nb\tb.fa\ts\n")
+    (tmp_path / "depth.tsv").write_text("Contig\tx Mean\nc0\t1\nc1\t2\nc2\t3\n")
+    text = fails(tmp_path, root, *depth_library(tmp_path, "depth", "depth.tsv"))
+    assert "depth.tsv, line 1: no lengths tell of which of the 2 assemblies of this group the table is" in text
+
+
 def test_bam_of_another_assembly(tmp_path, root):
     import pysam
 

@@ -4,41 +4,41 @@ from __future__ import annotations
 
 import logging
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from workflow_lib.depth import OF_ONE_ASSEMBLY
+from workflow_lib.depth.layouts import Layout, name_columns, read_layout
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_blocks
 from workflow_lib.files import atomic_open
 from workflow_lib.tables import DEPTH_TABLE_COLUMNS, VARIANCE_SUFFIX
 
-_METABAT_KEYS = ("contigName", "contigLen", "totalAvgDepth")
-_COVERM_KEY = "Contig"
-_COVERM_MEAN, _COVERM_TRIMMED, _COVERM_VARIANCE = " Mean", " Trimmed Mean", " Variance"
 # MetaBAT prints lengths with six significant digits: 1234567 becomes 1.23457e+06.
 _LENGTH_TOLERANCE = 1e-5
 _SHOWN = 5  # contigs that an error spells out
+_FOREIGN = (
+    "%s: %s rows are of no contig of the assembly, and there are no lengths to tell whether it is of this one: make "
+    "sure that it is"
+)
 logger = logging.getLogger(__name__)
 
 # Column name -> mean and variance of depth, float64 (n,); NaN where the variance is not known.
 DepthColumns = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Fields of a table: that of the length (None: nowhere), and (label, mean, variance or None) of each library."""
-
-    length: int | None
-    libraries: list[tuple[str, int, int | None]]
-
-
-def read_depth_table(path: str | Path, names: list[str], lengths: list[int], *, library: str) -> DepthColumns:
+def read_depth_table(
+    path: str | Path,
+    names: list[str],
+    lengths: list[int],
+    *,
+    library: str,
+    assembly: Collection[str] = (),
+    n_assemblies: int = 1,
+) -> DepthColumns:
     """Depth of the given contigs from a table of this project, of MetaBAT or of CoverM (plain or gzip).
 
     Understood are depth.tsv, the table of jgi_summarize_bam_contig_depths (with or without variances) and the
@@ -49,6 +49,9 @@ def read_depth_table(path: str | Path, names: list[str], lengths: list[int], *, 
     ----------
     names, lengths : contigs in the order wanted, bp.
     library : the name of the columns; with several libraries in the table they are `<library>.<column>`.
+    assembly : names of all contigs of the assembly, where known: a table without lengths that has others may be of
+        another assembly, which a warning says.
+    n_assemblies : that the table is read for; a table without lengths is of one.
 
     Returns
     -------
@@ -57,32 +60,33 @@ def read_depth_table(path: str | Path, names: list[str], lengths: list[int], *, 
     Raises
     ------
     InputError
-        with the line: another layout, a contig missing, twice or of another length, a value that is no depth.
+        with the line: another layout, no lengths and several assemblies, a column that is no depth by its name or has
+        the lengths of the contigs, a contig missing, twice or of another length, a value that is no depth.
     """
     lines = _read_lines(path)
-    header = next(lines, (1, ""))[1].lstrip("\ufeff").split("\t")
-    layout = _read_layout([column.strip() for column in header], path)
-    rows = {name: row for row, name in enumerate(names)}
-    first_lines: dict[str, int] = {}
+    header = [column.strip() for column in next(lines, (1, ""))[1].lstrip("\ufeff").split("\t")]
+    layout = read_layout(header, path)
+    if layout.length is None and n_assemblies > 1:
+        message = f"no lengths tell of which of the {n_assemblies} assemblies of this group the table is"
+        raise InputError(message, path=path, line=1, remedy=f"add a column length; {OF_ONE_ASSEMBLY}")
     columns = {
         column: (np.full(len(names), np.nan), np.full(len(names), np.nan))
-        for column in _name_columns(layout, library, path)
+        for column in name_columns(layout, library, path)
     }
-    for line, text in lines:
-        fields = text.split("\t")
-        name = (fields[0].split() or [""])[0]
-        row = rows.get(name)
-        if row is not None:
-            if len(fields) < len(header):
-                raise InputError(f"{len(fields)} fields, expected {len(header)}", path=path, line=line)
-            if first_lines.setdefault(name, line) != line:
-                raise InputError(f"contig {name} has a row already, line {first_lines[name]}", path=path, line=line)
-            _check_length(fields, layout, name, lengths[row], path, line)
-            for (mean, variance), (_, m, v) in zip(columns.values(), layout.libraries, strict=True):
-                mean[row] = _parse_depth(fields[m], header[m], path, line)
-                if v is not None and fields[v].strip():
-                    variance[row] = _parse_depth(fields[v], header[v], path, line)
+    first_lines: dict[str, int] = {}
+    rows = {name: row for row, name in enumerate(names)}
+    for name, fields, line in _read_rows(lines, rows, first_lines, len(header), path):
+        row = rows[name]
+        _check_length(fields, header, layout, name, lengths[row], path, line)
+        for (mean, variance), (_, m, v) in zip(columns.values(), layout.libraries, strict=True):
+            mean[row] = _parse_number(fields[m], header[m], path, line)
+            if v is not None and fields[v].strip():
+                variance[row] = _parse_number(fields[v], header[v], path, line)
     _check_complete(first_lines, names, path)
+    _check_no_lengths(columns, layout, header, lengths, path)
+    n_foreign = sum(name not in assembly for name in first_lines)
+    if assembly and n_foreign and layout.length is None:
+        logger.warning(_FOREIGN, path, f"{n_foreign:,}")
     logger.info("%s: depth of %s contigs, columns %s", path, f"{len(names):,}", ", ".join(columns))
     return columns
 
@@ -100,63 +104,45 @@ def _read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         yield number, pending.decode("utf-8", "replace").rstrip("\r")
 
 
-def _read_layout(header: list[str], path: str | Path) -> _Layout:
-    if header[0] == _COVERM_KEY:
-        libraries = _coverm_libraries(header)
-        layout = _Layout(None, libraries)
-    elif header[0] in (DEPTH_TABLE_COLUMNS[0], _METABAT_KEYS[0]):
-        keys = DEPTH_TABLE_COLUMNS + _METABAT_KEYS
-        means = [name for name in header if name not in keys and not _is_variance(name, header)]
-        length = next((i for i, name in enumerate(header) if name in (DEPTH_TABLE_COLUMNS[1], _METABAT_KEYS[1])), None)
-        variances = {name: header.index(name + VARIANCE_SUFFIX) for name in means if name + VARIANCE_SUFFIX in header}
-        layout = _Layout(length, [(name, header.index(name), variances.get(name)) for name in means])
-    else:
-        layout = _Layout(None, [])
-    if not layout.libraries:
-        tabs = "; columns are separated by tabs" if len(header) == 1 else ""
-        raise InputError(
-            f"the header {' | '.join(header[:6])!r} is of no depth table that is known{tabs}",
-            path=path,
-            line=1,
-            remedy="give depth.tsv of this workflow, the table of jgi_summarize_bam_contig_depths, or one of `coverm "
-            "contig -m metabat` or `-m mean variance`",
-        )
-    return layout
+def _read_rows(
+    lines: Iterator[tuple[int, str]],
+    wanted: Collection[str],
+    first_lines: dict[str, int],
+    n_fields: int,
+    path: str | Path,
+) -> Iterator[tuple[str, list[str], int]]:
+    """Name, fields and line of the contigs that are wanted; `first_lines` gets the line of every contig."""
+    for line, text in lines:
+        fields = text.split("\t")
+        name = (fields[0].split() or [""])[0]
+        first = first_lines.setdefault(name, line)
+        if name not in wanted:
+            continue
+        if len(fields) < n_fields:
+            raise InputError(f"{len(fields)} fields, expected {n_fields}", path=path, line=line)
+        if first != line:
+            raise InputError(f"contig {name} has a row already, line {first}", path=path, line=line)
+        yield name, fields, line
 
 
-def _is_variance(name: str, header: list[str]) -> bool:
-    return name.endswith(VARIANCE_SUFFIX) and name.removesuffix(VARIANCE_SUFFIX) in header
+def _check_no_lengths(
+    columns: DepthColumns, layout: Layout, header: list[str], lengths: list[int], path: str | Path
+) -> None:
+    """Refuse a column that has the lengths of the contigs; of a single contig its depth may be just that."""
+    if len(set(lengths)) < 2:
+        return
+    for (mean, _), (_, place, _) in zip(columns.values(), layout.libraries, strict=True):
+        if np.allclose(mean, lengths, rtol=_LENGTH_TOLERANCE, atol=0):
+            message = f"column {header[place]} holds the lengths of the contigs, not their coverage"
+            raise InputError(message, path=path, line=1, remedy="call it length")
 
 
-def _coverm_libraries(header: list[str]) -> list[tuple[str, int, int | None]]:
-    """Libraries by their `<label> Mean` columns; trimmed means are another measure and are left out."""
-    labels = [
-        name.removesuffix(_COVERM_MEAN)
-        for name in header
-        if name.endswith(_COVERM_MEAN) and not name.endswith(_COVERM_TRIMMED)
-    ]
-    places = {name: i for i, name in enumerate(header)}
-    return [(label, places[label + _COVERM_MEAN], places.get(label + _COVERM_VARIANCE)) for label in labels]
-
-
-def _name_columns(layout: _Layout, library: str, path: str | Path) -> list[str]:
-    labels = [label for label, _, _ in layout.libraries]
-    if len(labels) == 1:
-        return [library]
-    columns = [f"{library}.{re.sub(r'[^A-Za-z0-9._-]+', '_', label.removesuffix('.bam'))}" for label in labels]
-    if len(set(columns)) < len(columns):
-        shown = ", ".join(labels)
-        raise InputError(f"several columns have the same name: {shown}", path=path, line=1, remedy="rename them")
-    return columns
-
-
-def _check_length(fields: list[str], layout: _Layout, name: str, length: int, path: str | Path, line: int) -> None:
+def _check_length(
+    fields: list[str], header: list[str], layout: Layout, name: str, length: int, path: str | Path, line: int
+) -> None:
     if layout.length is None:
         return
-    try:
-        found = float(fields[layout.length])
-    except ValueError:
-        found = math.nan
+    found = _parse_number(fields[layout.length], header[layout.length], path, line)
     if not abs(found - length) <= _LENGTH_TOLERANCE * length:
         raise InputError(
             f"contig {name} is {fields[layout.length]} bp here and {length:,} bp in the assembly",
@@ -166,9 +152,9 @@ def _check_length(fields: list[str], layout: _Layout, name: str, length: int, pa
         )
 
 
-def _parse_depth(text: str, column: str, path: str | Path, line: int) -> float:
+def _parse_number(text: str, column: str, path: str | Path, line: int) -> float:
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # Python reads 1_000 as a number
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:

@@ -85,7 +85,9 @@ def test_no_contigs_asked_for(read):
         ("contigName\tcontigLen\ttotalAvgDepth\nk1\t1000\t5\n", 1, "no depth table that is known"),
         (OURS + "k1\t1000\t2\t2\n", 4, "contig k1 has a row already, line 2"),
         (OURS.replace("k1\t1000", "k1\t1001"), 2, "contig k1 is 1001 bp here and 1,000 bp in the assembly"),
-        (OURS.replace("k1\t1000", "k1\tx"), 2, "contig k1 is x bp here"),
+        (OURS.replace("k1\t1000", "k1\tx"), 2, "found 'x' in column length"),
+        (OURS.replace("k1\t1000", "k1\t1,000"), 2, "found '1,000' in column length"),
+        (OURS.replace("1.5", "1_000"), 2, "found '1_000' in column lib,"),
         (OURS.replace("1.5", "nan"), 2, "found 'nan' in column lib,"),
         (OURS.replace("1.5", "-1"), 2, "found '-1' in column lib,"),
         (OURS.replace("1.5", ""), 2, "found '' in column lib,"),
@@ -152,3 +154,69 @@ def test_tables_that_do_not_fit_are_not_merged(write, tmp_path, names, lengths, 
     with pytest.raises(InputError, match=words):
         merge_depth([write("a"), write("b", names, lengths, columns)], tmp_path / "depth.tsv")
     assert not (tmp_path / "depth.tsv").exists()
+
+
+def foreign(columns: str, *, key: str = "contig") -> str:
+    """A table of two contigs put together elsewhere, with a number in each of `columns`, lengths where they are."""
+    names = columns.split()
+    rows = [[str(length) if name[:3].lower() == "len" else "7" for name in names] for length in (1000, 2000)]
+    lines = [[key, *names], ["k1", *rows[0]], ["k2", *rows[1]]]
+    return "".join("\t".join(line) + "\n" for line in lines)
+
+
+@pytest.mark.parametrize("columns", ["Length a", "len a", "a length_bp", "LEN(bp) a", "a"])
+@pytest.mark.parametrize("key", ["contig", "contigName"])
+def test_lengths_by_any_name_are_no_library(read, columns, key):
+    assert list(read(foreign(columns, key=key))) == ["lib"]
+    assert read(foreign(columns, key=key))["lib"][0].tolist() == [7, 7]
+    if columns != "a":
+        with pytest.raises(InputError, match="contig k1 is 1000 bp here and 1,001 bp in the assembly"):
+            read(foreign(columns, key=key), ["k1"], [1001])
+
+
+NO_DEPTH = (
+    "GC gc_content Reads numreads read_count counts mapped_count covbases covered_fraction breadth startpos endpos "
+    "meanmapq std SD variance a-sd a.bam.var a_variance a.bam-Var len size"
+)
+
+
+@pytest.mark.parametrize("column", NO_DEPTH.split())
+def test_columns_that_are_no_depth_are_refused_by_name(read, column):
+    with pytest.raises(InputError, match=f"column {column} is not the mean coverage of a library"):
+        read(foreign(f"length a a.bam {column}"))
+
+
+@pytest.mark.parametrize(
+    "column", ["GC1", "gut_reads", "counts.bam", "b-sd", "wt-var", "reads_1", "standard", "lib.len"]
+)
+def test_libraries_may_be_called_nearly_so(read, column):
+    assert list(read(foreign(f"length a {column}"))) == ["lib.a", f"lib.{column.removesuffix('.bam')}"]
+
+
+def test_lengths_in_disguise_are_refused(read):
+    text = "contig\ta\tx\nk1\t5\t1000\nk2\t6\t2000\n"
+    with pytest.raises(InputError, match="column x holds the lengths of the contigs"):
+        read(text)
+    assert read(text, ["k1"], [1000])["lib.x"][0].tolist() == [1000]
+    assert read(text.replace("2000", "2001"))["lib.x"][0].tolist() == [2001, 1000]
+
+
+@pytest.mark.parametrize(
+    ("text", "assembly", "told"),
+    [(COVERM, ["k1", "k2"], False), (COVERM + "k3\t1\t1\n", ["k1", "k2", "k3"], False),
+     (COVERM + "k3\t1\t1\n", ["k1", "k2"], True), (METABAT, ["k1", "k2"], False), (COVERM + "k3\t1\t1\n", [], False)],
+)  # fmt: skip
+def test_rows_of_no_contig_are_told_where_no_lengths_tell_the_assembly(tmp_path, caplog, text, assembly, told):
+    path = tmp_path / "depth.tsv"
+    path.write_text(text)
+    read_depth_table(path, NAMES, LENGTHS, library="lib", assembly=set(assembly))
+    assert ("1 rows are of no contig of the assembly" in caplog.text) == told
+
+
+def test_without_lengths_a_table_is_of_one_assembly(tmp_path):
+    path = tmp_path / "depth.tsv"
+    path.write_text(COVERM)
+    with pytest.raises(InputError, match="no lengths tell of which of the 2 assemblies"):
+        read_depth_table(path, NAMES, LENGTHS, library="lib", n_assemblies=2)
+    path.write_text(OURS)
+    assert list(read_depth_table(path, NAMES, LENGTHS, library="lib", n_assemblies=2)) == ["lib"]
