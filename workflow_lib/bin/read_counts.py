@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from workflow_lib.bin.fuse import Depth
 from workflow_lib.blocks import one_blas_thread
 from workflow_lib.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 _CONTIGS = 4000  # looked at, spread over all
-_MIN_RATIO = 1.5  # of the lengths of two contigs that are compared
-# Share of pairs nearer to counts than to depth from which on it is counts, if that is certain. On 386 simulated
-# samples (941 libraries, of 53 contigs and more, strains of one species among them) it was at most 0.55 with depth, and
-# 0.70 or more in 95% of them with counts.
+# Ratio of the lengths of two contigs that are compared: enough to see growth, and too little for the long contigs of a
+# strain and the short ones of another, less deep, of its species.
+_RATIOS = (2, 4)
+_BY_CHANCE = 0.5  # share of pairs nearer to counts than to depth, of values that have nothing to do with length
+# Share from which on it is counts, where chance is `_ERRORS` standard errors away (docs/methods.md, Depth).
 _COUNTS = 2 / 3
-_ERRORS = 3  # standard errors by which it exceeds a half
+_ERRORS = 3
 
 
 def refuse_read_counts(depth: Depth, vectors: np.ndarray, lengths: np.ndarray) -> None:
     """Refuse a depth that grows with the length of contigs as numbers of reads do.
+
+    Libraries with a variance are not looked at: what counts bases along a contig has made them.
 
     Parameters
     ----------
@@ -31,44 +38,61 @@ def refuse_read_counts(depth: Depth, vectors: np.ndarray, lengths: np.ndarray) -
     InputError
         naming the libraries that hold counts.
     """
-    share, n_pairs = share_like_counts(depth, vectors, lengths)
-    # Two contigs that are nearest to each other are one pair that is counted twice.
-    certain = share - 0.5 > _ERRORS * 0.5 / np.sqrt(np.maximum(n_pairs, 1) / 2)
-    found = np.flatnonzero((share > _COUNTS) & certain)
+    bare = np.flatnonzero(np.isnan(depth.variance).all(axis=0))
+    if not len(bare):
+        return
+    share, n_pairs, n_partners = share_like_counts(depth.mean[:, bare], vectors, lengths)
+    # Pairs with one partner are like or unlike counts together.
+    error = np.sqrt(_BY_CHANCE * (1 - _BY_CHANCE) / np.maximum(n_partners, 1))
+    if untold := [depth.libraries[bare[i]] for i in np.flatnonzero(_BY_CHANCE + _ERRORS * error > 1)]:
+        logger.info("too few contigs to tell whether these hold depth or numbers of reads: %s", ", ".join(untold))
+    found = np.flatnonzero((share > _COUNTS) & (share > _BY_CHANCE + _ERRORS * error))
     if len(found):
+        told = "; ".join(f"{depth.libraries[bare[i]]}, {100 * share[i]:.0f}% of {n_pairs[i]} pairs" for i in found)
         raise InputError(
-            f"the depth of {', '.join(depth.libraries[column] for column in found)} grows with the length of contigs, "
-            f"as numbers of reads do: in {100 * share[found].max():.0f}% of the pairs of contigs alike in composition "
-            "it grows more like length than not at all",
-            remedy="give mean coverage (jgi_summarize_bam_contig_depths, `coverm contig -m mean`), reads, or BAM files",
+            "a depth table seems to hold numbers of reads: of two contigs alike in composition the longer one has the "
+            f"larger value, as much larger as it is longer ({told}); mean coverage does not grow with length",
+            remedy="give mean coverage (jgi_summarize_bam_contig_depths, `coverm contig -m mean variance`), reads, or "
+            "BAM files; where it is mean coverage, give its variances, too, and it is taken as it is",
         )
 
 
-def share_like_counts(depth: Depth, vectors: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def share_like_counts(
+    mean: np.ndarray, vectors: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How many pairs of a contig and the one nearest in composition have depths in the ratio of their lengths.
 
     Most pairs are of one genome, so that how deep and how fragmented genomes are matters little. Of such a pair the
-    depths are alike, and the counts in the ratio of the lengths. Where a genome has a strain, deeper and in longer
-    contigs, at most the pairs of the two, about a half, look like counts.
+    depths are alike, and the counts in the ratio of the lengths.
+
+    Parameters
+    ----------
+    mean : float (n, L), what may be depth; NaN where it is not known.
+    vectors, lengths : see `refuse_read_counts`.
 
     Returns
     -------
-    share : float64 (L,), of the pairs with another length and depth in both, those in which the ratio of depths is
-        above the square root of the ratio of lengths; 0 without pairs. n_pairs : int64 (L,).
+    share : float64 (L,), of the pairs that are compared, with depth in both, those in which the ratio of depths is
+        above the square root of the ratio of lengths; 0 without pairs. n_pairs : int64 (L,). n_partners : int64 (L,),
+        of different contigs that are the nearest one of a pair.
     """
     rows = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _CONTIGS)).astype(np.int64))
     rows = rows[vectors[rows].any(axis=1)]
     if len(rows) < 2:
-        return np.zeros(len(depth.libraries)), np.zeros(len(depth.libraries), dtype=np.int64)
+        return np.zeros(mean.shape[1]), *np.zeros((2, mean.shape[1]), dtype=np.int64)
+    log_length = np.log(lengths[rows], dtype=np.float32)
+    ratio = np.abs(log_length[:, None] - log_length)
     with one_blas_thread():
         similarity = vectors[rows] @ vectors[rows].T.copy()
-    np.fill_diagonal(similarity, -np.inf)
-    nearest = rows[similarity.argmax(axis=1)]
-    log_ratio = np.log(lengths[rows] / lengths[nearest])
-    mean, other = depth.mean[rows], depth.mean[nearest]
+    similarity[(ratio <= np.log(_RATIOS[0])) | (ratio > np.log(_RATIOS[1]))] = -np.inf
+    nearest = similarity.argmax(axis=1)
+    has_other = similarity[np.arange(len(rows)), nearest] > -np.inf
+    longer = log_length - log_length[nearest]
+    own, other = mean[rows], mean[rows[nearest]]
     # What is not known is not above 0.
-    compared = (np.abs(log_ratio) > np.log(_MIN_RATIO))[:, None] & (mean > 0) & (other > 0)
-    growth = np.log(np.where(compared, mean, 1) / np.where(compared, other, 1)) * np.sign(log_ratio)[:, None]
-    like_counts = compared & (growth > 0.5 * np.abs(log_ratio)[:, None])
+    compared = has_other[:, None] & (own > 0) & (other > 0)
+    growth = np.log(np.where(compared, own, 1) / np.where(compared, other, 1)) * np.sign(longer)[:, None]
+    like_counts = compared & (growth > np.abs(longer)[:, None] / 2)
     n_pairs = compared.sum(axis=0)
-    return like_counts.sum(axis=0) / np.maximum(n_pairs, 1), n_pairs
+    n_partners = np.array([len(np.unique(nearest[column])) for column in compared.T], dtype=np.int64)
+    return like_counts.sum(axis=0) / np.maximum(n_pairs, 1), n_pairs, n_partners

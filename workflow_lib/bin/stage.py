@@ -99,7 +99,7 @@ def bin_sample(
     lengths, bases = read_sequence_facts(inputs.contigs, store.names)
     depth = read_depth(inputs.depth, store) if inputs.depth else None
     logger.info("%d contigs, %d bp, %s", len(lengths), lengths.sum(), _describe_depth(depth))
-    if depth is not None:
+    if depth is not None and options.depth_weight != 0 and threshold_options.method != "percentile":  # is used
         refuse_read_counts(depth, store.vectors, lengths)
     threshold = find_threshold(threshold_options, store, has_depth=depth is not None)
     pieces = read_pieces(inputs.pieces)
