@@ -47,6 +47,13 @@ def format_taxonomy(lineage: dict[str, str]) -> str:
     return ";".join(f"{rank[0]}__{lineage.get(rank, '')}" for rank in RANKS)
 
 
+def tell_apart(one: dict[str, str], other: dict[str, str]) -> tuple[str, str] | None:
+    """The names, as `g__A;s__b`, of the ranks at which two lineages have different ones; None where they have none."""
+    ranks = [rank for rank in RANKS if rank in one and rank in other and one[rank] != other[rank]]
+    first, second = (";".join(f"{rank[0]}__{lineage[rank]}" for rank in ranks) for lineage in (one, other))
+    return (first, second) if ranks else None
+
+
 def drop_missing(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], list[str]]:
     """Leave out names that stand for none: `uncultured bacterium`, `Bacillus sp.`, `unclassified Bacillales`.
 

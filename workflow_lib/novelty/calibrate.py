@@ -13,9 +13,10 @@ from workflow_lib.files import sha256_lines
 from workflow_lib.index import SearchIndex
 from workflow_lib.index.base import to_chord
 from workflow_lib.index.windows import parse_window
+from workflow_lib.novelty.alike import find_alike, warn_of_names
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.design import CALIBRATED, REFERENCE, TESTS, Design, make_design
-from workflow_lib.novelty.identity import SPECIES_IDENTITY, Matches, best_identities, pair_identities
+from workflow_lib.novelty.identity import Matches, best_identities, pair_identities
 from workflow_lib.novelty.scores import combine_scores, nearest_genomes, nearest_means
 from workflow_lib.novelty.strata import count_levels, find_stratum
 from workflow_lib.store import EmbeddingStore
@@ -70,7 +71,13 @@ def calibrate(
     lengths = np.array([end - begin for *_, begin, end in parts], dtype=np.int64)
     rows = np.flatnonzero((genomes >= 0) & pieces.vectors.any(axis=1))
     rows = rows[np.argsort(genomes[rows], kind="stable")]
-    matches = Matches.none() if matches is None else _select_owners(matches, rows)
+    if matches is None:
+        matches = Matches.none()
+    else:
+        matches = _select_owners(matches, rows)
+        alike = find_alike(matches, genomes[rows], calibrating, len(table.genomes))
+        warn_of_names(alike, design.name_codes(), table.genomes, table.lineages)
+        design = design.with_alike(alike)
     work = _Work(
         *(index, means, spread, k, bounds, count_levels(n_pieces), genomes[rows], lengths[rows], matches),
         design=design,
@@ -143,20 +150,6 @@ def _select_owners(matches: Matches, rows: np.ndarray) -> Matches:
     return Matches(owner[segments], matches.size[segments], segment[hits], matches.genome[hits], matches.shared[hits])
 
 
-def _find_alike(matches: Matches, genomes: np.ndarray, n_calibrating: int, n_genomes: int) -> list[np.ndarray]:
-    """Of every calibrating genome, int64: the genomes that are of its species by the identity of what they share.
-
-    A tenth of the pieces is enough (`FULL_SHARE`): of many reference genomes only a part is known.
-
-    Parameters
-    ----------
-    genomes : int64 (P,), calibrating genome of each piece.
-    """
-    group, other, identity, _ = pair_identities(matches, genomes, n_genomes)
-    alike = identity >= SPECIES_IDENTITY
-    return np.split(other[alike], np.searchsorted(group[alike], np.arange(1, n_calibrating)))
-
-
 def _join_blocks(blocks: list[np.ndarray], most: int) -> Iterator[list[np.ndarray]]:
     """Yield runs of blocks of rows that have `most` rows together, or fewer; a larger one alone."""
     run, n = [], 0
@@ -202,7 +195,7 @@ class _Work:
         self.distance = np.full((len(CALIBRATED), len(genomes)), np.nan, dtype=np.float32)
         self.nearest = np.full((len(CALIBRATED), len(genomes)), -1, dtype=np.int64)
         self.matches, self.hit_owner = matches, matches.owner[matches.segment]
-        self.alike = _find_alike(matches, genomes, len(calibrating), len(index.table.genomes))
+        self.units = design.units[:, calibrating]
         self.hit_allowed = np.zeros((len(CALIBRATED), len(self.hit_owner)), dtype=bool)
         self.n_candidates = min(_N_CANDIDATES + k, max(len(index.table.genomes) - 1, 1))
         shape = (len(CALIBRATED), n_genomes, n_strata, len(levels), self.n_candidates)
@@ -260,10 +253,12 @@ class _Work:
         tests = []
         for position, test in enumerate(CALIBRATED):
             if self.design.units[position, code] >= 0:
-                excluded = self.design.excluded(test, code, self.alike[genome])
+                excluded = self.design.excluded(test, code)
                 # A mean over fewer genomes than a query's would be too small.
                 if n_genomes - np.count_nonzero(excluded) >= min(self.k, n_genomes):
                     tests.append((position, excluded))
+                else:
+                    self.units[position, genome] = -1
         # An approximate index looks past what is left out.
         searched = {number for number, (_, out) in enumerate(tests) if has_gaps and np.isinf(distances[:, ~out]).any()}
         further = self.index.genome_distances_for_each(vectors, [tests[number][1] for number in sorted(searched)])
@@ -326,7 +321,7 @@ class _Work:
             bounds=self.bounds,
             levels=np.array(self.levels, dtype=np.int64),
             calibrating=self.calibrating,
-            units=self.design.units[:, self.calibrating],
+            units=self.units,
             piece_genome=self.genomes,
             piece_stratum=self.strata,
             piece_scores=scores,

@@ -10,9 +10,11 @@ import numpy as np
 
 from workflow_lib.blocks import cut_blocks, one_blas_thread
 from workflow_lib.index.base import to_chord
+from workflow_lib.novelty.alike import ONE_SPECIES, Alike
 from workflow_lib.taxonomy import RANKS
 
 TEST_RANKS = tuple(reversed(RANKS))[:-1]  # species ... phylum; everything is known at the rank of domain
+_SPECIES = TEST_RANKS[0]
 REFERENCE, KNOWN = "reference", "known"
 TESTS = (REFERENCE, *TEST_RANKS, KNOWN)
 # No test: the highest taxon in use is left out, as of a query that is novel at every rank. For measuring power.
@@ -49,27 +51,55 @@ class Design:
     _means: np.ndarray | None
     _limits: dict[str, float]
     _above_species: str | None
+    _alike: Alike | None = None
+    _joined: dict[str, np.ndarray] | None = None
 
-    def excluded(self, test: str, genome: int, alike: np.ndarray | None = None) -> np.ndarray:
-        """bool (G,): the genomes left out when `genome` calibrates `test`; all where it cannot.
+    def with_alike(self, alike: Alike) -> Design:
+        """The same, where genomes of one species by what they share are left out together, and are one unit.
 
-        Parameters
-        ----------
-        alike : int64, genomes of its species by what they share with it. Those without a name for the species are left
-            out of `known`, too: pieces of a new species would match them.
+        Taxa that a pair of such genomes links (`Alike.join`) are left out together where they are above species.
         """
+        joined = {rank: alike.join(codes) for rank, codes in self._codes.items()}
+        units = self.units.copy()
+        for own, test in zip(units, CALIBRATED, strict=True):
+            unit = self._lower.get(test) or test
+            if unit in joined:
+                own[own >= 0] = joined[unit][own >= 0]
+        return replace(self, units=units, _alike=alike, _joined=joined)
+
+    def name_codes(self) -> list[np.ndarray]:
+        """Codes, int64 (G,), of the names at each rank; -1 where there is none."""
+        return list(self._codes.values())
+
+    def excluded(self, test: str, genome: int) -> np.ndarray:
+        """bool (G,): the genomes left out when `genome` calibrates `test`; all where it cannot."""
         lower = self._lower[test]
-        excluded = _excluded(self._codes, lower, genome, strict=test == KNOWN)
-        nameless = excluded & (self._codes[lower] < 0) if lower in self._limits else np.zeros(len(excluded), dtype=bool)
+        codes = self._codes
+        if self._joined and lower not in (None, _SPECIES):
+            codes = codes | {lower: self._joined[lower]}
+        excluded = _excluded(codes, lower, genome, strict=test == KNOWN)
+        nameless = excluded & (codes[lower] < 0) if lower in self._limits else np.zeros(len(excluded), dtype=bool)
         if nameless.any():
             nearest = _nearest(self._means, np.flatnonzero(nameless), np.flatnonzero(excluded & ~nameless))
             excluded[nameless] = nearest <= self._limits[lower]
-        if test == KNOWN and alike is not None and len(nameless := alike[self._codes[lower][alike] < 0]):
-            excluded[nameless] = True
-            above = self._codes[self._above_species] if self._above_species else np.zeros(len(excluded))
-            if excluded[above == above[genome]].all():  # no new species of a genus that is there
-                excluded[:] = True
+        if self._alike is not None and lower is not None:
+            self._exclude_alike(excluded, test, genome)
         return excluded
+
+    def _exclude_alike(self, excluded: np.ndarray, test: str, genome: int) -> None:
+        """Leave out what is of the genome's species by sequence, and everything where nothing is left of its taxon.
+
+        Of `known` the safe side is to leave out too little: names that may be of two close species stay.
+        """
+        own = self._alike.of(genome)
+        alike = self._alike.other[own]
+        if test == KNOWN:
+            alike = alike[(self._codes[_SPECIES][alike] < 0) | (self._alike.identity[own] >= ONE_SPECIES)]
+        excluded[alike] = True
+        rank = self._above_species if test == KNOWN else test
+        above = self._codes.get(rank, np.zeros(len(excluded)))  # at no rank: any genome
+        if excluded[above == above[genome]].all():  # no new species of a genus that is there, and so on
+            excluded[:] = True
 
 
 def make_design(lineages: list[dict[str, str]], means: np.ndarray | None = None) -> Design:
@@ -82,18 +112,18 @@ def make_design(lineages: list[dict[str, str]], means: np.ndarray | None = None)
         without, wherever its names do not forbid it.
     """
     n = len(lineages)
-    codes = {rank: _encode([lineage.get(rank) for lineage in lineages]) for rank in TEST_RANKS}
+    codes = {rank: encode_names([lineage.get(rank) for lineage in lineages]) for rank in TEST_RANKS}
     in_use = [rank for rank in TEST_RANKS if (codes[rank] >= 0).any()]
-    lower: dict[str, str | None] = {REFERENCE: None, KNOWN: "species" if "species" in in_use else None}
-    above = in_use[1] if in_use[:1] == ["species"] and len(in_use) > 1 else None
+    lower: dict[str, str | None] = {REFERENCE: None, KNOWN: _SPECIES if _SPECIES in in_use else None}
+    above = in_use[1] if in_use[:1] == [_SPECIES] and len(in_use) > 1 else None
     units = np.full((len(CALIBRATED), n), -1, dtype=np.int64)
     if n > 1:
         units[TESTS.index(REFERENCE)] = np.arange(n)
     for position, rank in enumerate(in_use):
         lower[rank] = in_use[position - 1] if position else None
         units[TESTS.index(rank)] = _rank_units(codes, rank, lower[rank], strict=False)
-    if "species" in in_use:
-        units[TESTS.index(KNOWN)] = _rank_units(codes, above, "species", strict=True)
+    if _SPECIES in in_use:
+        units[TESTS.index(KNOWN)] = _rank_units(codes, above, _SPECIES, strict=True)
     if in_use:
         lower[OUTSIDE] = in_use[-1]
         units[CALIBRATED.index(OUTSIDE)] = _rank_units(codes, None, in_use[-1], strict=False)
@@ -131,11 +161,11 @@ def _near_limit(codes: dict[str, np.ndarray], rank: str, means: np.ndarray) -> f
 
     Of a taxon above species, only genomes of other species count.
     """
-    species = codes[TEST_RANKS[0]]
+    species = codes[_SPECIES]
     found = []
     for members in _members(codes[rank]):
         own = means[members].astype(np.float64)
-        alone = np.arange(len(members)) if rank == TEST_RANKS[0] else species[members]
+        alone = np.arange(len(members)) if rank == _SPECIES else species[members]
         for rows in cut_blocks(len(members), _BLOCK_ROWS):
             with one_blas_thread():
                 similarity = own[rows] @ own.T
@@ -183,7 +213,7 @@ def _excluded(codes: dict[str, np.ndarray], lower: str | None, genome: int, *, s
     Leaving out too much makes calibration scores larger: novelty p-values err to the safe side. For the opposite test
     the safe side is to leave out too little: nameless genomes go only where their sequence says so (`Design.excluded`).
     """
-    n = len(codes[TEST_RANKS[0]])
+    n = len(codes[_SPECIES])
     if lower is None:
         return np.arange(n) == genome
     same = codes[lower] == codes[lower][genome]
@@ -196,7 +226,7 @@ def _excluded(codes: dict[str, np.ndarray], lower: str | None, genome: int, *, s
     return same | ((codes[lower] < 0) & ~differs)
 
 
-def _encode(names: list[str | None]) -> np.ndarray:
+def encode_names(names: list[str | None]) -> np.ndarray:
     """int64 codes of names in order of appearance; -1 for None."""
     known: dict[str, int] = {}
     return np.array([-1 if name is None else known.setdefault(name, len(known)) for name in names], dtype=np.int64)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from workflow_lib.novelty.alike import find_alike
 from workflow_lib.novelty.calibration_set import CalibrationSet
-from workflow_lib.novelty.identity import SPECIES_IDENTITY, Pairs, keep_large, pair_identities
+from workflow_lib.novelty.design import encode_names
+from workflow_lib.novelty.identity import Pairs
 
 # Identity by which the next genus must fall behind. Contigs of 3 to 8 kbp with a rRNA operon, of genera left out of the
 # training genomes, fall behind by less in 89 to 96% of those that match at 0.92 or more; other contigs of strains of
@@ -19,17 +21,9 @@ def find_genera(lineages: list[dict[str, str]], calibration: CalibrationSet) -> 
     Genera are one where a genome of the one is of the species of a genome of the other, by the identity of what at
     least a third of its calibration pieces share with that: Escherichia and Shigella in some taxonomies.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    names = np.array([lineage.get("genus", "") for lineage in lineages], dtype=str)
-    found, codes = np.unique(names, return_inverse=True)
-    pairs = pair_identities(calibration.matches, calibration.piece_genome, len(names))
-    group, other, identity, _ = keep_large(pairs)
-    one, two = codes[calibration.calibrating[group]], codes[other]
-    same = (identity >= SPECIES_IDENTITY) & (found[one] != "") & (found[two] != "")
-    links = coo_array((np.ones(same.sum()), (one[same], two[same])), shape=(len(found), len(found)))
-    return np.where(names == "", -1, connected_components(links, directed=False)[1][codes])
+    genera = encode_names([lineage.get("genus") for lineage in lineages])
+    alike = find_alike(calibration.matches, calibration.piece_genome, calibration.calibrating, len(genera))
+    return alike.join(genera)
 
 
 def keep_one_genus(pairs: Pairs, genera: np.ndarray) -> Pairs:

@@ -157,7 +157,7 @@ def test_a_calibration_of_another_index_is_refused(built, build, make_world):
     with np.load(calibration) as arrays:
         np.savez(calibration, **{name: arrays[name] for name in arrays if name != "version"})
     write_manifest(folder, manifest, checksums=list(manifest["checksums"]), sealed=True)
-    with pytest.raises(InputError, match="a calibration of version 1, expected 2"):
+    with pytest.raises(InputError, match="a calibration of version 1, expected 3"):
         read_calibration(folder, load_index(folder))
     index.save(folder)
     with pytest.raises(InputError, match="the index has no calibration"):

@@ -6,12 +6,28 @@ import numpy as np
 import pytest
 
 from workflow_lib.novelty import design as design_module
-from workflow_lib.novelty.design import CALIBRATED, KNOWN, REFERENCE, TESTS, limit_genomes, make_design
+from workflow_lib.novelty.alike import Alike
+from workflow_lib.novelty.design import (
+    CALIBRATED,
+    KNOWN,
+    REFERENCE,
+    TEST_RANKS,
+    TESTS,
+    encode_names,
+    limit_genomes,
+    make_design,
+)
 
 
 def lineage(text):
     ranks = {"p": "phylum", "f": "family", "g": "genus", "s": "species"}
     return {ranks[part[0]]: part for part in text.split()}
+
+
+def make_alike(*pairs):
+    """Pairs of genomes, ascending; of (genome, other[, identity[, share]])."""
+    filled = [pair + (0.99, 1.0)[len(pair) - 2 :] for pair in pairs]
+    return Alike(*(np.array(values) for values in zip(*filled, strict=True)))
 
 
 def units(design, test):
@@ -58,14 +74,14 @@ def test_a_genome_that_might_be_of_the_taxon_is_left_out_of_novelty_tests_only()
 
 def test_a_nameless_genome_of_the_species_is_left_out_of_known():
     genomes = ["p1 g1 s1", "p1 g1 s2", "p1 g1", "p1 g2 s3", "p1 g2", ""]
-    design = make_design([lineage(text) for text in genomes])
-    left_out = [
-        np.flatnonzero(design.excluded(KNOWN, 0, np.array(alike, dtype=int))).tolist() for alike in ([], [1, 2])
-    ]
-    assert left_out == [[0], [0, 2]]  # one of another name stays, however alike
-    assert np.flatnonzero(design.excluded("genus", 0, np.array([1, 2]))).tolist() == [0, 2, 5]
-    assert np.flatnonzero(design.excluded(KNOWN, 3, np.array([5]))).tolist() == [3, 5]
-    assert design.excluded(KNOWN, 3, np.array([4])).all()  # nothing of the genus would be left
+    plain = make_design([lineage(text) for text in genomes])
+    assert np.flatnonzero(plain.excluded(KNOWN, 0)).tolist() == [0]
+    design = plain.with_alike(make_alike((0, 2), (3, 5)))
+    assert np.flatnonzero(design.excluded(KNOWN, 0)).tolist() == [0, 2]
+    assert np.flatnonzero(design.excluded("genus", 0)).tolist() == [0, 2, 5]
+    assert np.flatnonzero(design.excluded(KNOWN, 3)).tolist() == [3, 5]
+    # Nothing of the genus would be left.
+    assert plain.with_alike(make_alike((3, 4))).excluded(KNOWN, 3).all()
 
 
 def test_a_genome_whose_name_below_is_missing_does_not_calibrate():
@@ -194,8 +210,8 @@ def test_units_and_limits_are_those_of_a_genome_at_a_time(monkeypatch, missing):
             lineages.append({rank: name for rank, name in named.items() if rng.random() >= missing})
         means = rng.standard_normal((size, 8)).astype(np.float32)
         means /= np.linalg.norm(means, axis=1, keepdims=True)
-        codes = {rank: design_module._encode([one.get(rank) for one in lineages]) for rank in design_module.TEST_RANKS}
-        ranks = [rank for rank in design_module.TEST_RANKS if (codes[rank] >= 0).any()]
+        codes = {rank: encode_names([one.get(rank) for one in lineages]) for rank in design_module.TEST_RANKS}
+        ranks = [rank for rank in TEST_RANKS if (codes[rank] >= 0).any()]
         for lower, rank in [(None, ranks[0]), *itertools.combinations(ranks, 2), (ranks[-1], None)] if ranks else []:
             for strict in (False, True):
                 found = design_module._rank_units(codes, rank, lower, strict=strict)
