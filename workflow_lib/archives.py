@@ -32,5 +32,10 @@ def check_archives(archives: dict[str, str], *, own: str | Path | None = None) -
             raise InputError(
                 f"no {ARCHIVE_TABLE} with {ARCHIVE_SKETCHES}/ and {MANIFEST_NAME}: this is no archive of novel bins",
                 path=folder,
-                remedy=remedy,
+                remedy=f"{remedy}; if it is not whole, {damaged_remedy(run)}",
             )
+
+
+def damaged_remedy(run: str) -> str:
+    """What to do about an archive of an earlier run that is not whole: this run does not write it."""
+    return f"repeat the run that wrote it, or take {run} out of novelty.archives"

@@ -36,11 +36,12 @@ def read_manifest(
     name: str = MANIFEST_NAME,
     sealed: bool = False,
     left_out: Collection[str] = (),
+    remedy: str | None = None,
 ) -> dict:
     """Read `folder`/manifest.json (or `name`); with `verify`, check the SHA-256 of every file it names.
 
     `sealed`: it must have been written so, and not a byte of it may have changed. `left_out`: files that the caller
-    verifies while it reads them.
+    verifies while it reads them. `remedy`: what to do with a damaged folder; None: this run writes it anew.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def read_manifest(
         when there is no manifest (the folder was never finished), it is no JSON, or a file is missing or changed.
     """
     path = Path(folder) / name
-    remedy = f"delete {folder} and run again"
+    remedy = remedy or _write_anew(Path(folder))
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
@@ -63,7 +64,7 @@ def read_manifest(
     if verify:
         for file, expected in content["checksums"].items():
             if file not in left_out:
-                verify_checksum(path.parent / file, expected)
+                verify_checksum(path.parent / file, expected, remedy=remedy)
     return content
 
 
@@ -78,14 +79,18 @@ def check_alike(manifest: dict, first: dict, folder: str | Path) -> None:
             )
 
 
-def verify_checksum(path: Path, expected: str) -> None:
-    """Refuse a file that is not there, or has another SHA-256 than its manifest says."""
-    remedy = f"delete {path.parent} and run again"
+def verify_checksum(path: Path, expected: str, *, remedy: str | None = None) -> None:
+    """Refuse a file that is not there, or has another SHA-256 than its manifest says; `remedy`: of `read_manifest`."""
+    remedy = remedy or _write_anew(path.parent)
     if not path.is_file():
         raise InputError("missing, though the manifest beside it names it", path=path, remedy=remedy)
     found = sha256_file(path)
     if found != expected:
         raise InputError(f"SHA-256 is {found[:12]}..., the manifest says {expected[:12]}...", path=path, remedy=remedy)
+
+
+def _write_anew(folder: Path) -> str:
+    return f"delete {folder} and run again"
 
 
 def _format(content: dict) -> str:

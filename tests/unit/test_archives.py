@@ -23,6 +23,7 @@ def test_a_folder_without_the_files_is_none(tmp_path):
     with pytest.raises(InputError, match=r"no archive of novel bins") as caught:
         check_archives({"first": str(tmp_path)})
     assert "novelty.archives.first" in str(caught.value)
+    assert "repeat the run that wrote it, or take first out of novelty.archives" in str(caught.value)
 
 
 def test_the_archive_of_this_run_cannot_be_an_earlier_one(tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_lib.archives import ARCHIVE_SKETCHES, ARCHIVE_TABLE, check_archives
+from workflow_lib.archives import ARCHIVE_SKETCHES, ARCHIVE_TABLE, check_archives, damaged_remedy
 from workflow_lib.blocks import one_blas_thread
 from workflow_lib.contig2bin import read_contig2bin
 from workflow_lib.fasta import read_fasta
@@ -86,7 +86,7 @@ def propose_taxa(
     Raises
     ------
     InputError
-        when an archive lacks its files.
+        when an archive lacks its files, or one is damaged.
     """
     index = load_index(index_folder)
     calibration = read_calibration(index_folder, index)
@@ -244,7 +244,7 @@ def _seen_before(bins: list[_Bin], archives: dict[str, str]) -> list[str]:
     check_archives(archives)
     found: list[list[tuple[float, str]]] = [[] for _ in bins]
     for run, folder in archives.items():
-        read_manifest(folder, sealed=True)
+        read_manifest(folder, sealed=True, remedy=damaged_remedy(run))
         sketches, table = Path(folder) / ARCHIVE_SKETCHES, Path(folder) / ARCHIVE_TABLE
         with open(table, encoding="utf-8") as handle:
             names = {row["number"]: f"{row['sample']}/{row['bin']}" for row in csv.DictReader(handle, delimiter="\t")}

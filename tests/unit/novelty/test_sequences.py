@@ -18,11 +18,11 @@ from workflow_lib.index import load_index
 from workflow_lib.index.reference import embed_reference
 from workflow_lib.novelty import Settings, call_contigs, call_sample, read_calibration
 from workflow_lib.novelty.build import build_calibrated_index, calibrate_index
-from workflow_lib.novelty.design import CALIBRATED, KNOWN, REFERENCE, TEST_RANKS, TESTS, limit_genomes, make_design
+from workflow_lib.novelty.design import CALIBRATED, KNOWN, REFERENCE, TESTS, limit_genomes, make_design
 from workflow_lib.novelty.honesty import _clades, measure_calibration
 from workflow_lib.novelty.queries import _is_mixed
 from workflow_lib.novelty.sketch import sketch_genomes, write_sketch
-from workflow_lib.novelty.taxa import SampleFiles, _is_novel_at, propose_taxa, rank_distance
+from workflow_lib.novelty.taxa import SampleFiles, propose_taxa
 from workflow_lib.report.calibration_summary import calibration_summary
 from workflow_lib.store import EmbeddingStore, write_store
 from workflow_lib.tables import Genome
@@ -340,7 +340,7 @@ def test_novel_bins_of_samples_become_taxa(world, samples, tmp_path):
     for path in sorted(path for path in (tmp_path / "archive").rglob("*") if path.is_file()):
         content = path.read_bytes()
         path.write_bytes(content[:20] + bytes([content[20] ^ 1]) + content[21:])
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=r"repeat the run that wrote it, or take first out of novelty\.archives"):
             propose_taxa(later, world.index, archives=archives, **folders)
         path.write_bytes(content)
 
@@ -362,41 +362,3 @@ def test_a_mixture_is_less_even_than_all_or_nearly_all_genomes(n, less_even, is_
     squares = np.linspace(0.5, 1, n)
     squares[:less_even] = 0.1
     assert _is_mixed(np.sqrt([0.2, 0.1]), np.append(squares, np.nan)) == (is_mixed, n < 50)
-
-
-def test_distance_of_a_rank():
-    rng = np.random.default_rng(0)
-    centres = np.repeat(rng.standard_normal((6, 30)), 5, axis=0)
-    rows = centres + 0.1 * rng.standard_normal(centres.shape)
-    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    names = [f"g{i // 5}" for i in range(30)]
-    limit = rank_distance(rows, names)
-    distances = np.linalg.norm(rows[:, None] - rows[None], axis=2)
-    same = np.array(names)[:, None] == np.array(names)[None]
-    assert distances[same].max() <= limit + 1e-6 < distances[~same].min()
-    assert rank_distance(rows, [None] * 30) is None
-    assert rank_distance(rows[:5], names[:5]) is None
-
-
-def test_the_limit_does_not_depend_on_blocks():
-    """Against all pairs at once, with more genomes than a block holds."""
-    rng = np.random.default_rng(4)
-    taxon = rng.integers(0, 300, 1200)
-    centres = rng.standard_normal((300, 24))
-    rows = centres[taxon] + 0.4 * rng.standard_normal((1200, 24))
-    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    upper = np.triu_indices(1200, 1)
-    distances = np.linalg.norm(rows[upper[0]] - rows[upper[1]], axis=1)
-    same = (taxon[:, None] == taxon)[upper]
-    order = np.argsort(distances)
-    right = np.cumsum(same[order]) / same.sum() - np.cumsum(~same[order]) / (~same).sum()
-    limit = rank_distance(rows, [str(number) for number in taxon])
-    assert limit == pytest.approx(distances[order][right.argmax()], abs=2e-3)  # four steps of distance
-
-
-@pytest.mark.parametrize(
-    ("call", "ranks"),
-    [("novel_species", []), ("novel_genus", ["genus"]), ("novel_order", ["genus", "family", "order"]), ("novel", [])],
-)
-def test_groups_are_named_up_to_the_rank_of_the_call(call, ranks):
-    assert [rank for rank in TEST_RANKS[1:] if _is_novel_at(call, rank)] == ranks

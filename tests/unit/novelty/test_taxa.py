@@ -1,0 +1,45 @@
+"""Proposed taxa: the distance of a rank, names of groups, and the archive of novel bins."""
+
+import numpy as np
+import pytest
+
+from workflow_lib.novelty.design import TEST_RANKS
+from workflow_lib.novelty.taxa import _is_novel_at, rank_distance
+
+
+def test_distance_of_a_rank():
+    rng = np.random.default_rng(0)
+    centres = np.repeat(rng.standard_normal((6, 30)), 5, axis=0)
+    rows = centres + 0.1 * rng.standard_normal(centres.shape)
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    names = [f"g{i // 5}" for i in range(30)]
+    limit = rank_distance(rows, names)
+    distances = np.linalg.norm(rows[:, None] - rows[None], axis=2)
+    same = np.array(names)[:, None] == np.array(names)[None]
+    assert distances[same].max() <= limit + 1e-6 < distances[~same].min()
+    assert rank_distance(rows, [None] * 30) is None
+    assert rank_distance(rows[:5], names[:5]) is None
+
+
+def test_the_limit_does_not_depend_on_blocks():
+    """Against all pairs at once, with more genomes than a block holds."""
+    rng = np.random.default_rng(4)
+    taxon = rng.integers(0, 300, 1200)
+    centres = rng.standard_normal((300, 24))
+    rows = centres[taxon] + 0.4 * rng.standard_normal((1200, 24))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    upper = np.triu_indices(1200, 1)
+    distances = np.linalg.norm(rows[upper[0]] - rows[upper[1]], axis=1)
+    same = (taxon[:, None] == taxon)[upper]
+    order = np.argsort(distances)
+    right = np.cumsum(same[order]) / same.sum() - np.cumsum(~same[order]) / (~same).sum()
+    limit = rank_distance(rows, [str(number) for number in taxon])
+    assert limit == pytest.approx(distances[order][right.argmax()], abs=2e-3)  # four steps of distance
+
+
+@pytest.mark.parametrize(
+    ("call", "ranks"),
+    [("novel_species", []), ("novel_genus", ["genus"]), ("novel_order", ["genus", "family", "order"]), ("novel", [])],
+)
+def test_groups_are_named_up_to_the_rank_of_the_call(call, ranks):
+    assert [rank for rank in TEST_RANKS[1:] if _is_novel_at(call, rank)] == ranks
