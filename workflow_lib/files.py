@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -17,6 +18,7 @@ from workflow_lib.errors import InputError
 
 GZIP_LEVEL = 2  # of igzip's 0-3: DNA gains little above it and costs twice the time
 _BLOCK = 1 << 20
+_TRIES = 100  # to replace a folder that other processes replace
 _TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp\..+")  # names of `atomic_path`
 
 
@@ -24,21 +26,21 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp\..+")  # names of `atomic_path`
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path` that replaces it when the block ends without an error.
 
-    The parent folder is made. On any error the temporary file or folder is removed and `path` is left as it was.
+    The parent folder is made. On any error the temporary file or folder is removed and `path` is left as it was. Of
+    several processes that write one path the last one's is there, whole.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays, so that libraries that choose a format by the name keep working.
-    # No process id: two machines, or two containers, can write to one folder under the same one.
-    temporary = path.with_name(f".{uuid4().hex[:12]}.tmp.{path.name}")
+    temporary = _temporary_name(path)
     try:
         yield temporary
         if temporary.is_file():
             with open(temporary, "rb+") as handle:
                 os.fsync(handle.fileno())
-        elif path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        if temporary.is_dir() and not path.is_file():
+            _replace_folder(temporary, path)
+        else:
+            temporary.replace(path)
     except OSError as error:
         # A failed write does not know its file, or knows the temporary name only.
         if error.filename in (None, str(temporary)):
@@ -49,6 +51,29 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(path: Path) -> Path:
+    # The suffix stays, so that libraries that choose a format by the name keep working.
+    # No process id: two machines, or two containers, can write to one folder under the same one.
+    return path.with_name(f".{uuid4().hex[:12]}.tmp.{path.name}")
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    """Rename `new` to `path`, where a folder may be, which other processes may replace at the same time."""
+    old = _temporary_name(path)
+    for tries_left in reversed(range(_TRIES)):
+        with suppress(FileNotFoundError):
+            path.rename(old)
+        try:
+            new.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not tries_left:
+                raise
+            shutil.rmtree(old, ignore_errors=True)  # another one stands there now
+        else:
+            shutil.rmtree(old, ignore_errors=True)
+            return
 
 
 def remove_temporaries(folder: str | Path) -> None:

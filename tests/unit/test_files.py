@@ -3,6 +3,7 @@
 import errno
 import gzip
 import resource
+import threading
 import time
 
 import numpy as np
@@ -41,6 +42,37 @@ def test_folder_replaces_folder(tmp_path):
             temporary.mkdir()
             (temporary / name).write_text(name)
     assert [entry.name for entry in path.iterdir()] == ["second"]
+
+
+def test_folders_written_at_once_are_never_mixed(tmp_path):
+    """Though each finds a folder that another one is replacing."""
+    errors = []
+
+    def write(content):
+        try:
+            for number in range(60):
+                with atomic_path(tmp_path / "out") as folder:
+                    folder.mkdir()
+                    for name in "abc":
+                        (folder / name).write_text(f"{content}{number}")
+        except OSError as error:
+            errors.append(error)
+
+    writers = [threading.Thread(target=write, args=(content,)) for content in "xyz"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert errors == []
+    assert len({(tmp_path / "out" / name).read_text() for name in "abc"}) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_was_never_made_leaves_the_old_one(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out").is_dir()
 
 
 def test_parent_folder_is_made(tmp_path):

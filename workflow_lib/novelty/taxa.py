@@ -21,7 +21,7 @@ from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open, atomic_path
 from workflow_lib.index import SearchIndex, load_index
 from workflow_lib.index.base import to_chord
-from workflow_lib.manifest import MANIFEST_NAME, read_manifest, write_manifest
+from workflow_lib.manifest import read_manifest, write_manifest
 from workflow_lib.novelty.calibration_set import CalibrationSet, read_calibration
 from workflow_lib.novelty.calls import NOVEL
 from workflow_lib.novelty.design import TEST_RANKS
@@ -258,20 +258,22 @@ def _seen_before(bins: list[_Bin], archives: dict[str, str]) -> list[str]:
 
 
 def _write_archive(folder: Path, bins: list[_Bin], taxa: list[str]) -> None:
-    """Write the table and the sketches of the novel bins; the manifest, which proves both, comes last."""
-    (folder / MANIFEST_NAME).unlink(missing_ok=True)
-    with atomic_path(folder / ARCHIVE_SKETCHES) as temporary:
+    """Write the table, the sketches and the manifest that proves both to a folder of its own, which replaces the old.
+
+    So that no two runs that write it at once make one archive of both.
+    """
+    with atomic_path(folder.resolve()) as temporary:
+        sketches = temporary / ARCHIVE_SKETCHES
+        sketches.mkdir(parents=True)
         if bins:
-            _sketch(bins).save(temporary)
-        else:
-            temporary.mkdir()
-    with atomic_open(folder / ARCHIVE_TABLE) as handle:
-        handle.write("\t".join(_ARCHIVE_COLUMNS) + "\n")
-        for number, (one, taxon) in enumerate(zip(bins, taxa, strict=True)):
-            fields = (str(number), one.sample, one.name, taxon, one.row["call"], one.row["length"])
-            handle.write("\t".join(fields) + "\n")
-    files = [path.relative_to(folder).as_posix() for path in sorted((folder / ARCHIVE_SKETCHES).iterdir())]
-    write_manifest(folder, {}, checksums=[ARCHIVE_TABLE, *files], sealed=True)
+            _sketch(bins).save(sketches)
+        with atomic_open(temporary / ARCHIVE_TABLE) as handle:
+            handle.write("\t".join(_ARCHIVE_COLUMNS) + "\n")
+            for number, (one, taxon) in enumerate(zip(bins, taxa, strict=True)):
+                fields = (str(number), one.sample, one.name, taxon, one.row["call"], one.row["length"])
+                handle.write("\t".join(fields) + "\n")
+        files = [path.relative_to(temporary).as_posix() for path in sorted(sketches.iterdir())]
+        write_manifest(temporary, {}, checksums=[ARCHIVE_TABLE, *files], sealed=True)
 
 
 def _percent(share: float) -> str:

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from test_sketch import random_sequence
 
+from workflow_lib.manifest import read_manifest
+from workflow_lib.novelty import taxa
 from workflow_lib.novelty.design import TEST_RANKS
-from workflow_lib.novelty.taxa import _is_novel_at, rank_distance
+from workflow_lib.novelty.taxa import _Bin, _is_novel_at, _seen_before, _write_archive, rank_distance
 
 
 def test_distance_of_a_rank():
@@ -43,3 +46,37 @@ def test_the_limit_does_not_depend_on_blocks():
 )
 def test_groups_are_named_up_to_the_rank_of_the_call(call, ranks):
     assert [rank for rank in TEST_RANKS[1:] if _is_novel_at(call, rank)] == ranks
+
+
+@pytest.fixture
+def bins():
+    rng = np.random.default_rng(12)
+    row = {"call": "novel_genus", "length": "40000"}
+    return [_Bin("s", f"bin.{i}", row, [random_sequence(rng, 40_000)], np.zeros(2)) for i in range(3)]
+
+
+def test_two_runs_that_write_one_archive_make_no_mixture(monkeypatch, tmp_path, bins):
+    """The other run writes all of it between this one's sketches and table: bins have other numbers there."""
+    opened = taxa.atomic_open
+
+    def interrupted(path, *args):
+        monkeypatch.setattr(taxa, "atomic_open", opened)
+        _write_archive(tmp_path / "archive", bins[::-1], ["t", "t", "t"])
+        return opened(path, *args)
+
+    monkeypatch.setattr(taxa, "atomic_open", interrupted)
+    _write_archive(tmp_path / "archive", bins, ["t", "t", "t"])
+    assert _seen_before(bins, {"x": str(tmp_path / "archive")}) == [f"x/s/bin.{i} (100.00)" for i in range(3)]
+
+
+def test_an_archive_replaces_what_was_there(tmp_path, bins):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "archive").symlink_to(tmp_path / "elsewhere")
+    for number in (3, 1, 0):
+        _write_archive(tmp_path / "archive", bins[:number], ["t"] * number)
+        n_files = len(read_manifest(tmp_path / "elsewhere", sealed=True)["checksums"])
+        assert n_files == (1 if number == 0 else len([*(tmp_path / "elsewhere" / "sketches").iterdir()]) + 1)
+        assert [bool(seen) for seen in _seen_before(bins, {"x": str(tmp_path / "archive")})] == [
+            place < number for place in range(3)
+        ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "elsewhere"]
