@@ -38,6 +38,25 @@ def test_the_call(values, call, rank):
     assert calls.conflict.tolist() == [values == {"species": 0.05, "known": 0.05}]
 
 
+@pytest.mark.parametrize(
+    ("p", "call", "n_cal"),
+    [
+        ({"species": 0.01, "genus": 0.02}, "novel_genus", 200),
+        ({"species": 0.4, "genus": 0.01}, "ambiguous", 30),
+        ({"species": 0.05, "genus": 0.02, "known": 0.05}, "ambiguous", 200),
+        ({"species": 0.4, "known": 0.05}, "known", 90),
+        ({}, "abstain", 200),
+    ],
+)
+def test_units_are_those_of_the_test_behind_the_call(p, call, n_cal):
+    """Of an ambiguous query, too: so many units are why its p could fall no lower."""
+    row, units = np.full((1, len(TESTS)), np.nan), np.zeros((1, len(TESTS)), dtype=np.int64)
+    for test, own in {"species": 30, "genus": 200, "known": 90}.items():
+        row[0, TESTS.index(test)], units[0, TESTS.index(test)] = p.get(test, np.nan), own
+    calls = decide(row, units, alpha=0.1)
+    assert (calls.call, calls.n_cal.tolist()) == ([call], [n_cal])
+
+
 def test_a_rank_is_never_called_above_one_that_stands():
     rng = np.random.default_rng(1)
     p = rng.uniform(size=(300, len(TESTS))) ** 4
