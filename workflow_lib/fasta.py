@@ -199,3 +199,8 @@ _COMPLEMENT = bytes.maketrans(b"ACGTRYSWKMBDHVN", b"TGCAYRSWMKVHDBN")
 def reverse_complement(sequence: bytes) -> bytes:
     """Reverse complement of an upper-case sequence, IUPAC codes included."""
     return sequence.translate(_COMPLEMENT)[::-1]
+
+
+def smaller_strand(sequence: bytes) -> bytes:
+    """The first by the alphabet of an upper-case sequence and its reverse complement: the same of both."""
+    return min(sequence, reverse_complement(sequence))

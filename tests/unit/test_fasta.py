@@ -16,6 +16,7 @@ from workflow_lib.fasta import (
     read_blocks,
     read_fasta,
     reverse_complement,
+    smaller_strand,
     write_fasta,
 )
 
@@ -164,6 +165,7 @@ def test_reverse_complement_is_its_own_inverse():
     codes = b"ACGTRYSWKMBDHVN"
     assert reverse_complement(b"AACGTR") == b"YACGTT"
     assert reverse_complement(reverse_complement(codes)) == codes
+    assert smaller_strand(b"TTG") == smaller_strand(b"CAA") == b"CAA"
 
 
 def test_mostly_n():

@@ -13,7 +13,7 @@ import numpy as np
 from workflow_lib.embed import Embedder
 from workflow_lib.embed.shards import ShardCache, split_records
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import mostly_n, read_fasta
+from workflow_lib.fasta import mostly_n, read_fasta, smaller_strand
 from workflow_lib.files import sha256_file
 from workflow_lib.index.windows import cut_windows, format_window
 from workflow_lib.manifest import read_manifest, write_manifest
@@ -21,10 +21,12 @@ from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)
 
+_VERSION = 2  # of a record. 2: the digest is the same of both strands
+
 
 @dataclass(frozen=True)
 class LoadedGenome:
-    """Sequences of a genome: (contig, sequence) pairs, and `digest`, a SHA-256 of them without their names."""
+    """Sequences of a genome: (contig, sequence) pairs, and `digest`, a SHA-256 of them without names and strands."""
 
     name: str
     contigs: list[tuple[str, bytes]]
@@ -67,7 +69,7 @@ class GenomeCache:
 
     def read(self, genome: Genome) -> GenomeWindows | tuple[LoadedGenome, str]:
         """What is known of a genome's file; else its sequences, and the name of the record to be."""
-        content = f"{self.version}\n{self.window}\n{sha256_file(genome.fasta)}"
+        content = f"{_VERSION}\n{self.version}\n{self.window}\n{sha256_file(genome.fasta)}"
         record = f"{hashlib.sha256(content.encode()).hexdigest()}.json"
         known = self._find(genome.name, record)
         if known is None:
@@ -124,7 +126,7 @@ def load_genome(genome: Genome) -> LoadedGenome:
                 line=record.line,
             )
         contigs[record.name] = record.sequence
-    hashes = sorted(hashlib.sha256(sequence).digest() for sequence in contigs.values())
+    hashes = sorted(hashlib.sha256(smaller_strand(sequence)).digest() for sequence in contigs.values())
     return LoadedGenome(genome.name, list(contigs.items()), hashlib.sha256(b"".join(hashes)).hexdigest())
 
 

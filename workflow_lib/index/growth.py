@@ -13,6 +13,7 @@ import numpy as np
 
 from workflow_lib.errors import InputError
 from workflow_lib.index.base import UNCALIBRATED_NAME, SearchIndex
+from workflow_lib.index.copies import is_copy
 from workflow_lib.index.factories import EXACT, SCANN, plan_index
 from workflow_lib.index.shards import (
     Shard,
@@ -78,8 +79,10 @@ class Growth:
     n_windows: int
 
 
-def plan_growth(shards: list[Shard], previous: SearchIndex | None, options: IndexOptions) -> Growth:
-    """Compare the windows that are wanted with the index that is there.
+def plan_growth(
+    shards: list[Shard], previous: SearchIndex | None, options: IndexOptions, taxonomy: dict | None = None
+) -> Growth:
+    """Compare the windows that are wanted with the index that is there; copies are told with their `taxonomy`.
 
     The index is extended when all of its genomes are still wanted, with the same sequences, embedder, window, options
     and code, and when it was trained on a quarter of the windows or more. Else, as the log tells, it is built anew.
@@ -95,12 +98,7 @@ def plan_growth(shards: list[Shard], previous: SearchIndex | None, options: Inde
         for genome, digest in shard.manifest["digests"].items():
             if genome in known:
                 continue
-            if digest in seen:
-                logger.warning("genome %s has the sequences of %s; left out", genome, seen[digest])
-                duplicates.append(genome)
-                continue
-            seen[digest] = genome
-            new.append(genome)
+            (duplicates if is_copy(genome, digest, seen, taxonomy or {}) else new).append(genome)
         n_windows += _count_kept(shard, new)
         kept.append(new)
     return Growth(not reason, kept, duplicates, n_windows)
@@ -196,7 +194,7 @@ def grow_index(
     """
     folder = Path(folder)
     previous = _load_previous(folder)
-    planned = plan_growth(shards, previous, options)
+    planned = plan_growth(shards, previous, options, taxonomy)
     if growth and read_growth(growth) != planned:
         logger.warning("the filled parts are of another state of the index: all is done here")
         parts = []

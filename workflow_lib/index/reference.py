@@ -16,6 +16,7 @@ from workflow_lib.embed import Embedder, embed_records
 from workflow_lib.embed.cuts import LONG
 from workflow_lib.embed.shards import Rows
 from workflow_lib.fasta import mostly_n
+from workflow_lib.index.copies import is_copy
 from workflow_lib.index.genome_cache import GenomeCache, GenomeWindows, LoadedGenome, load_genome, name_windows
 from workflow_lib.index.windows import format_window, name_genome, parse_window
 from workflow_lib.log import Progress
@@ -67,8 +68,9 @@ def embed_windows(
 ) -> EmbeddingStore:
     """Embed the windows of reference genomes; files that were embedded before are not (`GenomeCache`).
 
-    A genome whose sequences are those of an earlier one (names apart) is left out with a warning: the two would vouch
-    for each other; so is one without a usable window. Memory: two genomes, a shard of sequence, and the vectors.
+    A genome whose sequences are those of an earlier one (names and strands apart) is left out with a warning: the two
+    would vouch for each other; so is one without a usable window. Memory: two genomes, a shard of sequence, and the
+    vectors.
 
     Parameters
     ----------
@@ -86,7 +88,8 @@ def embed_windows(
         as `load_genome`.
     """
     cache = GenomeCache(embedder, shard_folder, window=window, shard_mbp=shard_mbp, version=version)
-    digests: dict[str, str] = {}
+    genomes = list(genomes)
+    taxonomy, digests = _taxonomy(genomes), {}
     left_out: dict[str, list[str]] = {"duplicates": [], "empty": []}
     seen: dict[str, str] = {}
     names: list[str] = []
@@ -94,7 +97,7 @@ def embed_windows(
     progress = Progress(0, f"embed windows with {embedder.name}")
     for found in read_ahead(cache.read(genome) for genome in genomes):
         genome = found if isinstance(found, GenomeWindows) else cache.embed(*found)
-        if genome.n_contigs and _is_copy(genome.digest, genome.genome, seen):
+        if genome.n_contigs and is_copy(genome.genome, genome.digest, seen, taxonomy):
             left_out["duplicates"].append(genome.genome)
         elif not genome.names:
             logger.warning(
@@ -191,18 +194,15 @@ def _join_vectors(stores: list[EmbeddingStore], folder: Path) -> np.ndarray:
 
 
 def _distinct_genomes(genomes: Iterable[Genome]) -> Iterator[LoadedGenome]:
-    seen: dict[str, str] = {}
+    genomes, seen = list(genomes), {}
+    taxonomy = _taxonomy(genomes)
     for genome in map(load_genome, genomes):
-        if not genome.contigs or not _is_copy(genome.digest, genome.name, seen):
+        if not genome.contigs or not is_copy(genome.name, genome.digest, seen, taxonomy):
             yield genome
 
 
-def _is_copy(digest: str, genome: str, seen: dict[str, str]) -> bool:
-    """Whether an earlier genome has the same sequences; else the genome is noted in `seen`, digest -> genome."""
-    first = seen.setdefault(digest, genome)
-    if first != genome:
-        logger.warning("genome %s has the sequences of %s; left out", genome, first)
-    return first != genome
+def _taxonomy(genomes: list[Genome]) -> dict[str, dict[str, str]]:
+    return {genome.name: genome.taxonomy for genome in genomes}
 
 
 def _pieces(genome: LoadedGenome, strata: tuple[int, ...], count: int, seed: int) -> Iterator[tuple[str, bytes]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from workflow_lib.embed.windows import split_segments
 from workflow_lib.errors import InputError, some_names
-from workflow_lib.fasta import read_fasta, reverse_complement
+from workflow_lib.fasta import read_fasta, smaller_strand
 from workflow_lib.tables import Genome
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def _check_copies(genomes: Iterable[TrainingGenome]) -> None:
 
 def _hash_content(genome: TrainingGenome) -> bytes:
     """SHA-256 of its segments, whatever their order and strands; of a circle that begins elsewhere it is another."""
-    segments = (hashlib.sha256(min(segment, reverse_complement(segment))) for segment in genome.segments)
+    segments = (hashlib.sha256(smaller_strand(segment)) for segment in genome.segments)
     return hashlib.sha256(b"".join(sorted(segment.digest() for segment in segments))).digest()
 
 

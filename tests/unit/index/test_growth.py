@@ -140,11 +140,12 @@ def test_a_trained_index_that_was_outgrown_is_trained_anew(tmp_path):
     ).extends
 
 
-def test_copies_are_left_out_across_shards_and_runs(tmp_path):
+def test_copies_are_left_out_across_shards_and_runs(tmp_path, caplog):
     copy = {"g1": "dg0"}
-    index = grow(tmp_path, [shard(["g0"]), shard(["g1"], copy)])
+    index = grow(tmp_path, [shard(["g0"]), shard(["g1"], copy)], {"g0": {"species": "A"}, "g1": {"species": "B"}})
     assert index.table.genomes == ["g0"]
     assert index.manifest["genomes_left_out"] == {"duplicates": ["g1"], "empty": []}
+    assert "genome g1 (s__B) has the sequences of g0 (s__A), which has another lineage" in caplog.text
     assert grow(tmp_path, [shard(["g0"]), shard(["g1"], copy), shard(["g2"])]).table.genomes == ["g0", "g2"]
 
 

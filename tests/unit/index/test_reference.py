@@ -5,7 +5,7 @@ import pytest
 
 from workflow_lib.embed import load_embedder
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import write_fasta
+from workflow_lib.fasta import reverse_complement, write_fasta
 from workflow_lib.index.reference import embed_reference, join_stores, length_strata
 from workflow_lib.index.windows import parse_window
 from workflow_lib.store import write_store
@@ -20,11 +20,11 @@ def random_sequence(seed, length):
 
 @pytest.fixture
 def embed(tmp_path):
-    def run(genomes, **options):
+    def run(genomes, *, lineages=None, **options):
         rows = []
         for name, contigs in genomes.items():
             write_fasta(tmp_path / f"{name}.fa.gz", contigs)
-            rows.append(Genome(name, str(tmp_path / f"{name}.fa.gz"), {}))
+            rows.append(Genome(name, str(tmp_path / f"{name}.fa.gz"), (lineages or {}).get(name, {})))
         settings = {"window": 1000, "strata": STRATA, "pieces": 4, "seed": 1} | options
         return embed_reference(
             load_embedder("tnf"), rows, shard_folder=tmp_path / "shards", shard_mbp=0.004, **settings
@@ -75,6 +75,21 @@ def test_duplicate_and_empty_genomes_are_left_out(embed, caplog):
     assert {parse_window(name)[0] for name in windows.names + pieces.names} == {"a"}
     assert windows.manifest["genomes_left_out"] == {"duplicates": ["b"], "empty": ["c", "d", "e"]}
     assert "genome b has the sequences of a" in caplog.text
+
+
+def test_copies_are_found_on_either_strand_and_told_with_both_names(embed, caplog):
+    one, two = random_sequence(1, 3000), random_sequence(2, 1500)
+    flipped = {
+        "b": [("y", two), ("x", reverse_complement(one))],
+        "c": [("x", reverse_complement(one)), ("y", two[:-1])],
+    }
+    lineages = {"a": {"genus": "A", "species": "A a"}, "b": {"genus": "A", "species": "A b"}}
+    windows, pieces = embed({"a": [("x", one), ("y", two)], **flipped}, lineages=lineages)
+    assert {parse_window(name)[0] for name in windows.names + pieces.names} == {"a", "c"}
+    assert windows.manifest["genomes_left_out"]["duplicates"] == ["b"]
+    assert {record.getMessage().split(";")[0] for record in caplog.records} == {
+        "genome b (s__A b) has the sequences of a (s__A a), which has another lineage"
+    }
 
 
 def test_no_genome_gives_empty_stores(embed):
