@@ -97,8 +97,8 @@ def warn_of_names(
         names = tell_apart(lineages[one], lineages[two])
         told.append(f"{genomes[one]} ({names[0]}) and {genomes[two]} ({names[1]}), {identity[place]:.3f}")
     logger.warning(
-        "%d pairs of reference genomes have different names and sequences of one species (identity %s or more; %d have "
-        "%s or more, as two species hardly ever do). Where one of a pair calibrates with its taxon left out, the other "
-        "is left out, too. The most alike: %s",
+        "pairs of reference genomes with different names and sequences of one species: %d (identity %s or more; %d of "
+        "%s or more, as two species hardly ever have). Where one of a pair calibrates with its taxon left out, the "
+        "other is left out, too. The most alike: %s",
         *(len(identity), SPECIES_IDENTITY, np.count_nonzero(identity >= ONE_SPECIES), ONE_SPECIES, "; ".join(told)),
     )

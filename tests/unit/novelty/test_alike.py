@@ -92,8 +92,7 @@ def test_pairs_of_other_names_are_told(caplog):
     assert not caplog.messages  # one name, or none
     warn_of_names(make_alike((0, 1, 0.998), (0, 4, 0.96), (1, 0, 0.997)), ranks, names, lineages)
     (message,) = caplog.messages
-    assert message.startswith("2 pairs of reference genomes")
-    assert "1 have 0.97 or more" in message
+    assert "of one species: 2 (identity 0.95 or more; 1 of 0.97 or more" in message
     told = "a (g__g2;s__s2) and b (g__g1;s__s1), 0.998; b (s__s1) and e (s__s3), 0.960"
     assert message.endswith(f"The most alike: {told}")
 
@@ -145,7 +144,7 @@ def test_near_copies_under_other_species_change_no_score(genomes, tmp_path, capl
             n_units = len(np.unique(calibration.units[row][calibration.units[row] >= 0]))
             assert n_units == found.setdefault(test, n_units)  # a genome and its copy are one
     (message,) = [message for message in caplog.messages if "pairs of reference" in message]
-    assert message.startswith("3 pairs")
+    assert "of one species: 3 (" in message
     assert "0 (s__s0) and 0x (s__s0x)" in message
     for test in ("genus", "phylum", KNOWN, OUTSIDE):
         for name, scores in found[False, test].items():
