@@ -89,9 +89,8 @@ def embed_windows(
     """
     cache = GenomeCache(embedder, shard_folder, window=window, shard_mbp=shard_mbp, version=version)
     genomes = list(genomes)
-    taxonomy, digests = _taxonomy(genomes), {}
+    taxonomy, digests, seen = _taxonomy(genomes), {}, {}
     left_out: dict[str, list[str]] = {"duplicates": [], "empty": []}
-    seen: dict[str, str] = {}
     names: list[str] = []
     rows = Rows(embedder.dim)
     progress = Progress(0, f"embed windows with {embedder.name}")

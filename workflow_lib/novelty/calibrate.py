@@ -71,13 +71,10 @@ def calibrate(
     lengths = np.array([end - begin for *_, begin, end in parts], dtype=np.int64)
     rows = np.flatnonzero((genomes >= 0) & pieces.vectors.any(axis=1))
     rows = rows[np.argsort(genomes[rows], kind="stable")]
-    if matches is None:
-        matches = Matches.none()
-    else:
-        matches = _select_owners(matches, rows)
-        alike = find_alike(matches, genomes[rows], calibrating, len(table.genomes))
-        warn_of_names(alike, design.name_codes(), table.genomes, table.lineages)
-        design = design.with_alike(alike)
+    matches = Matches.none() if matches is None else _select_owners(matches, rows)
+    alike = find_alike(matches, genomes[rows], calibrating, len(table.genomes))
+    warn_of_names(alike, design.name_codes(), table.genomes, table.lineages)
+    design = design.with_alike(alike)
     work = _Work(
         *(index, means, spread, k, bounds, count_levels(n_pieces), genomes[rows], lengths[rows], matches),
         design=design,
