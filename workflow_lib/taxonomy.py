@@ -10,11 +10,11 @@ RANKS = ("domain", "phylum", "class", "order", "family", "genus", "species")
 # Words for a missing name: genomes that share one need not be alike. Anywhere in a name; at its end, where more would
 # tell one from another (`Bacillus sp. CG1`, `Clostridiales bacterium VE202-06`); and alone.
 _MISSING = re.compile(
-    r"(?:.*[\W_])?(?:uncultured|unclassified|unidentified|unassigned|unknown|metagenome|incertae[ _]sedis"
-    r"|environmental[ _]samples?)(?:[\W_].*)?"
+    r"(?:.*[\W_])?(?:uncultured|unclassified|unidentified|unassigned|unknown|unnamed|noname|norank|metagenome"
+    r"|incertae[ _]sedis|environmental[ _]samples?)(?:[\W_].*)?"
     r"|(?:.*[ _])?(?:spp?\.?|bacterium|archaeon)"
-    r"|(?:not|no)[ _-](?:applicable|assigned|available|determined|name|rank)|undetermined|unnamed"
-    r"|na|n/a|nan|none|null|-|[?]+",
+    r"|(?:not|no)[ _-]+(?:applicable|assigned|available|classified|determined|hit|name|rank|support)"
+    r"|undefined|undetermined|unranked|unspecified|na|n/a|n[.]a[.]|nan|none|null|-|[?]+",
     re.IGNORECASE,
 )
 _PREFIXES = {rank[0]: rank for rank in RANKS}

@@ -233,7 +233,18 @@ def test_names_below_different_taxa_are_different_taxa(tmp_path, caplog):
             "N/A",
             "-",
         ),
-        *("not assigned", "Not_available", "no rank", "no_name", "undetermined", "unnamed", "?"),
+        *(
+            "not assigned",
+            "not  applicable",
+            "Not_available",
+            "no rank",
+            "no-name",
+            "no support",
+            "no hit",
+            "not_determined",
+        ),
+        *("not classified", "norank_f__Bacillaceae", "Clostridiales_noname", "unnamed Bacillus", "unnamed", "n.a."),
+        *("undetermined", "undefined", "unranked", "unspecified", "?", "??"),
     ],
 )
 def test_words_for_a_missing_name_are_no_name(name):

@@ -55,11 +55,22 @@ def test_samples_that_deviate_alike_stay_apart_where_their_genomes_differ():
 
 
 def test_the_ends_of_a_series_stay_apart_though_days_are_alike():
+    """Of four days each is like the next one: two pairs, not one series."""
     depth, lengths, labels = make("aaaa", shared=0.0)
-    drift = np.exp(0.06 * np.random.default_rng(3).standard_normal(20)[labels, None] * np.arange(4))
-    found = pool_alike(Depth(depth.libraries, depth.mean * drift, depth.variance), lengths, labels)
-    assert 1 < len(found.libraries) < 4
-    assert not any("a0" in name and "a3" in name for name in found.libraries)
+    drift = np.exp(0.06 * np.random.default_rng(0).standard_normal(20)[labels, None] * np.arange(4))
+    depth = Depth(depth.libraries, depth.mean * drift, depth.variance)
+    days = [Depth(depth.libraries[i : i + 2], depth.mean[:, i : i + 2], depth.variance[:, i : i + 2]) for i in range(3)]
+    assert all(len(pool_alike(two, lengths, labels).libraries) == 1 for two in days)
+    assert pool_alike(depth, lengths, labels).libraries == ["a0+a1", "a2+a3"]
+
+
+@pytest.mark.parametrize(("deviation", "n_pooled"), [(0.19, 1), (0.22, 2)])
+def test_libraries_are_alike_up_to_a_fifth_between_nearly_all_genomes(deviation, n_pooled):
+    """39 of 41 bins decide, by the deviation of their median contigs from the ratio of most."""
+    depth, lengths, labels = make("aa", n_bins=41, own=0.0, shared=0.0)
+    depth.mean[labels < 5, 0] *= np.exp(deviation)
+    depth.mean[labels < 2, 0] *= 9
+    assert len(pool_alike(depth, lengths, labels).libraries) == n_pooled
 
 
 def test_a_tenth_of_the_genomes_that_changed_keep_libraries_apart():

@@ -68,6 +68,7 @@ def test_genera_of_one_species_are_one():
         (0, 1, 0, 33),  # not of genome 0's,
         (0, 0, 1, 99),  # and one without a genus joins nothing
         (0, 0, 4, 99),
+        (1, 0, 4, 99),  # though genome 6 is of its species, too
         (1, 0, 5, 35),  # genome 6: just so
     ]
     salmonella, none, shigella, escherichia, no_name, citrobacter, klebsiella = genera_of(lineages, [3, 6], hits)
