@@ -92,7 +92,7 @@ def share_like_counts(
     # What is not known is not above 0.
     compared = has_other[:, None] & (own > 0) & (other > 0)
     growth = np.log(np.where(compared, own, 1) / np.where(compared, other, 1)) * np.sign(longer)[:, None]
-    like_counts = compared & (growth > np.abs(longer)[:, None] / 2)
+    like_counts = growth > np.abs(longer)[:, None] / 2
     n_pairs = compared.sum(axis=0)
     n_partners = np.array([len(np.unique(nearest[column])) for column in compared.T], dtype=np.int64)
     return like_counts.sum(axis=0) / np.maximum(n_pairs, 1), n_pairs, n_partners

@@ -33,6 +33,11 @@ def test_depths_of_lanes_are_added_up(caplog):
     assert "c3" not in caplog.text
 
 
+@pytest.mark.parametrize(("samples", "expected"), [("abcb", ["a0", "b1+b3", "c2"]), ("abcc", ["a0", "b1", "c2+c3"])])
+def test_libraries_keep_their_order(samples, expected):
+    assert pool_alike(*make(samples)).libraries == expected
+
+
 def test_what_is_not_known_stays_so():
     depth, lengths, labels = make("aab")
     depth.mean[7, 1] = np.nan

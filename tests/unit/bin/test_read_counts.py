@@ -145,6 +145,7 @@ def test_libraries_with_variances_are_depth():
     refuse_read_counts(as_depth(lengths * 1.0, variance=1.0), vectors, lengths)
     depth = as_depth(lengths * 1.0, lengths * 1.0, variance=1.0)
     depth.variance[:, 1] = np.nan
+    depth.variance[0, 0] = np.nan  # of one contig it is not known
     with pytest.raises(InputError, match=r"\(library1, 100% of 40 pairs\)"):
         refuse_read_counts(depth, vectors, lengths)
 
