@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME_RULE = "a name of letters, digits, '.', '_' and '-' that begins with a letter or digit (it becomes a file name)"
 PLATFORMS = ("ont", "hifi")
+SCOREBOARD_NAMES = ("plots", "scoreboard.tsv", "scoreboard.md", "scoreboard.html")  # what all sets together give
 VARIANCE_SUFFIX = "-var"  # of the second column of a library there
 DEPTH_TABLE_COLUMNS = ("contig", "length")  # stand before the columns of the libraries in depth.tsv
 # Of a column of lengths in tables of others, in any case: "len", "contig_length", "Length_bp".
@@ -316,6 +317,8 @@ def load_sets(path: str | Path, *, check_files: bool = True) -> dict[str, SetSou
     sets, seen = {}, {}
     for line, row in table.rows:
         name = table.name(line, row, "set", seen)
+        if name in SCOREBOARD_NAMES:
+            table.add_fault(line, "set", name, "another name: one of results/scoreboard/ is called so")
         sequences, genomes = (table.file(line, row, column) for column in ("sequences", "genomes"))
         if bool(row.get("sequences")) == bool(row.get("genomes")):
             found = "both" if row.get("sequences") else "neither"

@@ -50,13 +50,15 @@ def test_schema_requires_every_shipped_key(config, schema):
 def test_faults_come_together_and_name_the_nearest_key(config, schema):
     config["filter"]["min_lenght"] = 1000
     config["bin"]["min_bin_size"] = 0
+    config["train"]["validation_pieces"] = 1
     config["novelty"]["alpha"] = "ten percent"
     with pytest.raises(FaultsError) as raised:
         validate_config(config, schema)
     text = str(raised.value)
-    assert len(raised.value.faults) == 3
+    assert len(raised.value.faults) == 4
     assert "did you mean 'min_length'?" in text
     assert "bin.min_bin_size: found 0; expected at least 1" in text
+    assert "train.validation_pieces: found 1; expected at least 2" in text
     assert "novelty.alpha: found 'ten percent'; expected type number" in text
 
 

@@ -16,7 +16,7 @@ from workflow_lib.train.contrastive import ContrastiveTask
 from workflow_lib.train.genomes import load_genomes, split_by_genus
 from workflow_lib.train.loop import train
 from workflow_lib.train.options import ContrastiveOptions, LoopSettings
-from workflow_lib.train.sources import COMPACT, check_dropout, check_source
+from workflow_lib.train.sources import COMPACT, check_source, check_views
 from workflow_lib.train.trainable import TrainableLanguageModel, write_record
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def train_embedder(
         when one of several processes failed.
     """
     check_source(str(model), folder)
-    check_dropout(str(model), options.pairs.strategy, dropout)
+    check_views(str(model), options.pairs.strategy, dropout)
     source = locate_model(str(model)) if hub_repository(str(model)) else Path(model)
     arguments = (source, table, folder, options, settings, held_out, dropout, recompute, device)
     processes.launch(_train, *arguments, n=len(find_devices(device, option="train.device")))

@@ -17,31 +17,29 @@ class History:
 
     Attributes
     ----------
-    rows : a dict a step at which figures were recorded, with `step`; means over the steps since the row before, the
-        last step's `learning_rate`, and validation figures with the prefix `held_out_`.
+    rows : a dict a step at which figures were recorded, with `step`; means over those steps since the row before that
+        have the figure, the last step's `learning_rate`, and validation figures with the prefix `held_out_`.
     """
 
-    def __init__(self, rows: list[dict] | None = None, sums: dict | None = None, n_steps: int = 0) -> None:
+    def __init__(self, rows: list[dict] | None = None, sums: dict | None = None, counts: dict | None = None) -> None:
         self.rows = rows or []
-        self._sums, self._n_steps = sums or {}, n_steps
+        self._sums, self._counts = sums or {}, counts or {}
 
     def state(self) -> dict:
         """What a History is made from again."""
-        return {"rows": self.rows, "sums": self._sums, "n_steps": self._n_steps}
+        return {"rows": self.rows, "sums": self._sums, "counts": self._counts}
 
     def add(self, *, learning_rate: float, **figures: float) -> None:
         """Count the figures of one step."""
         for name, value in figures.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
-        self._sums["learning_rate"] = learning_rate
-        self._n_steps += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
+        self._sums["learning_rate"], self._counts["learning_rate"] = learning_rate, 1
 
     def close(self, step: int) -> dict[str, float]:
         """Record the means of the steps since the last call, at `step`; the row."""
-        means = {
-            name: value if name == "learning_rate" else value / self._n_steps for name, value in self._sums.items()
-        }
-        self._sums, self._n_steps = {}, 0
+        means = {name: value / self._counts[name] for name, value in self._sums.items()}
+        self._sums, self._counts = {}, {}
         row = self._row(step)
         row.update(means)
         return row

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workflow_lib.errors import InputError
 from workflow_lib.train.pairs import PairOptions
-from workflow_lib.train.sources import check_dropout, check_source
+from workflow_lib.train.sources import check_source, check_views
 
 MIXINGS = ("manifold", "input", "none")
 SCHEDULES = ("constant", "linear", "cosine")
@@ -128,7 +128,7 @@ def read_training(section: Mapping[str, object], folder: str | Path) -> dict[str
     pairs = PairOptions(**pick(PairOptions, section))
     dropout = section["dropout"] if pairs.strategy == "dropout" else 0.0
     check_source(section["model"], folder)
-    check_dropout(section["model"], pairs.strategy, dropout)
+    check_views(section["model"], pairs.strategy, dropout)
     return {
         "options": ContrastiveOptions(pairs=pairs, **pick(ContrastiveOptions, section)),
         "settings": LoopSettings(**pick(LoopSettings, section)),

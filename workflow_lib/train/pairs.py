@@ -117,9 +117,9 @@ class PairSampler:
     ) -> tuple[bytes, bytes]:
         strategy = self.options.strategy
         if strategy == "same_genome":
-            pieces = draw_apart(genome.segments, lengths, rng)
+            pieces = draw_apart(genome.segments, lengths, rng, least=self.options.min_length)
             return tuple(reverse_complement(piece) if rng.integers(2) else piece for piece in pieces)
-        piece = _draw_piece(genome.segments, lengths[0], rng).cut()
+        piece = _draw_piece(genome.segments, lengths[0], rng, self.options.min_length).cut()
         if strategy == "mutate":
             return piece, mutate(piece, self.options.mutation_rate, rng)
         return piece, reverse_complement(piece) if strategy == "double_strand" else piece
@@ -167,11 +167,16 @@ class _Place(NamedTuple):
         return [*self.segments[: self.index], segment[: self.start], segment[stop:], *self.segments[self.index + 1 :]]
 
 
-def _draw_piece(segments: Sequence[bytes], length: int, rng: np.random.Generator) -> _Place:
-    """Any place where a piece of `length` fits, all alike; where it fits nowhere, the whole longest segment."""
-    places = np.maximum(0, [len(segment) - length + 1 for segment in segments])
+def _draw_piece(segments: Sequence[bytes], length: int, rng: np.random.Generator, least: int) -> _Place:
+    """Any place where a piece of `length` fits, all alike; where it fits nowhere, a whole segment by its length.
+
+    Of segments shorter than `least` bp only the longest is ever drawn whole, where there is no other.
+    """
+    sizes = np.array([len(segment) for segment in segments])
+    places = np.maximum(0, sizes - length + 1)
     if not places.any():
-        index = max(range(len(segments)), key=lambda i: len(segments[i]))
+        weights = np.where(sizes >= min(least, sizes.max()), sizes, 0)
+        index = int(np.searchsorted(np.cumsum(weights), rng.integers(weights.sum()), side="right"))
         return _Place(segments, index, 0, len(segments[index]))
     edges = np.cumsum(places)
     place = rng.integers(edges[-1])
@@ -179,10 +184,15 @@ def _draw_piece(segments: Sequence[bytes], length: int, rng: np.random.Generator
     return _Place(segments, index, int(place - edges[index] + places[index]), length)
 
 
-def draw_apart(segments: Sequence[bytes], lengths: tuple[int, int], rng: np.random.Generator) -> tuple[bytes, bytes]:
-    """Two pieces that share no base. Shorter than asked for where a genome has no room; the first has half at most."""
-    first = _draw_piece(segments, min(lengths[0], sum(map(len, segments)) // 2), rng)
-    return first.cut(), _draw_piece(first.rest(), lengths[1], rng).cut()
+def draw_apart(
+    segments: Sequence[bytes], lengths: tuple[int, int], rng: np.random.Generator, *, least: int
+) -> tuple[bytes, bytes]:
+    """Two pieces that share no base. Shorter than asked for where a genome has no room; the first has half at most.
+
+    Where a length fits into no segment, one of at least `least` bp (or the longest) is taken whole.
+    """
+    first = _draw_piece(segments, min(lengths[0], sum(map(len, segments)) // 2), rng, least)
+    return first.cut(), _draw_piece(first.rest(), lengths[1], rng, least).cut()
 
 
 def mutate(sequence: bytes, rate: float, rng: np.random.Generator) -> bytes:

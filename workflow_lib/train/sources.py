@@ -46,8 +46,8 @@ def check_source(model: str, folder: str | Path) -> None:
         raise InputError(f"nothing to train by the name {model!r}, and no such folder", remedy=_REMEDY)
 
 
-def check_dropout(model: str, strategy: str, dropout: float) -> None:
-    """Refuse dropout where the model has none, and the strategy dropout without any.
+def check_views(model: str, strategy: str, dropout: float) -> None:
+    """Refuse strategies by which both views of a pair would be the same, and dropout where the model has none.
 
     Raises
     ------
@@ -56,6 +56,11 @@ def check_dropout(model: str, strategy: str, dropout: float) -> None:
     """
     if model == COMPACT and (dropout or strategy == "dropout"):
         raise InputError(f"{COMPACT} has no dropout", remedy="set train.strategy to another than dropout")
+    if model == COMPACT and strategy == "double_strand":
+        raise InputError(
+            f"{COMPACT} takes both strands for one: both views of a pair would be the same",
+            remedy="set train.strategy to another than double_strand",
+        )
     if strategy == "dropout" and not dropout:
         raise InputError(
             "found the strategy dropout with a dropout of 0: both views of a pair would be the same",

@@ -123,12 +123,21 @@ def test_all_faults_of_the_table_of_sets_come_together(tmp_path):
         "none\n"
         f"both\t{tmp_path / 'set.tsv'}\t{tmp_path / 'set.tsv'}\n"
         f"given\t{tmp_path / 'set.tsv'}\t\t500\n"
+        f"plots\t{tmp_path / 'set.tsv'}\n"
         f"cut\t\t{tmp_path / 'set.tsv'}\t\t-1\t5\n"
     )
     with pytest.raises(FaultsError) as raised:
         load_sets(table)
     text = str(raised.value)
-    for part in ("found 'neither'", "found 'both'", "are not cut", "length of a piece", "at least 0", "at least 10"):
+    for part in (
+        "found 'neither'",
+        "found 'both'",
+        "are not cut",
+        "length of a piece",
+        "at least 0",
+        "at least 10",
+        "found 'plots'",
+    ):
         assert part in text
     table.write_text("set\tsequences\n")
     with pytest.raises(FaultsError, match="at least one labelled set"):

@@ -13,6 +13,7 @@ from small_task import SETTINGS, SmallTask, train_in
 
 from workflow_lib.errors import InputError
 from workflow_lib.train import processes
+from workflow_lib.train.history import History
 from workflow_lib.train.loop import LoopSettings, learning_rate, train
 
 FILES = ("history.tsv", "history.svg")
@@ -185,6 +186,18 @@ def gathered_gradient(rows):
 def test_rows_of_all_processes_make_one_loss():
     rows = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     np.testing.assert_allclose(processes.launch(gathered_gradient, rows, n=2), gathered_gradient(rows), atol=1e-6)
+
+
+def test_means_are_over_the_steps_that_have_the_figure():
+    history = History()
+    for step in range(1, 8):
+        figures = {"loss": step, "pair_similarity": 0.5} if step <= 3 else {"loss": step}
+        history.add(learning_rate=step, **figures)
+        if step == 5:
+            history = History(**history.state())  # as from a checkpoint
+    assert history.close(7) == {"step": 7, "learning_rate": 7, "loss": 4, "pair_similarity": 0.5}
+    history.add(learning_rate=8, loss=3)
+    assert history.close(8) == {"step": 8, "learning_rate": 8, "loss": 3}
 
 
 @pytest.mark.gpu

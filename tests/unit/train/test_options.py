@@ -45,6 +45,7 @@ def test_every_key_is_read(config):
     ("changes", "message"),
     [
         ({"strategy": "dropout"}, "compact has no dropout"),
+        ({"strategy": "double_strand"}, "both views of a pair would be the same"),
         ({"model": "dnabert-2", "strategy": "dropout", "dropout": 0}, "a dropout of 0"),
         ({"min_length": 5000, "length_median": 3000}, "correct train.min_length"),
         ({"simclr_share": 2}, "share of 2"),

@@ -96,9 +96,21 @@ def test_small_genomes_of_random_bases_are_not_told_apart(caplog):
 def test_every_place_is_drawn_alike():
     rng = np.random.default_rng(2)
     segments = (b"ACGTA", b"C", b"TTGCA")
-    counts = Counter(draw_apart(segments, (4, 1), rng)[0] for _ in range(4000))
+    counts = Counter(draw_apart(segments, (4, 1), rng, least=1)[0] for _ in range(4000))
     assert set(counts) == {b"ACGT", b"CGTA", b"TTGC", b"TGCA"}
     assert min(counts.values()) > 850  # 1000 +- 27
+
+
+def test_where_nothing_fits_whole_segments_are_drawn_by_their_length():
+    rng = np.random.default_rng(4)
+    segments = (b"A" * 30, b"C" * 10, b"G" * 20, b"T" * 4)
+    pairs = [draw_apart(segments, (1000, 1000), rng, least=10) for _ in range(3000)]
+    assert {len(piece) for pair in pairs for piece in pair} == {10, 20, 30}  # 32 at most, and of no segment
+    counts = Counter(first[:1] for first, _ in pairs)
+    assert {base: round(n / 3000, 1) for base, n in counts.items()} == {b"A": 0.5, b"C": 0.2, b"G": 0.3}
+    assert all(first[:1] != second[:1] for first, second in pairs)
+    one = [draw_apart((b"A" * 9, b"C" * 3), (6, 99), rng, least=8) for _ in range(50)]
+    assert {len(second) for _, second in one} <= {3}  # of what is left nothing has 8
 
 
 def test_a_batch_has_each_species_once_and_all_species_alike():
