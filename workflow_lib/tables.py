@@ -302,8 +302,8 @@ def load_reference(path: str | Path, *, check_files: bool = True) -> dict[str, G
     if homonyms and check_files:
         shown = ", ".join(homonyms[:8]) + (", ..." if len(homonyms) > 8 else "")
         logger.warning(
-            "%s: names that stand below different taxa are taken for different taxa (misspelled lineages look so too); "
-            "%d: %s", path, len(homonyms), shown,
+            "%s: names that stand below different taxa are taken for different taxa (misspelled lineages look so too), "
+            "also where embeddings are scored; a training holds them out together; %d: %s", path, len(homonyms), shown,
         )  # fmt: skip
     return {name: replace(genomes[name], taxonomy=own) for name, own in zip(genomes, lineages, strict=True)}
 

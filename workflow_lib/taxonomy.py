@@ -96,6 +96,14 @@ def part_homonyms(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, st
     return parted, sorted(f"{rank[0]}__{name}" for rank, name in homonyms)
 
 
+def fold_name(name: str) -> str:
+    """A name as it is compared where two genomes that may be of one taxon must stay together.
+
+    Without the parent that `part_homonyms` adds; case, and whether words are parted by blanks or `_`, do not matter.
+    """
+    return re.sub(r"[\s_]+", " ", re.sub(r" \([^()]*\)$", "", name)).strip().casefold()
+
+
 def _parent(lineage: dict[str, str], rank: str) -> tuple[str, str]:
     """The nearest rank above that the lineage names, and the name; empty where there is none."""
     for higher in reversed(RANKS[: RANKS.index(rank)]):

@@ -11,6 +11,7 @@ from workflow_lib.embed.windows import split_segments
 from workflow_lib.errors import InputError, some_names
 from workflow_lib.fasta import read_fasta, smaller_strand
 from workflow_lib.tables import Genome
+from workflow_lib.taxonomy import fold_name
 
 logger = logging.getLogger(__name__)
 
@@ -162,14 +163,15 @@ def split_by_genus(
 
 
 def _join_units(genomes: list[TrainingGenome]) -> dict[str, str]:
-    """Genus -> unit of the split, with genera that share a species in one unit (the first by name)."""
+    """Genus -> unit of the split: genera that share a species are one, and those of one name but for their parents."""
     unit_of = {genome.genus: genome.genus for genome in genomes}
     seen: dict[str, str] = {}
     for genome in genomes:
-        one, other = unit_of[seen.setdefault(genome.species, genome.genus)], unit_of[genome.genus]
-        if one != other:
-            first, second = sorted((one, other))
-            unit_of = {genus: first if unit == second else unit for genus, unit in unit_of.items()}
+        for name in (genome.species, genome.genus):
+            one, other = unit_of[seen.setdefault(fold_name(name), genome.genus)], unit_of[genome.genus]
+            if one != other:
+                first, second = sorted((one, other))
+                unit_of = {genus: first if unit == second else unit for genus, unit in unit_of.items()}
     return unit_of
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from workflow_lib.embed.windows import MIN_SEGMENT
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import reverse_complement
+from workflow_lib.taxonomy import fold_name
 from workflow_lib.tiling import tile
 from workflow_lib.train.genomes import TrainingGenome
 
@@ -81,7 +82,8 @@ class Pairs(NamedTuple):
 class PairSampler:
     """Batches of pairs, each of another species, so that no two rows that are called different are alike.
 
-    Species are drawn evenly, whatever their number of genomes; then one of their genomes.
+    Species are drawn evenly, whatever their number of genomes; then one of their genomes. Of two species of one name
+    below different genera (`taxonomy.part_homonyms`) a batch has one.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ class PairSampler:
         self.options = options
         by_species: dict[str, list[TrainingGenome]] = {}
         for genome in sorted(genomes, key=lambda genome: genome.name):
-            by_species.setdefault(genome.species, []).append(genome)
+            by_species.setdefault(fold_name(genome.species), []).append(genome)
         self._species = [by_species[name] for name in sorted(by_species)]
         self.n_species = len(self._species)
         if self.n_species < 2:

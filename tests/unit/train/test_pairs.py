@@ -10,7 +10,7 @@ from tiny_models import random_sequence
 from workflow_lib.embed import load_embedder
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta, reverse_complement, write_fasta
-from workflow_lib.tables import Genome
+from workflow_lib.tables import Genome, load_reference
 from workflow_lib.train.genomes import TrainingGenome, hash_genomes, load_genomes, split_by_genus
 from workflow_lib.train.pairs import PairOptions, PairSampler, draw_apart, draw_length, draw_pieces, mutate
 from workflow_lib.train.validation import HeldOutPieces
@@ -243,6 +243,32 @@ def test_the_split_is_by_genus_and_independent_of_order(seed):
         one, other = ({getattr(genome, level) for genome in part} for part in (train, held_out))
         assert not one & other
     assert 4 <= len({genome.genus for genome in held_out}) <= 6  # of 15, or 16 if the joined ones are among them
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("g__Bacillus;s__X y", "g__Bacillus_A;s__X y"),
+        ("f__F;g__Alpha", "f__H;g__Alpha"),
+        ("p__P;g__Alpha", "p__Q;g__Alpha"),
+        ("f__F;s__X y", "f__H;s__X y"),
+        ("g__Candidatus Foo", "g__candidatus_foo"),
+    ],
+)
+def test_what_may_be_one_taxon_is_on_one_side_and_never_unlike(tmp_path, one, other):
+    """Names of two parents are parted when the table is read."""
+    lineages = [one, other, *(f"g__G{i}" for i in range(8))]
+    for i in range(len(lineages)):
+        (tmp_path / f"{i}.fa").write_text(f">c\n{random_sequence(np.random.default_rng(i), 9000)}\n")
+    rows = [f"g{i}\t{tmp_path / f'{i}.fa'}\t{lineage}\n" for i, lineage in enumerate(lineages)]
+    (tmp_path / "genomes.tsv").write_text("genome_id\tfasta\ttaxonomy\n" + "".join(rows))
+    genomes = load_genomes(load_reference(tmp_path / "genomes.tsv").values(), min_length=100)
+    for seed in range(12):
+        sides = [{genome.name for genome in side} for side in split_by_genus(genomes, held_out=0.4, seed=seed)]
+        assert any({"g0", "g1"} <= side for side in sides)
+    if "s__" in one:
+        sampler = PairSampler(genomes, PairOptions(batch_size=10, **SHORT))
+        assert sampler.n_rows == 9
 
 
 def test_seeds_split_differently():
