@@ -27,19 +27,24 @@ class Alike:
     ----------
     genome, other : int64 (E,), positions in the index; `genome` ascends.
     identity : float64 (E,). share : float64 (E,), of the genome's pieces, of what matches the other.
+    calibrating : int64 (B,), ascending positions of the genomes that have pieces.
     """
 
     genome: np.ndarray
     other: np.ndarray
     identity: np.ndarray
     share: np.ndarray
+    calibrating: np.ndarray
 
     def of(self, genome: int) -> slice:
         """Where the pairs of a genome are."""
         return slice(*np.searchsorted(self.genome, [genome, genome + 1]))
 
     def join(self, codes: np.ndarray) -> np.ndarray:
-        """Codes, int64 (G,), where the taxa that a pair links, by a third of a genome's pieces or more, are one.
+        """Codes, int64 (G,), where the taxa that a pair links are one: a third or more of the pieces of each genome.
+
+        Of a genome without pieces the other one's decide. A small genome that is the foreign part of a contaminated one
+        links nothing, or a few such genomes would make one of many genera.
 
         Parameters
         ----------
@@ -49,6 +54,8 @@ class Alike:
         from scipy.sparse.csgraph import connected_components
 
         large = self.share >= KNOWN_SHARE
+        pair, reverse = self.genome * len(codes) + self.other, self.other * len(codes) + self.genome
+        large &= np.isin(reverse, pair[large]) | ~np.isin(self.other, self.calibrating)
         one, two = codes[self.genome[large]], codes[self.other[large]]
         linked = (one >= 0) & (two >= 0) & (one != two)
         if not linked.any():
@@ -70,7 +77,7 @@ def find_alike(matches: Matches, genomes: np.ndarray, calibrating: np.ndarray, n
     """
     group, other, identity, share = pair_identities(matches, genomes, n_genomes)
     alike = (identity >= SPECIES_IDENTITY) & (calibrating[group] != other)
-    return Alike(calibrating[group[alike]], other[alike], identity[alike], share[alike])
+    return Alike(calibrating[group[alike]], other[alike], identity[alike], share[alike], calibrating)
 
 
 def warn_of_names(

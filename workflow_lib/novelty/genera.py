@@ -18,8 +18,8 @@ GENUS_MARGIN = 0.05
 def find_genera(lineages: list[dict[str, str]], calibration: CalibrationSet) -> np.ndarray:
     """int64 (G,): a number for the genus of each genome, -1 where it has no name.
 
-    Genera are one where a genome of the one is of the species of a genome of the other, by the identity of what at
-    least a third of its calibration pieces share with that: Escherichia and Shigella in some taxonomies.
+    Genera are one where a genome of the one is of the species of a genome of the other, by the identity of what they
+    share, a third of each or more (`Alike.join`): Escherichia and Shigella in some taxonomies.
     """
     genera = encode_names([lineage.get("genus") for lineage in lineages])
     alike = find_alike(calibration.matches, calibration.piece_genome, calibration.calibrating, len(genera))

@@ -60,10 +60,21 @@ def test_genera_that_a_genome_links_are_left_out_together():
     assert left_out(plain, "phylum", 1) == [0, 1]
     assert all(left_out(design, "phylum", genome) == [0, 1, 2, 3] for genome in range(4))
     assert (units(plain, "phylum"), units(design, "phylum")) == ([0, 0, 1, 1, 2], [0, 0, 0, 0, 1])
-    # Below a third of its pieces only the genome itself goes.
-    partly = plain.with_alike(make_alike((0, 2, 0.99, 0.3)))
-    assert left_out(partly, "phylum", 0) == [0, 1, 2]
-    assert left_out(partly, "phylum", 1) == [0, 1]
+    # Below a third of its pieces, or of the other's, only the genome itself goes.
+    for pairs in ([(0, 2, 0.99, 0.3)], [(0, 2, 0.99, 0.3), (2, 0, 0.99, 1.0)], [(0, 2, 0.99, 1.0), (2, 0, 0.99, 0.3)]):
+        partly = plain.with_alike(make_alike(*pairs))
+        assert left_out(partly, "phylum", 0) == [0, 1, 2]
+        assert left_out(partly, "phylum", 1) == [0, 1]
+    # The other one has no pieces: then one decides.
+    assert left_out(plain.with_alike(make_alike((0, 2, 0.99, 0.34))), "phylum", 1) == [0, 1, 2, 3]
+
+
+def test_genomes_inside_contaminated_ones_link_no_genera():
+    lineages = [lineage(text) for text in ["p1 g1 s1", "p1 g2 s2", "p1 g3 s3", "p1 g4 s4"]]
+    inside = make_alike((0, 1, 0.99, 1.0), (1, 0, 0.99, 0.15), (1, 2, 0.99, 0.15), (2, 1, 0.99, 1.0))
+    genera = encode_names([one["genus"] for one in lineages])
+    assert inside.join(genera).tolist() == [0, 1, 2, 3]
+    assert make_alike((0, 1), (1, 0), (1, 2), (2, 1, 0.99, 0.33)).join(genera).tolist() == [0, 0, 1, 2]
 
 
 def test_phyla_may_be_linked_too():

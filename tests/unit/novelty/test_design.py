@@ -27,7 +27,8 @@ def lineage(text):
 def make_alike(*pairs):
     """Pairs of genomes, ascending; of (genome, other[, identity[, share]])."""
     filled = [pair + (0.99, 1.0)[len(pair) - 2 :] for pair in pairs]
-    return Alike(*(np.array(values) for values in zip(*filled, strict=True)))
+    columns = [np.array(values) for values in zip(*filled, strict=True)]
+    return Alike(*columns, calibrating=np.unique(columns[0]))
 
 
 def units(design, test):
