@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -204,3 +205,9 @@ def reverse_complement(sequence: bytes) -> bytes:
 def smaller_strand(sequence: bytes) -> bytes:
     """The first by the alphabet of an upper-case sequence and its reverse complement: the same of both."""
     return min(sequence, reverse_complement(sequence))
+
+
+def hash_sequences(sequences: Iterable[bytes]) -> str:
+    """Hex SHA-256 of upper-case sequences, whatever their order and strands; a circle cut elsewhere has another."""
+    hashes = sorted(hashlib.sha256(smaller_strand(sequence)).digest() for sequence in sequences)
+    return hashlib.sha256(b"".join(hashes)).hexdigest()

@@ -13,7 +13,7 @@ import numpy as np
 from workflow_lib.embed import Embedder
 from workflow_lib.embed.shards import ShardCache, split_records
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import mostly_n, read_fasta, smaller_strand
+from workflow_lib.fasta import hash_sequences, mostly_n, read_fasta
 from workflow_lib.files import sha256_file
 from workflow_lib.index.windows import cut_windows, format_window
 from workflow_lib.manifest import read_manifest, write_manifest
@@ -126,8 +126,7 @@ def load_genome(genome: Genome) -> LoadedGenome:
                 line=record.line,
             )
         contigs[record.name] = record.sequence
-    hashes = sorted(hashlib.sha256(smaller_strand(sequence)).digest() for sequence in contigs.values())
-    return LoadedGenome(genome.name, list(contigs.items()), hashlib.sha256(b"".join(hashes)).hexdigest())
+    return LoadedGenome(genome.name, list(contigs.items()), hash_sequences(contigs.values()))
 
 
 def name_windows(genome: LoadedGenome, window: int) -> Iterator[tuple[str, bytes]]:

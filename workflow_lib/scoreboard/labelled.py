@@ -13,7 +13,7 @@ import numpy as np
 
 from workflow_lib.bin.threshold import read_labelled
 from workflow_lib.errors import InputError
-from workflow_lib.fasta import read_fasta, reverse_complement
+from workflow_lib.fasta import hash_sequences, read_fasta, reverse_complement
 from workflow_lib.files import atomic_gzip
 from workflow_lib.tables import Genome
 from workflow_lib.tiling import tile
@@ -68,6 +68,8 @@ class LabelledSet:
 def read_set(path: str | Path, *, pieces: int | None = None, seed: int = 1) -> LabelledSet:
     """Read a labelled set from a TSV of sequence and label (the published evaluation files; gzip allowed).
 
+    Sequences that a species has already, on either strand, are left out: a probe would be asked what it has learned.
+
     Parameters
     ----------
     pieces : sequences of a species that are taken at most, at random; all if None.
@@ -78,9 +80,8 @@ def read_set(path: str | Path, *, pieces: int | None = None, seed: int = 1) -> L
     InputError
         as `read_labelled`; when fewer than two species have `MIN_SPECIES_SEQUENCES` sequences.
     """
-    sequences, labels = read_labelled(path)
-    origins = [""] * len(labels)
-    return _choose([s.encode() for s in sequences], labels, origins, pieces, seed, path=path)
+    sequences, labels = _drop_copies(*read_labelled(path), path)
+    return _choose(sequences, labels, [""] * len(labels), pieces, seed, path=path)
 
 
 def cut_pieces(
@@ -88,7 +89,8 @@ def cut_pieces(
 ) -> LabelledSet:
     """Cut pieces that do not overlap from genomes; their label is the species.
 
-    Each sequence of a genome is cut from its first base on into pieces without gaps. A length that does not fit at the
+    A genome with the sequences of an earlier one of its species, in any order and on any strand, is left out. Each
+    sequence of a genome is cut from its first base on into pieces without gaps. A length that does not fit at the
     end of a sequence is kept for the next one, so that ends do not make pieces shorter than they should be. Of all
     pieces of a species, from all its genomes, `pieces` are taken at random (fewer where there are not so many), each on
     a random strand. Pieces with more than 10% N are not taken.
@@ -104,16 +106,49 @@ def cut_pieces(
     Raises
     ------
     InputError
-        when a FASTA file is at fault; when fewer than two species have `MIN_SPECIES_SEQUENCES` pieces.
+        when a FASTA file is at fault; when genomes of two species have the same sequences; when fewer than two species
+        have `MIN_SPECIES_SEQUENCES` pieces.
     """
     sequences, labels, origins = [], [], []
-    for genome in genomes:
+    for genome in _without_copies(genomes):
         rng = np.random.default_rng([seed, crc32(genome.name.encode())])
         for piece, origin in _cut_genome(genome, length, sigma, rng):
             sequences.append(piece)
             labels.append(genome.taxonomy.get("species", genome.name))
             origins.append(origin)
     return _choose(sequences, labels, origins, pieces, seed)
+
+
+def _drop_copies(sequences: Sequence[str], labels: Sequence[str], path: str | Path) -> tuple[list[bytes], list[str]]:
+    """Without the sequences that a species has already; those that another species has, too, are told and stay."""
+    seen: dict[str, set[str]] = {}
+    kept = []
+    for row, (sequence, label) in enumerate(zip(sequences, labels, strict=True)):
+        species = seen.setdefault(hash_sequences([sequence.encode()]), set())
+        if label not in species:
+            species.add(label)
+            kept.append(row)
+    if n_copies := len(labels) - len(kept):
+        logger.warning("%s: %d sequences are those of an earlier row of their species; left out", path, n_copies)
+    if n_disputed := sum(len(species) > 1 for species in seen.values()):
+        logger.warning("%s: %d sequences are of several species, which no embedding can tell", path, n_disputed)
+    return [sequences[row].encode() for row in kept], [labels[row] for row in kept]
+
+
+def _without_copies(genomes: Sequence[Genome]) -> Iterator[Genome]:
+    first: dict[str, Genome] = {}
+    for genome in genomes:
+        other = first.setdefault(hash_sequences(record.sequence for record in read_fasta(genome.fasta)), genome)
+        if other is genome:
+            yield genome
+            continue
+        one, two = (it.taxonomy.get("species", it.name) for it in (other, genome))
+        if one != two:
+            raise InputError(
+                f"genome {genome.name} ({two}) has the sequences of {other.name} ({one})",
+                remedy="remove one of the two from the table, or give both one species",
+            )
+        logger.warning("genome %s has the sequences of %s; left out", genome.name, other.name)
 
 
 def _cut_genome(genome: Genome, length: int, sigma: float, rng: np.random.Generator) -> Iterator[tuple[bytes, str]]:

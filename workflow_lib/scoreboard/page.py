@@ -114,7 +114,7 @@ def _tell_set(facts: dict) -> str:
         each = f"{facts['most']} sequences of each"
     else:
         each = f"{facts['fewest']} to {facts['most']} sequences of each"
-    source = facts["sequences"] or f"cut from the genomes of {facts['genomes']}, without overlap"
+    source = facts["sequences"] or f"cut from the genomes of {facts['genomes']}; those of one genome do not overlap"
     lengths = f"median {facts['median_bp']:,} bp"
     if facts["genomes"]:
         spread = f", log-normal around {facts['length']:,} bp with sigma {facts['sigma']:g}" if facts["sigma"] else ""

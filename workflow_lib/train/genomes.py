@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from workflow_lib.embed.windows import split_segments
 from workflow_lib.errors import InputError, some_names
-from workflow_lib.fasta import read_fasta, smaller_strand
+from workflow_lib.fasta import hash_sequences, read_fasta
 from workflow_lib.tables import Genome
 from workflow_lib.taxonomy import fold_name
 
@@ -93,10 +93,10 @@ def _read_segments(fasta: str, min_length: int) -> tuple[int, tuple[bytes, ...]]
 
 def _check_copies(genomes: Iterable[TrainingGenome]) -> None:
     """Tell of genomes that are the same sequences, whatever order and strands; refuse those of different species."""
-    first: dict[bytes, TrainingGenome] = {}
+    first: dict[str, TrainingGenome] = {}
     same, different = [], []
     for genome in genomes:
-        other = first.setdefault(_hash_content(genome), genome)
+        other = first.setdefault(hash_sequences(genome.segments), genome)
         if other is not genome:
             (same if other.species == genome.species else different).append(f"{genome.name} of {other.name}")
     if different:
@@ -107,12 +107,6 @@ def _check_copies(genomes: Iterable[TrainingGenome]) -> None:
         )
     if same:
         logger.warning("%d genomes have the sequences of another one: %s", len(same), some_names(same))
-
-
-def _hash_content(genome: TrainingGenome) -> bytes:
-    """SHA-256 of its segments, whatever their order and strands; of a circle that begins elsewhere it is another."""
-    segments = (hashlib.sha256(smaller_strand(segment)) for segment in genome.segments)
-    return hashlib.sha256(b"".join(sorted(segment.digest() for segment in segments))).digest()
 
 
 def split_by_genus(

@@ -49,6 +49,34 @@ def test_pieces_stand_where_they_say_and_do_not_overlap(genomes):
     assert covered > 0.95 * 6 * 20_000  # what is not cut is the end of each contig
 
 
+def test_a_genome_again_is_left_out_and_refused_under_another_species(genomes, tmp_path, caplog):
+    contigs = [(name, text) for (genome, name), text in source_texts(genomes).items() if genome == "g1"]
+    write_fasta(tmp_path / "again.fa", [(name, reverse_complement(text)) for name, text in contigs[::-1]])
+    again = Genome("again", str(tmp_path / "again.fa"), {"species": "A a"})
+    found = cut_pieces([*genomes, again], length=500, sigma=0.4, pieces=1000)
+    assert found == cut_pieces(genomes, length=500, sigma=0.4, pieces=1000)
+    assert "genome again has the sequences of g1; left out" in caplog.text
+    with pytest.raises(InputError, match=r"genome again \(again\) has the sequences of g1 \(A a\)"):
+        cut_pieces([*genomes, Genome("again", again.fasta, {})], length=500)
+
+
+def test_rows_again_are_left_out_and_disputed_ones_told(tmp_path, caplog):
+    rng = np.random.default_rng(3)
+    texts = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(24)]
+    rows = [(text, "a" if number < 12 else "b") for number, text in enumerate(texts)]
+    (tmp_path / "set.tsv").write_text("".join(f"{text}\t{label}\n" for text, label in rows))
+    plain = read_set(tmp_path / "set.tsv")
+    assert not caplog.messages
+    turned = [(reverse_complement(text.encode()).decode().lower(), label) for text, label in rows[:5]]
+    (tmp_path / "set.tsv").write_text("".join(f"{text}\t{label}\n" for text, label in [*rows, rows[0], *turned]))
+    assert read_set(tmp_path / "set.tsv") == plain
+    assert "6 sequences are those of an earlier row of their species; left out" in caplog.text
+    assert "several species" not in caplog.text
+    (tmp_path / "set.tsv").write_text("".join(f"{text}\t{label}\n" for text, label in [*rows, (texts[0], "b")]))
+    assert len(read_set(tmp_path / "set.tsv").labels) == 25
+    assert "1 sequences are of several species" in caplog.text
+
+
 def test_lengths_are_exact_or_log_normal(genomes):
     assert set(cut_pieces(genomes, length=300).lengths.tolist()) == {300}
     logs = np.log(cut_pieces(genomes, length=300, sigma=0.5, pieces=10_000).lengths)
