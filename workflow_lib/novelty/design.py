@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 
@@ -23,6 +24,8 @@ CALIBRATED = (*TESTS, OUTSIDE)
 
 
 CALIBRATION_GENOMES = 2000  # that calibrate a test at most; the smallest p-value is one in as many taxa
+# Genomes of one species that calibrate a test at most: they are one unit, and what they share grows with their square.
+_MOST_STRAINS = 20
 # Without this many genomes that show how near members of a taxon are, every nameless genome might be of it.
 _MIN_PAIRS = 20
 _NEAR_LEVEL = 0.95
@@ -137,18 +140,23 @@ def limit_genomes(design: Design, names: list[str], most: int) -> Design:
     """The design with at most `most` genomes a test: one of each unit, then a second of each, and so on.
 
     Units are drawn by a hash of the first of their names, whatever their size, and genomes within them by a hash of
-    theirs, so that tests share genomes.
+    theirs, so that tests share genomes. Of a named species twenty genomes calibrate a test at most.
 
     Parameters
     ----------
     names : of the G genomes.
     """
     hashes = [hashlib.sha256(name.encode()).digest() for name in names]
+    order = np.array(sorted(range(len(names)), key=hashes.__getitem__), dtype=np.int64)
+    species = design._codes[_SPECIES]
     units = np.full_like(design.units, -1)
     for chosen, own in zip(units, design.units, strict=True):
         members: dict[int, list[int]] = {}
-        for genome in sorted(np.flatnonzero(own >= 0).tolist(), key=hashes.__getitem__):
-            members.setdefault(int(own[genome]), []).append(genome)
+        strains: Counter[int] = Counter()
+        for genome in order[own[order] >= 0].tolist():
+            strains[species[genome]] += 1
+            if species[genome] < 0 or strains[species[genome]] <= _MOST_STRAINS:
+                members.setdefault(int(own[genome]), []).append(genome)
         drawn = sorted(members.values(), key=lambda genomes: hashes[min(genomes, key=names.__getitem__)])
         turns = (genome for turn in zip_longest(*drawn) for genome in turn if genome is not None)
         kept = np.fromiter(islice(turns, most), dtype=np.int64)

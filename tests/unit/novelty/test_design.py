@@ -130,8 +130,8 @@ def test_a_nameless_genome_goes_only_where_it_is_near():
 
 
 def test_a_limited_design_takes_one_genome_of_each_unit_before_a_second():
-    text = [f"p{i % 3} g{i % 10} s{i % 30}" for i in range(60)] + ["p0 g0 s0"] * 40
-    names = [f"genome.{i}" for i in range(100)]
+    text = [f"p{i % 3} g{i % 10} s{i % 30}" for i in range(60)] + ["p0 g0 s0"] * 15
+    names = [f"genome.{i}" for i in range(75)]
     design = make_design([lineage(one) for one in text])
     for most in (5, 30, 45):
         limited = limit_genomes(design, names, most)
@@ -143,6 +143,20 @@ def test_a_limited_design_takes_one_genome_of_each_unit_before_a_second():
             taken = np.array([np.count_nonzero(row == unit) for unit in np.unique(full[full >= 0])])
             assert (taken[taken < of_full] >= taken.max(initial=0) - 1).all()
     assert np.array_equal(limit_genomes(design, names, 100).units, design.units)
+
+
+def test_of_a_species_twenty_genomes_calibrate_each_test():
+    text = ["p0 g0 s0"] * 70 + ["p0 g0 s1", "p0 g1 s2", "p1 g2 s3", "p0 g0 s0"] + ["p0 g0"] * 30
+    names = [f"genome.{i}" for i in range(len(text))]
+    design = make_design([lineage(one) for one in text])
+    limited = limit_genomes(design, names, 2000)
+    strains = np.array([one == "p0 g0 s0" for one in text])
+    assert (limited.units[TESTS.index(REFERENCE), strains] >= 0).sum() == 20
+    for row, full in zip(limited.units, design.units, strict=True):
+        assert (row[strains] >= 0).sum() == min(20, (full[strains] >= 0).sum())
+        assert np.array_equal(row[~strains], full[~strains])
+    drawn = (limited.units[:, strains] >= 0).any(axis=0)
+    assert drawn.sum() == 20 and not drawn[:20].all()
 
 
 def test_the_same_genomes_are_drawn_in_any_order():
