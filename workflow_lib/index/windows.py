@@ -6,6 +6,7 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -135,6 +136,15 @@ class WindowTable:
         """First row of every genome, int64 (G,)."""
         # Numbers of another type would have all codes copied to it.
         return np.searchsorted(self.codes, np.arange(len(self.genomes), dtype=self.codes.dtype))
+
+    @property
+    def genome_bp(self) -> np.ndarray:
+        """bp of the windows of every genome, int64 (G,)."""
+        bounds = [*self.genome_starts.tolist(), len(self)]
+        rows = (slice(first, end) for first, end in pairwise(bounds))
+        # Summed apart: their differences would take as much memory as they do.
+        found = (self.ends[own].sum(dtype=np.int64) - self.starts[own].sum(dtype=np.int64) for own in rows)
+        return np.fromiter(found, dtype=np.int64, count=len(self.genomes))
 
     def lines(self) -> Iterator[str]:
         """The table's rows as tab-separated text, without the header."""

@@ -27,24 +27,24 @@ class Alike:
     ----------
     genome, other : int64 (E,), positions in the index; `genome` ascends.
     identity : float64 (E,). share : float64 (E,), of the genome's pieces, of what matches the other.
-    calibrating : int64 (B,), ascending positions of the genomes that have pieces.
+    sizes : int64 (G,), bp of each genome of the index.
     """
 
     genome: np.ndarray
     other: np.ndarray
     identity: np.ndarray
     share: np.ndarray
-    calibrating: np.ndarray
+    sizes: np.ndarray
 
     def of(self, genome: int) -> slice:
         """Where the pairs of a genome are."""
         return slice(*np.searchsorted(self.genome, [genome, genome + 1]))
 
     def join(self, codes: np.ndarray) -> np.ndarray:
-        """Codes, int64 (G,), where the taxa that a pair links are one: a third or more of the pieces of each genome.
+        """Codes, int64 (G,), where the taxa that a pair links are one: a third or more of each genome.
 
-        Of a genome without pieces the other one's decide. A small genome that is the foreign part of a contaminated one
-        links nothing, or a few such genomes would make one of many genera.
+        The share of the other genome is that of the genome's bp: the other need not calibrate. A small genome that is
+        the foreign part of a contaminated one links nothing, or a few such genomes would make one of many genera.
 
         Parameters
         ----------
@@ -53,9 +53,8 @@ class Alike:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        large = self.share >= KNOWN_SHARE
-        pair, reverse = self.genome * len(codes) + self.other, self.other * len(codes) + self.genome
-        large &= np.isin(reverse, pair[large]) | ~np.isin(self.other, self.calibrating)
+        share_of_other = self.share * self.sizes[self.genome] / self.sizes[self.other]
+        large = np.minimum(self.share, share_of_other) >= KNOWN_SHARE
         one, two = codes[self.genome[large]], codes[self.other[large]]
         linked = (one >= 0) & (two >= 0) & (one != two)
         if not linked.any():
@@ -65,7 +64,7 @@ class Alike:
         return np.where(codes < 0, -1, connected_components(links, directed=False)[1][codes])
 
 
-def find_alike(matches: Matches, genomes: np.ndarray, calibrating: np.ndarray, n_genomes: int) -> Alike:
+def find_alike(matches: Matches, genomes: np.ndarray, calibrating: np.ndarray, sizes: np.ndarray) -> Alike:
     """The pairs of calibrating genomes with others that are of their species by the identity of what they share.
 
     A tenth of the pieces is enough (`identity.FULL_SHARE`): of many reference genomes only a part is known.
@@ -74,10 +73,11 @@ def find_alike(matches: Matches, genomes: np.ndarray, calibrating: np.ndarray, n
     ----------
     genomes : int64 (P,), position in `calibrating` of each piece's genome.
     calibrating : int64 (B,), ascending positions of genomes in the index.
+    sizes : int64 (G,), bp of each genome of the index.
     """
-    group, other, identity, share = pair_identities(matches, genomes, n_genomes)
+    group, other, identity, share = pair_identities(matches, genomes, len(sizes))
     alike = (identity >= SPECIES_IDENTITY) & (calibrating[group] != other)
-    return Alike(calibrating[group[alike]], other[alike], identity[alike], share[alike], calibrating)
+    return Alike(calibrating[group[alike]], other[alike], identity[alike], share[alike], sizes)
 
 
 def warn_of_names(

@@ -72,7 +72,7 @@ def calibrate(
     rows = np.flatnonzero((genomes >= 0) & pieces.vectors.any(axis=1))
     rows = rows[np.argsort(genomes[rows], kind="stable")]
     matches = Matches.none() if matches is None else _select_owners(matches, rows)
-    alike = find_alike(matches, genomes[rows], calibrating, len(table.genomes))
+    alike = find_alike(matches, genomes[rows], calibrating, table.genome_bp)
     warn_of_names(alike, design.name_codes(), table.genomes, table.lineages)
     design = design.with_alike(alike)
     work = _Work(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from workflow_lib.index.windows import WindowTable
 from workflow_lib.novelty.alike import find_alike
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.design import encode_names
@@ -15,14 +16,14 @@ from workflow_lib.novelty.identity import Pairs
 GENUS_MARGIN = 0.05
 
 
-def find_genera(lineages: list[dict[str, str]], calibration: CalibrationSet) -> np.ndarray:
-    """int64 (G,): a number for the genus of each genome, -1 where it has no name.
+def find_genera(table: WindowTable, calibration: CalibrationSet) -> np.ndarray:
+    """int64 (G,): a number for the genus of each genome of the index, -1 where it has no name.
 
     Genera are one where a genome of the one is of the species of a genome of the other, by the identity of what they
     share, a third of each or more (`Alike.join`): Escherichia and Shigella in some taxonomies.
     """
-    genera = encode_names([lineage.get("genus") for lineage in lineages])
-    alike = find_alike(calibration.matches, calibration.piece_genome, calibration.calibrating, len(genera))
+    genera = encode_names([lineage.get("genus") for lineage in table.lineages])
+    alike = find_alike(calibration.matches, calibration.piece_genome, calibration.calibrating, table.genome_bp)
     return alike.join(genera)
 
 

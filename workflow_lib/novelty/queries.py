@@ -160,7 +160,7 @@ def call_bins(
     longer = np.array([stand_ins.longer[own].any() for own in members_of], dtype=bool)
     pairs = _match_bins(matches, calibration, compositions, members_of, len(stand_ins.names))
     tested, found = RankTests(len(bins), index.table.lineages, settings), []
-    genera = find_genera(index.table.lineages, calibration)
+    genera = find_genera(index.table, calibration)
     mixed, untold = np.zeros((2, len(bins)), dtype=bool)
     for row in (row for row, one in enumerate(compositions) if one.members):
         vector = _bin_vector(compositions[row], stand_ins, members_of[row])
@@ -234,7 +234,7 @@ def _search(
     positions = stand_ins.of(np.arange(n))
     positions = _leave_odd(positions[stand_ins.has_vector[positions]], stand_ins.contig)
     pairs = pair_identities(matches, np.arange(n_all), len(index.table.genomes))
-    best = _best_of_each(pairs, n_all, find_genera(index.table.lineages, calibration), calibration)
+    best = _best_of_each(pairs, n_all, find_genera(index.table, calibration), calibration)
     found = find_neighbours(
         index,
         stand_ins.vectors(positions),

@@ -60,6 +60,7 @@ def test_ids_round_trip(tmp_path):
     assert again.genomes == ["b", "a"]
     assert again.lineages == [{}, {"phylum": "P", "species": "S s"}]
     assert again.genome_starts.tolist() == [0, 2]
+    assert again.genome_bp.tolist() == [30, 7]
     assert again.digest() == table.digest()
 
 
@@ -78,6 +79,8 @@ def test_columns_are_not_copied_to_be_looked_at():
     table = WindowTable(list("abcd"), [{}] * 4, codes, contigs, codes, codes)
     peak, starts = peak_bytes(lambda: table.genome_starts)
     assert starts.tolist() == [0, n // 4, n // 2, 3 * n // 4]
+    assert peak < codes.nbytes / 4
+    peak, _ = peak_bytes(lambda: table.genome_bp)
     assert peak < codes.nbytes / 4
     peak, bounds = peak_bytes(lambda: _bounds(codes))
     assert bounds.dtype == np.int64

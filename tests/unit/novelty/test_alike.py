@@ -51,6 +51,15 @@ def test_names_of_close_species_are_left_out_of_novelty_tests_only():
     close, same = (plain.with_alike(make_alike((0, 1, identity))) for identity in (0.969, 0.97))
     assert left_out(close, "genus", 0) == left_out(same, "genus", 0) == left_out(same, KNOWN, 0) == [0, 1]
     assert left_out(close, KNOWN, 0) == [0]
+    nameless = make_design([lineage(text) for text in ["p1 g1 s1", "p1 g1", "p1 g1 s3"]])
+    assert left_out(nameless, KNOWN, 0) == [0]
+    assert left_out(nameless.with_alike(make_alike((0, 1, 0.96))), KNOWN, 0) == [0, 1]
+
+
+def test_all_genomes_that_are_alike_are_left_out():
+    design = make_design([lineage(text) for text in ["p1 g1 s1", "p1 g1 s2", "p1 g1 s3", "p1 g1 s4"]])
+    design = design.with_alike(make_alike((0, 1), (0, 2)))
+    assert left_out(design, "genus", 0) == left_out(design, KNOWN, 0) == [0, 1, 2]
 
 
 def test_genera_that_a_genome_links_are_left_out_together():
@@ -61,20 +70,21 @@ def test_genera_that_a_genome_links_are_left_out_together():
     assert all(left_out(design, "phylum", genome) == [0, 1, 2, 3] for genome in range(4))
     assert (units(plain, "phylum"), units(design, "phylum")) == ([0, 0, 1, 1, 2], [0, 0, 0, 0, 1])
     # Below a third of its pieces, or of the other's, only the genome itself goes.
-    for pairs in ([(0, 2, 0.99, 0.3)], [(0, 2, 0.99, 0.3), (2, 0, 0.99, 1.0)], [(0, 2, 0.99, 1.0), (2, 0, 0.99, 0.3)]):
-        partly = plain.with_alike(make_alike(*pairs))
+    for sizes, pair in (((1, 1, 1, 1, 1), (0, 2, 0.99, 0.33)), ((32, 1, 100, 1, 1), (0, 2, 0.99, 1.0))):
+        partly = plain.with_alike(make_alike(pair, sizes=sizes))
         assert left_out(partly, "phylum", 0) == [0, 1, 2]
         assert left_out(partly, "phylum", 1) == [0, 1]
-    # The other one has no pieces: then one decides.
-    assert left_out(plain.with_alike(make_alike((0, 2, 0.99, 0.34))), "phylum", 1) == [0, 1, 2, 3]
+    partly = plain.with_alike(make_alike((0, 2, 0.99, 0.34)))
+    assert left_out(partly, "phylum", 1) == [0, 1, 2, 3]
 
 
 def test_genomes_inside_contaminated_ones_link_no_genera():
     lineages = [lineage(text) for text in ["p1 g1 s1", "p1 g2 s2", "p1 g3 s3", "p1 g4 s4"]]
-    inside = make_alike((0, 1, 0.99, 1.0), (1, 0, 0.99, 0.15), (1, 2, 0.99, 0.15), (2, 1, 0.99, 1.0))
     genera = encode_names([one["genus"] for one in lineages])
-    assert inside.join(genera).tolist() == [0, 1, 2, 3]
-    assert make_alike((0, 1), (1, 0), (1, 2), (2, 1, 0.99, 0.33)).join(genera).tolist() == [0, 0, 1, 2]
+    small, large = [(0, 1, 0.99, 1.0), (2, 1, 0.99, 1.0)], [(1, 0, 0.99, 0.15), (1, 2, 0.99, 0.15)]
+    for pairs in (small, large, sorted(small + large)):  # any of them may calibrate, or not
+        assert make_alike(*pairs, sizes=(15, 100, 15, 100)).join(genera).tolist() == [0, 1, 2, 3]
+    assert make_alike(*small, sizes=(34, 100, 33, 100)).join(genera).tolist() == [0, 0, 1, 2]
 
 
 def test_phyla_may_be_linked_too():
@@ -89,7 +99,7 @@ def test_alike_is_from_a_tenth_of_the_pieces_on_and_never_the_genome_itself():
     # Genome 7 calibrates as the first one: pieces of 100 and 900 hashes; 0.95^21 = 0.34.
     hits = np.array([[0, 7, 100], [0, 2, 99], [0, 3, 33], [1, 4, 900]])  # segment, genome, hashes shared
     matches = Matches(np.array([0, 0]), np.array([100, 900]), *hits.T)
-    alike = find_alike(matches, np.zeros(1, dtype=int), np.array([7]), 9)
+    alike = find_alike(matches, np.zeros(1, dtype=int), np.array([7]), np.full(9, 1000))
     assert (alike.genome.tolist(), alike.other.tolist(), alike.share.tolist()) == ([7, 7], [2, 4], [0.1, 0.9])
     assert alike.of(7) == slice(0, 2)
     assert alike.of(3) == slice(0, 0)

@@ -24,11 +24,11 @@ def lineage(text):
     return {ranks[part[0]]: part for part in text.split()}
 
 
-def make_alike(*pairs):
-    """Pairs of genomes, ascending; of (genome, other[, identity[, share]])."""
+def make_alike(*pairs, sizes=(1,) * 9):
+    """Pairs of genomes, ascending; of (genome, other[, identity[, share]]); bp of the genomes."""
     filled = [pair + (0.99, 1.0)[len(pair) - 2 :] for pair in pairs]
     columns = [np.array(values) for values in zip(*filled, strict=True)]
-    return Alike(*columns, calibrating=np.unique(columns[0]))
+    return Alike(*columns, sizes=np.array(sizes))
 
 
 def units(design, test):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from workflow_lib.index.windows import RepeatedNames, WindowTable
 from workflow_lib.novelty.genera import find_genera, keep_one_genus
 from workflow_lib.novelty.identity import Matches
 
@@ -57,7 +58,15 @@ def genera_of(lineages, calibrating, hits):
     sizes = np.full(2 * len(pieces), 100)
     matches = Matches(np.repeat(pieces, 2), sizes, 2 * piece + segment, genome, shared)
     calibration = SimpleNamespace(matches=matches, piece_genome=pieces, calibrating=np.array(calibrating))
-    return find_genera([{"genus": name} if name else {} for name in lineages], calibration).tolist()
+    return find_genera(make_table(lineages), calibration).tolist()
+
+
+def make_table(genera):
+    """The table of an index of one window a genome."""
+    n = len(genera)
+    contigs = RepeatedNames(np.frombuffer(b"c", np.uint8), np.array([0, 1]), np.zeros(n, np.int32))
+    columns = np.arange(n, dtype=np.int32), contigs, np.zeros(n, np.int32), np.full(n, 1000, np.int32)
+    return WindowTable([f"g{i}" for i in range(n)], [{"genus": name} if name else {} for name in genera], *columns)
 
 
 def test_genera_of_one_species_are_one():
@@ -88,5 +97,5 @@ def test_one_conserved_stretch_joins_no_genera():
     sizes = np.array([20, 180])  # hashes of a stretch, and of the rest of the pieces
     matches = Matches(np.array([0, 1]), sizes, np.array([0]), np.array([1]), np.array([20]))
     calibration = SimpleNamespace(matches=matches, piece_genome=np.zeros(2, dtype=int), calibrating=np.array([0]))
-    first, second = find_genera([{"genus": "A"}, {"genus": "B"}], calibration)
+    first, second = find_genera(make_table("AB"), calibration)
     assert first != second
