@@ -16,9 +16,13 @@ logger = logging.getLogger(__name__)
 
 _OWN_FOLDER = "fasta"  # novabin's name of every sample's folder of bins: results/bins/{sample}/fasta
 _FASTA = re.compile(r"(.+)\.(fa|fasta|fna)(\.gz)?", re.IGNORECASE)
-# What MetaBAT2 writes beside its bins, and what nf-core/mag makes of it (x.unbinned.pooled, .remaining, .1, .2, ...)
-_LEFTOVERS = re.compile(r"(.*\.)?(unbinned([._](pooled|remaining|\d+))?|tooShort|lowDepth|unclassified)", re.IGNORECASE)
-_NO_BIN = ("", "-", ".", "-1", "-1.0", "na", "nan", "none", "nobin", "no_bin", "unassigned")  # of tables; in lower case
+# What MetaBAT2 and MaxBin2 (x.noclass) write beside their bins, and what nf-core/mag makes of it (x.unbinned.pooled,
+# .remaining, .1, .2, ...)
+_LEFTOVERS = re.compile(
+    r"(.*\.)?(unbinned([._-](pooled|remaining|\d+))?|tooShort|lowDepth|unclassified|noclass)", re.IGNORECASE
+)
+# Of tables, in lower case.
+_NO_BIN = ("", "-", ".", "-1", "-1.0", "na", "nan", "none", "null", "nobin", "no_bin", "not_binned", "unassigned")
 _MANY = 20  # bins from which on it is strange that most have one contig
 _NUMBER = re.compile(r"\d+(\.0+)?")
 
@@ -54,9 +58,10 @@ def read_bins(path: str | Path, contigs: Collection[str] | None = None) -> dict[
     Parameters
     ----------
     path : a folder of FASTA files (`list_bin_files`), or a table as `contig2bin.read_contig2bin` takes it: two columns
-        (MetaBAT2, DAS Tool, SemiBin2, VAMB) or CAMI bioboxes. The bins -1, NA, NaN, None, `-`, `.`, noBin, no_bin,
-        unassigned, an empty field and what is no bin as a file (in any case) are none; where there are none of these
-        and every bin is a number, 0 is none, with a warning (MetaBAT2 --noBinOut; SemiBin2 has -1, and 0 is a bin).
+        (MetaBAT2, DAS Tool, SemiBin2, VAMB) or CAMI bioboxes. The bins -1, NA, NaN, None, null, `-`, `.`, noBin,
+        no_bin, not_binned, unassigned, an empty field and what is no bin as a file (in any case) are none; where there
+        are none of these and every bin is a number, 0 is none, with a warning (MetaBAT2 --noBinOut; SemiBin2 has -1,
+        and 0 is a bin).
     contigs : names that contigs may have, see there.
 
     Raises

@@ -15,6 +15,8 @@ BIOBOXES_VERSION = "0.9.1"
 # Of contigs: "contig", "Contig ID", "scaffold_id", "contigs", "SequenceID", "seqname".
 _HEADER = re.compile(r"(contig|scaffold|sequence|seq)s?[ _.-]?(id|name)?s?", re.IGNORECASE)
 _FIRST_HEADER = ("name", "id")  # too, but only of a first column
+# Before all these, of a first column: "anonymous_contig_id" of CAMI's gsa_mapping, whose "contig_id" is the genome's.
+_PREFIXED_HEADER = re.compile(r"[a-z]+[ _.-](contig|scaffold|sequence)[ _.-]?(id|name)", re.IGNORECASE)
 # Of bins: "bin", "Bin ID", "MAG_id", "BINID"; where there is none of them "clustername", "genome", then "assignment".
 _BIN_HEADERS = tuple(
     re.compile(rf"({names})s?[ _.-]?(id|name)?s?", re.IGNORECASE)
@@ -34,12 +36,13 @@ def read_contig2bin(
 ) -> dict[str, str]:
     """Read contig -> bin from a TSV (header optional, further columns ignored) or a bioboxes file; gzip allowed.
 
-    Lines that begin with `#` are comments; where `contigs` are not given, only above the first row or without a tab, as
-    a contig may be called so. One above the first row may be the header. Tables that have the bin first, as VAMB's, are
-    told by their header (its second field alone names contigs) or, where `contigs` are given, by names: none in the
-    first column, some in the second. Where a header names a column of contigs and one of bins, these are read, wherever
-    they stand. Blanks and quotation marks around fields are stripped and contig names cut at the first blank, as
-    everywhere in novabin.
+    Lines that begin with `#` are comments; where `contigs` are not given, only above the first row or without a
+    tab, as a contig may be called so. One above the first row may be the header: it counts where it names a column
+    of contigs and one of bins and, where `contigs` are given, some of them stand there. Tables that have the bin
+    first, as VAMB's, are told by their header (its second field alone names contigs) or, where `contigs` are given,
+    by names: none in the first column, some in the second. Where a header names a column of contigs and one of
+    bins, these are read, wherever they stand. Blanks and quotation marks around fields are stripped and contig
+    names cut at the first blank, as everywhere in novabin.
 
     Parameters
     ----------
@@ -65,9 +68,9 @@ def read_contig2bin(
             if bioboxes and found != bioboxes:
                 raise InputError("columns in another order than above", path=path, line=number)
             bioboxes = found
-        elif line.startswith("#") and (_name(fields[0]) not in contigs if contigs else not rows or len(fields) < 2):
-            if len(fields) > 1 and not rows:
-                commented = _read_header([_strip(fields[0].lstrip("#")), *fields[1:]], path, number) or commented
+        elif line.startswith("#") and _is_comment(fields, contigs, is_above=not rows):
+            if not rows:
+                commented = _named_columns([_strip(fields[0].lstrip("#")), *fields[1:]]) or commented
         elif line.strip() and not (line.startswith("@") and _name(fields[0]) not in contigs):
             rows.append((number, fields))
     columns = bioboxes
@@ -85,12 +88,12 @@ def _find_columns(
         header = _read_header(fields, path, number)
         if header is not None:
             return rows[1:], header
-    if told is not None:
+    if told is not None and (not contigs or _has_names(rows, told[0], contigs)):
         return rows, told
     named = None
     if _is_unlike(rows, contigs):
         named, rows = _bin_column(fields), rows[1:]
-        if named is not None and named > 1:
+        if named:
             return rows, (0, named)
     columns = (1, 0) if contigs and _bins_first(rows, contigs) else (0, 1)
     if contigs and named is None:
@@ -112,6 +115,13 @@ def _check_unnamed_columns(rows: list[tuple[int, list[str]]], columns: tuple[int
         )
 
 
+def _is_comment(fields: list[str], contigs: frozenset[str], *, is_above: bool) -> bool:
+    """Whether a line that begins with `#` is no row; `is_above`: there is no row yet."""
+    if contigs:
+        return _name(fields[0]) not in contigs
+    return is_above or len(fields) < 2
+
+
 def _strip(field: str) -> str:
     """Without blanks and without the quotation marks in which some programs put texts."""
     field = field.strip()
@@ -120,14 +130,9 @@ def _strip(field: str) -> str:
 
 def _read_header(fields: list[str], path: str | Path, line: int) -> tuple[int, int] | None:
     """Columns of contig and bin, or None where it is no header."""
-    contig = next((at for at, field in enumerate(fields) if _HEADER.fullmatch(field)), None)
-    if contig is None and fields[0].lower() in _FIRST_HEADER:
-        contig = 0
-    named = _bin_column(fields)
-    if contig is None or (contig > 1 and named is None):
-        return None
-    if named is not None:
-        return contig, named
+    named, contig = _named_columns(fields), _contig_column(fields)
+    if named or contig is None or contig > 1:
+        return named
     # An index that pandas wrote has no name: the bin is behind the contig, not before it.
     column = 1 if contig == 0 else (2 if not fields[0] else 0)
     if column < len(fields) and _OTHER_HEADER.fullmatch(fields[column]):
@@ -138,6 +143,20 @@ def _read_header(fields: list[str], path: str | Path, line: int) -> tuple[int, i
             remedy="call the columns contig and bin",
         )
     return contig, column
+
+
+def _named_columns(fields: list[str]) -> tuple[int, int] | None:
+    """Columns of contig and bin where both are called so."""
+    contig, named = _contig_column(fields), _bin_column(fields)
+    return None if contig is None or named is None else (contig, named)
+
+
+def _contig_column(fields: list[str]) -> int | None:
+    """The first column that is called as contigs are, None where none is."""
+    if _PREFIXED_HEADER.fullmatch(fields[0]):
+        return 0
+    found = next((at for at, field in enumerate(fields) if _HEADER.fullmatch(field)), None)
+    return 0 if found is None and fields[0].lower() in _FIRST_HEADER else found
 
 
 def _bin_column(fields: list[str]) -> int | None:
@@ -158,9 +177,12 @@ def _name(field: str) -> str:
 
 def _bins_first(rows: list[tuple[int, list[str]]], contigs: frozenset[str]) -> bool:
     """Whether no name in the first column is a contig's, and some in the second is."""
-    if any(_name(fields[0]) in contigs for _, fields in rows):
-        return False
-    return any(_name(fields[1]) in contigs for _, fields in rows if len(fields) > 1)
+    return not _has_names(rows, 0, contigs) and _has_names(rows, 1, contigs)
+
+
+def _has_names(rows: list[tuple[int, list[str]]], column: int, contigs: frozenset[str]) -> bool:
+    """Whether some of the contigs stand in a column."""
+    return any(_name(fields[column]) in contigs for _, fields in rows if len(fields) > column)
 
 
 def _assign(
@@ -180,7 +202,8 @@ def _assign(
                 f"found {row!r}, expected a contig and a bin separated by a tab",
                 path=path,
                 line=number,
-                remedy="give one contig a line: name, tab, bin (or genome)",
+                remedy="give one contig a line: name, tab, bin (or genome)"
+                + ("; write tabs for commas" if "," in row and len(fields) == 1 else ""),
             )
         contig, name = _name(fields[columns[0]]), fields[columns[1]]
         known = assignments.get(contig)
@@ -198,7 +221,12 @@ def _assign(
 def _bioboxes_columns(fields: list[str], path: str | Path, line: int) -> tuple[int, int]:
     columns = [field.lstrip("@").upper() for field in fields]
     if "SEQUENCEID" not in columns or "BINID" not in columns:
-        raise InputError(f"bioboxes header {fields}, expected SEQUENCEID and BINID", path=path, line=line)
+        raise InputError(
+            f"bioboxes header {fields}, expected SEQUENCEID and BINID",
+            path=path,
+            line=line,
+            remedy="give bins, not taxa alone: a column BINID, or a table of contig, tab, bin",
+        )
     return columns.index("SEQUENCEID"), columns.index("BINID")
 
 

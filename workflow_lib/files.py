@@ -27,9 +27,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path` that replaces it when the block ends without an error.
 
     The parent folder is made. On any error the temporary file or folder is removed and `path` is left as it was. Of
-    several processes that write one path the last one's is there, whole.
+    several processes that write one path the last one's is there, whole. A link to a folder stays: the folder is
+    replaced.
     """
     path = Path(path)
+    if path.is_symlink() and path.is_dir():
+        path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)
     try:
@@ -69,6 +72,8 @@ def _replace_folder(new: Path, path: Path) -> None:
             new.rename(path)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not tries_left:
+                with suppress(OSError):
+                    old.rename(path)
                 raise
             shutil.rmtree(old, ignore_errors=True)  # another one stands there now
         else:

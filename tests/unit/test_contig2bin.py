@@ -67,6 +67,10 @@ def test_headers_as_programs_write_them(tmp_path, header):
         ("cluster\tmember\nbin.1\tc1\nbin.2\tc2\n", EXPECTED),
         ("@c\tbin.1\nc2\tbin.2\n@other\tbin.3\n", {"@c": "bin.1", "c2": "bin.2"}),
         ("c1\tc2\nx\tc2\n", {"c1": "c2", "x": "c2"}),
+        ("# name\trun7\nbin.1\tc1\nbin.2\tc2\n", EXPECTED),
+        ("# contig\tbin\nbin.1\tc1\nbin.2\tc2\n", EXPECTED),
+        ("c1\tbin.1\n#bin\tcontig\nc2\tbin.2\n", EXPECTED),
+        ("c1\tbin.1\t0.9\nc2\t7\t0.8\n", {"c1": "bin.1", "c2": "7"}),
     ],
 )
 def test_the_names_of_contigs_help_to_read(tmp_path, text, expected):
@@ -96,6 +100,9 @@ def test_a_contig_whose_name_begins_with_a_number_sign_is_written_and_read(tmp_p
         "contig\tgenome\tcluster\nc1\tbin.1\t95_1\nc2\tbin.2\t95_1\n",
         "# made by x\n#CONTIG\tLENGTH\tBIN\nc1\t1500\tbin.1\nc2\t99\tbin.2\n",
         "#bin\tcontig\nbin.1\tc1\nbin.2\tc2\n",
+        "##bin\tcontig\n# more\twords\nbin.1\tc1\nbin.2\tc2\n",
+        "# contig\tlength\ncontig\tbin\nc1\tbin.1\nc2\tbin.2\n",
+        "#anonymous_contig_id\tgenome_id\ttax_id\tcontig_id\nc1\tbin.1\t562\tNC_1\nc2\tbin.2\t562\tNC_1\n",
         "# contig\tof each\ncontig\tlength\tbin\nc1\t1500\tbin.1\nc2\t99\tbin.2\n",
     ],
     ids=[
@@ -112,6 +119,9 @@ def test_a_contig_whose_name_begins_with_a_number_sign_is_written_and_read(tmp_p
         "genome and cluster",
         "number sign",
         "number sign, bin first",
+        "number signs and words",
+        "number sign, no bin",
+        "CAMI mapping",
         "number sign and header",
     ],
 )
@@ -148,6 +158,11 @@ def test_further_columns_behind_the_bins_do_no_harm(tmp_path, rows):
     assert read_contig2bin(path, {"c1", "c2"}) == EXPECTED
 
 
+def test_a_truth_may_have_further_columns_behind_numbers(tmp_path):
+    (tmp_path / "truth").write_text("c1\t562\tx\nc2\t1280\tx\n")
+    assert read_contig2bin(tmp_path / "truth") == {"c1": "562", "c2": "1280"}
+
+
 @pytest.mark.parametrize("text", ["", "contig\tbin\n", "@Version:0.9.1\n@SampleID:s\n\n@@SEQUENCEID\tBINID\n"])
 def test_no_rows_are_no_assignments(tmp_path, text):
     path = tmp_path / "table"
@@ -160,6 +175,7 @@ def test_no_rows_are_no_assignments(tmp_path, text):
     [
         ("c1\tbin.1\nc1\tbin.2\n", 2, "'c1' stands in 'bin.2' and in 'bin.1'"),
         ("c1\tbin.1\nc2 bin.2\n", 2, "separated by a tab"),
+        ("contig,bin\nc1,bin.1\n", 1, "write tabs for commas"),
         ("contig\tbin\nc1\t\n", 2, "expected a contig and a bin"),
         ("contig\tbin\n\tbin.1\n", 2, "expected a contig and a bin"),
         ("@Version:0.9.1\n@SampleID:s\n@@SEQUENCEID\tTAXID\nc1\t9606\n", 3, "expected SEQUENCEID and BINID"),
@@ -167,7 +183,7 @@ def test_no_rows_are_no_assignments(tmp_path, text):
         ("contig\tlength\tassigned\nc1\t1500\tb1\n", 1, "names no column of bins"),
         ("contig\tscore\nc1\t0.9\n", 1, "names no column of bins"),
     ],
-    ids=["two bins", "no tab", "no bin", "no contig", "no BINID", "two headers", "no bin named", "a score"],
+    ids=["two bins", "no tab", "commas", "no bin", "no contig", "no BINID", "two headers", "no bin named", "a score"],
 )
 def test_faults_name_file_and_line(tmp_path, text, line, words):
     path = tmp_path / "table"

@@ -5,6 +5,7 @@ import gzip
 import resource
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,44 @@ def test_a_folder_that_was_never_made_leaves_the_old_one(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out"):
         pass
     assert (tmp_path / "out").is_dir()
+
+
+def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    rename = Path.rename
+
+    def fail(path, target):
+        if (path / "new").exists():
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="Input/output") as caught, atomic_path(tmp_path / "out") as folder:
+        folder.mkdir()
+        (folder / "new").touch()
+    assert caught.value.filename == str(tmp_path / "out")
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["out", "out/old"]
+
+
+def test_a_folder_does_not_replace_a_file(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OSError), atomic_path(tmp_path / "out") as folder:
+        folder.mkdir()
+    assert (tmp_path / "out").read_text() == "a file"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_folder_behind_a_link_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "real")
+    with atomic_path(tmp_path / "link") as folder:
+        folder.mkdir()
+        (folder / "new").touch()
+    assert (tmp_path / "link").is_symlink()
+    found = [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*")) if not path.is_symlink()]
+    assert found == ["there", "there/real", "there/real/new"]
 
 
 def test_parent_folder_is_made(tmp_path):

@@ -150,3 +150,15 @@ def test_manifest_round_trip(tmp_path):
     assert list(content["checksums"]) == ["a.bin"]
     text = (tmp_path / "manifest.json").read_text()
     assert text == json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"abd"), lambda file: file.unlink()])
+def test_the_remedy_for_a_damaged_file_is_the_callers(tmp_path, damage):
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    write_manifest(tmp_path, {}, checksums=["a.bin"])
+    damage(tmp_path / "a.bin")
+    with pytest.raises(InputError, match="run again"):
+        read_manifest(tmp_path)
+    with pytest.raises(InputError, match="ask for it") as caught:
+        read_manifest(tmp_path, remedy="ask for it")
+    assert "run again" not in str(caught.value)
