@@ -162,6 +162,12 @@ def test_depth_table_without_lengths_of_a_group(tmp_path, root):
     (tmp_path / "depth.tsv").write_text("Contig\tx Mean\nc0\t1\nc1\t2\nc2\t3\n")
     text = fails(tmp_path, root, *depth_library(tmp_path, "depth", "depth.tsv"))
     assert "depth.tsv, line 1: no lengths tell of which of the 2 assemblies of this group the table is" in text
+    rows = "".join(f"c{i}\t{i + 1}\t{i + 5}\t3000\n" for i in range(3))
+    (tmp_path / "depth.tsv").write_text(f"Contig\tx Mean\tx Variance\tx Length\n{rows}")
+    arguments = depth_library(tmp_path, "depth", "depth.tsv")
+    run_snakemake(tmp_path, root, *arguments, "--", *(f"results/depth/{name}/depth.tsv" for name in "ab"))
+    text = (tmp_path / "results/depth/b/depth.tsv").read_text()
+    assert text == "contig\tlength\tlib\tlib-var\nc0\t3000\t1\t5\nc1\t3000\t2\t6\nc2\t3000\t3\t7\n"
 
 
 def test_bam_of_another_assembly(tmp_path, root):

@@ -24,6 +24,7 @@ _FOREIGN = (
     "%s: %s rows are of no contig of the assembly, and there are no lengths to tell whether it is of this one: make "
     "sure that it is"
 )
+_ADD_LENGTHS = "add a column length (`coverm contig -m mean variance length` writes one)"
 logger = logging.getLogger(__name__)
 
 # Column name -> mean and variance of depth, float64 (n,); NaN where the variance is not known.
@@ -42,8 +43,9 @@ def read_depth_table(
     """Depth of the given contigs from a table of this project, of MetaBAT or of CoverM (plain or gzip).
 
     Understood are depth.tsv, the table of jgi_summarize_bam_contig_depths (with or without variances) and the
-    contig tables of CoverM with `-m metabat`, `-m mean` and `-m mean variance`. Names count up to the first blank;
-    contigs that are not asked for are left out.
+    contig tables of CoverM with `-m metabat`, `-m mean` and `-m mean variance`, with or without `length`; and tables
+    with `contig` first and a column of mean coverage for each library (`layouts.read_layout`). Names count up to the
+    first blank; contigs that are not asked for are left out.
 
     Parameters
     ----------
@@ -60,15 +62,15 @@ def read_depth_table(
     Raises
     ------
     InputError
-        with the line: another layout, no lengths and several assemblies, a column that is no depth by its name or has
-        the lengths of the contigs, a contig missing, twice or of another length, a value that is no depth.
+        with the line: another layout, no lengths and several assemblies, columns that are no depth by their names or
+        have the lengths of the contigs, a contig missing, twice or of another length, a value that is no depth.
     """
     lines = _read_lines(path)
     header = [column.strip() for column in next(lines, (1, ""))[1].lstrip("\ufeff").split("\t")]
     layout = read_layout(header, path)
     if layout.length is None and n_assemblies > 1:
         message = f"no lengths tell of which of the {n_assemblies} assemblies of this group the table is"
-        raise InputError(message, path=path, line=1, remedy=f"add a column length; {OF_ONE_ASSEMBLY}")
+        raise InputError(message, path=path, line=1, remedy=f"{_ADD_LENGTHS}; {OF_ONE_ASSEMBLY}")
     columns = {
         column: (np.full(len(names), np.nan), np.full(len(names), np.nan))
         for column in name_columns(layout, library, path)
@@ -128,13 +130,16 @@ def _read_rows(
 def _check_no_lengths(
     columns: DepthColumns, layout: Layout, header: list[str], lengths: list[int], path: str | Path
 ) -> None:
-    """Refuse a column that has the lengths of the contigs; of a single contig its depth may be just that."""
-    if len(set(lengths)) < 2:
-        return
-    for (mean, _), (_, place, _) in zip(columns.values(), layout.libraries, strict=True):
-        if np.allclose(mean, lengths, rtol=_LENGTH_TOLERANCE, atol=0):
-            message = f"column {header[place]} holds the lengths of the contigs, not their coverage"
-            raise InputError(message, path=path, line=1, remedy="call it length")
+    """Refuse columns that have the lengths of the contigs; of a single contig its depth may be just that."""
+    faults = [
+        header[place]
+        for (mean, _), (_, place, _) in zip(columns.values(), layout.libraries, strict=True)
+        if len(set(lengths)) > 1 and np.allclose(mean, lengths, rtol=_LENGTH_TOLERANCE, atol=0)
+    ]
+    if faults:
+        what = f"columns {', '.join(faults)} hold" if len(faults) > 1 else f"column {faults[0]} holds"
+        message = f"{what} the lengths of the contigs, not their coverage"
+        raise InputError(message, path=path, line=1, remedy="call one column length, and take others out")
 
 
 def _check_length(

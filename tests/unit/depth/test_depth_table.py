@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import numpy as np
 import pytest
@@ -19,6 +20,10 @@ METABAT = (
 ONE_METABAT = "contigName\tcontigLen\ttotalAvgDepth\ta.bam\ta.bam-var\nk1\t1000\t1.5\t1.5\t0.25\nk2\t2000\t3\t3\t4\n"
 NO_VARIANCE = "contigName\tcontigLen\ttotalAvgDepth\ta.bam\nk1\t1000\t1.5\t1.5\nk2\t2000\t3\t3\n"
 COVERM = "Contig\ts/a.bam Mean\ts/a.bam Variance\nk1\t1.5\t0.25\nk2\t3\t4\n"
+COVERM_LENGTHS = (
+    "Contig\ta Mean\ta Variance\ta Length\nk1\t1.5\t0.25\t1000\nk2\t3\t4\t2000\n",
+    "Contig\tlength\ta Mean\ta Variance\nk1\t1000\t1.5\t0.25\nk2\t2000\t3\t4\n",
+)
 COVERM_MORE = (
     "Contig\ta Read Count\ta Trimmed Mean\ta Mean\ta Variance\tb Read Count\tb Trimmed Mean\tb Mean\tb Variance\n"
     "k1\t99\t98\t1.5\t0.25\t99\t98\t5\t6\nk2\t99\t98\t3\t4\t99\t98\t7\t8\n"
@@ -35,7 +40,7 @@ def read(tmp_path):
     return read
 
 
-@pytest.mark.parametrize("text", [OURS, ONE_METABAT, COVERM])
+@pytest.mark.parametrize("text", [OURS, ONE_METABAT, COVERM, *COVERM_LENGTHS])
 @pytest.mark.parametrize("change", ["as_is", "crlf", "gzip", "no_end", "bom", "blank_lines"])
 def test_one_library_of_any_layout(read, text, change):
     content = {
@@ -82,6 +87,9 @@ def test_no_contigs_asked_for(read):
         ("contig length lib lib-var\n", 1, "columns are separated by tabs"),
         ("contig\tbin\nk1\tbin.1\n", 2, "found 'bin.1' in column bin"),
         ("Contig\ta TPM\nk1\t5\n", 1, "no depth table that is known"),
+        ("contig\ta Read Count\ta Variance\nk1\t5\t5\n", 1, "no depth table that is known"),
+        ("contigname\ta\nk1\t5\n", 1, "`contig` first, `length` if there are lengths, then a column of mean coverage"),
+        ("k1\t5\n", 1, "any other (VAMB, MaxBin2, samtools, bedtools) can be made one"),
         ("contigName\tcontigLen\ttotalAvgDepth\nk1\t1000\t5\n", 1, "no depth table that is known"),
         (OURS + "k1\t1000\t2\t2\n", 4, "contig k1 has a row already, line 2"),
         (OURS.replace("k1\t1000", "k1\t1001"), 2, "contig k1 is 1001 bp here and 1,000 bp in the assembly"),
@@ -116,6 +124,20 @@ def test_round_trip_with_six_digits(read, tmp_path):
     again = read(text)["lib"]
     np.testing.assert_allclose(again[0], mean, rtol=5e-6)  # six digits
     np.testing.assert_allclose(again[1], variance, rtol=5e-6)
+
+
+OWN_NAMES = "S1 S1_sd S1_reads reads GC SD len var S1.var variance coverage depth totalAvgDepth Contig"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_depth_tsv_is_read_whatever_its_libraries_are_called(read, tmp_path, caplog, known):
+    names = OWN_NAMES.split()
+    values = {name: (np.full(2, float(i)), np.full(2, i + 0.5 if known else np.nan)) for i, name in enumerate(names)}
+    write_depth(tmp_path / "own.tsv", NAMES, LENGTHS, values)
+    columns = read((tmp_path / "own.tsv").read_bytes())
+    assert list(columns) == [f"lib.{name}" for name in names]
+    np.testing.assert_array_equal([columns[f"lib.{name}"] for name in names], list(values.values()))
+    assert not caplog.records
 
 
 @pytest.fixture
@@ -159,12 +181,15 @@ def test_tables_that_do_not_fit_are_not_merged(write, tmp_path, names, lengths, 
 def foreign(columns: str, *, key: str = "contig") -> str:
     """A table of two contigs put together elsewhere, with a number in each of `columns`, lengths where they are."""
     names = columns.split()
-    rows = [[str(length) if name[:3].lower() == "len" else "7" for name in names] for length in (1000, 2000)]
+    is_length = [bool(re.match("(contig_|seq-)?len", name, re.IGNORECASE)) for name in names]
+    rows = [[str(length) if is_one else "7" for is_one in is_length] for length in (1000, 2000)]
     lines = [[key, *names], ["k1", *rows[0]], ["k2", *rows[1]]]
     return "".join("\t".join(line) + "\n" for line in lines)
 
 
-@pytest.mark.parametrize("columns", ["Length a", "len a", "a length_bp", "LEN(bp) a", "a"])
+@pytest.mark.parametrize(
+    "columns", ["Length a", "len a", "a length_bp", "LEN(bp) a", "a contig_length", "a seq-len", "a"]
+)
 @pytest.mark.parametrize("key", ["contig", "contigName"])
 def test_lengths_by_any_name_are_no_library(read, columns, key):
     assert list(read(foreign(columns, key=key))) == ["lib"]
@@ -193,10 +218,116 @@ def test_libraries_may_be_called_nearly_so(read, column):
     assert list(read(foreign(f"length a {column}"))) == ["lib.a", f"lib.{column.removesuffix('.bam')}"]
 
 
+def check(columns: dict, expected: str):
+    """Libraries and whether they have a variance; means are 5 and variances 6, so that none is taken for the other."""
+    found = [name + ("" if np.isnan(variance).all() else ":var") for name, (_, variance) in columns.items()]
+    assert " ".join(found) == expected
+    assert all((mean == 5).all() for mean, _ in columns.values())
+    assert all((np.isnan(variance) | (variance == 6)).all() for _, variance in columns.values())
+
+
+OTHERS = (" trimmed mean", "covered ", "read count", "tpm", "some")
+
+
+def table_of(columns: str, *, key: str = "contig") -> str:
+    """A table of k2 and k1, columns parted by commas: the length, 6 for a variance, 99 for CoverM's others, else 5."""
+    names = columns.split(",")
+    rows = []
+    for contig, length in zip(NAMES, LENGTHS, strict=True):
+        known = {"length": length, "var": 6} | dict.fromkeys(OTHERS, 99)
+        values = [next((known[word] for word in known if word in name.lower()), 5) for name in names]
+        rows.append("\t".join([contig, *map(str, values)]))
+    return "\n".join(["\t".join([key, *names]), *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("A Mean,A Variance", "lib:var"),
+        ("length,A Mean,A Variance", "lib:var"),
+        ("A Mean,A Mean-var,B Mean,C", "lib.A:var lib.B lib.C"),
+        ("A Mean,A Length,A Variance", "lib:var"),
+        ("A Mean,A Variance,A Length,B Mean,B Variance,B Length", "lib.A:var lib.B:var"),
+        ("A Mean,A Trimmed Mean,A Covered Fraction,A Read Count,A TPM,A Some New Measure", "lib"),
+        ("A_trimmed Mean,A_trimmed Variance,B Mean", "lib.A_trimmed:var lib.B"),
+        ("length,A", "lib"),
+    ],
+)
+@pytest.mark.parametrize("key", ["contig", "Contig", "contigName"])
+def test_coverms_columns_are_known_whatever_the_first_is_called(read, columns, expected, key):
+    check(read(table_of(columns, key=key)), expected)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("A_mean,A_var", "lib:var"),
+        ("A_mean,A_variance,B", "lib.A:var lib.B"),
+        ("mean_A,var_A,B", "lib.A:var lib.B"),
+        ("mean_depth_A,var_A,B", "lib.A:var lib.B"),
+        ("A.bam_cov,A.bam_var,B", "lib.A:var lib.B"),
+        ("A_depth,A_depth_var,B", "lib.A:var lib.B"),
+        ("depth,variance", "lib:var"),
+        ("A_mean,A_mean-var,B", "lib.A_mean:var lib.B"),
+    ],
+)
+def test_a_mean_and_its_variance_are_one_library(read, columns, expected):
+    check(read(table_of(columns)), expected)
+
+
+@pytest.mark.parametrize(
+    ("columns", "faults"),
+    [
+        (
+            "Avg_fold,Length,Ref_GC,Covered_percent,Covered_bases,Plus_reads,Minus_reads,Read_GC,Median_fold,Std_Dev",
+            "Ref_GC, Covered_percent, Covered_bases, Plus_reads, Minus_reads, Read_GC, Median_fold, Std_Dev",
+        ),
+        ("length,GC,cov_mean_sample_A,percentage_covered_sample_A", "GC, percentage_covered_sample_A"),
+        ("length,mapped,unmapped", "mapped, unmapped"),
+        ("length,coverage,meandepth", "coverage"),
+        ("A_mean,A_coverage,A_meandepth", "A_coverage"),
+        ("A,A_count,A_covered_fraction,A_GC,sd_A,A var", "A_count, A_covered_fraction, A_GC, sd_A, A var"),
+        ("A.bam,A_reads,A_median", "A_reads, A_median"),
+        ("A_mean,A_mean-var,A_var", "A_var"),
+        ("A_mean,A_depth,A_var", "A_var"),
+        ("A_mean,A_var,A_variance", "A_variance"),
+        ("A_variance,B_variance", "A_variance, B_variance"),
+        ("A_read_count,covered_bases_B,B_GC_content", "A_read_count, covered_bases_B, B_GC_content"),
+        ("A Mean,A_sd", "A_sd"),
+    ],
+)
+def test_all_columns_that_are_no_depth_are_told_at_once(read, columns, faults):
+    plural = "columns" if "," in faults else "column"
+    verb = "are" if "," in faults else "is"
+    with pytest.raises(InputError) as caught:
+        read(table_of(columns))
+    assert f"{plural} {faults} {verb} not the mean coverage of a library" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("sd_01,GC-17,counts1,mean1,low_GC_soil,reads_1,gc_3.bam,depth_10m,depth_20m,week_start,week_end", ""),
+        ("mean_1,mean_2,cov_mean_sample_B,long_read,short_read", ""),
+        ("A_reads,B_reads", "A_reads, B_reads"),
+        ("A,soil_GC,host_unmapped", "soil_GC, host_unmapped"),
+        ("reads,reads-var,A_reads,A_reads-var,A", ""),
+    ],
+)
+def test_names_of_samples_are_libraries_and_doubtful_ones_are_told(read, caplog, columns, told):
+    names = [name for name in columns.split(",") if not name.endswith("-var")]
+    assert list(read(table_of(columns))) == [f"lib.{name.removesuffix('.bam')}" for name in names]
+    assert [record.message.partition("make sure that they are mean coverage: ")[2] for record in caplog.records] == (
+        [told] if told else []
+    )
+
+
 def test_lengths_in_disguise_are_refused(read):
     text = "contig\ta\tx\nk1\t5\t1000\nk2\t6\t2000\n"
     with pytest.raises(InputError, match="column x holds the lengths of the contigs"):
         read(text)
+    with pytest.raises(InputError, match="columns x, y hold the lengths of the contigs"):
+        read("contig\ta\tx\ty\nk1\t5\t1000\t1000\nk2\t6\t2000\t2000\n")
     assert read(text, ["k1"], [1000])["lib.x"][0].tolist() == [1000]
     assert read(text.replace("2000", "2001"))["lib.x"][0].tolist() == [2001, 1000]
 
@@ -218,5 +349,9 @@ def test_without_lengths_a_table_is_of_one_assembly(tmp_path):
     path.write_text(COVERM)
     with pytest.raises(InputError, match="no lengths tell of which of the 2 assemblies"):
         read_depth_table(path, NAMES, LENGTHS, library="lib", n_assemblies=2)
-    path.write_text(OURS)
-    assert list(read_depth_table(path, NAMES, LENGTHS, library="lib", n_assemblies=2)) == ["lib"]
+    for text in (OURS, *COVERM_LENGTHS):
+        path.write_text(text)
+        assert list(read_depth_table(path, NAMES, LENGTHS, library="lib", n_assemblies=2)) == ["lib"]
+    path.write_text(COVERM_LENGTHS[0].replace("2000", "2001"))
+    with pytest.raises(InputError, match="contig k2 is 2001 bp here"):
+        read_depth_table(path, NAMES, LENGTHS, library="lib", n_assemblies=2)
