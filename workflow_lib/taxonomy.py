@@ -17,6 +17,8 @@ _MISSING = re.compile(
     r"|undefined|undetermined|unranked|unspecified|na|n/a|n[.]a[.]|nan|none|null|-|[?]+",
     re.IGNORECASE,
 )
+_PARENT = re.compile(r" \([^()]*\)$")
+_NAMES_GENUS = re.compile(r"(?!(?:genomo)?spp?[. _]|cf[. _]|aff[. _])[^\s_]+[\s_]+\S", re.IGNORECASE)  # of a species
 _PREFIXES = {rank[0]: rank for rank in RANKS}
 
 
@@ -97,11 +99,17 @@ def part_homonyms(lineages: Sequence[dict[str, str]]) -> tuple[list[dict[str, st
 
 
 def fold_name(name: str) -> str:
-    """A name as it is compared where two genomes that may be of one taxon must stay together.
+    """A name without what is only spelling: case, and whether words are parted by blanks or `_`."""
+    return re.sub(r"[\s_]+", " ", name).strip().casefold()
 
-    Without the parent that `part_homonyms` adds; case, and whether words are parted by blanks or `_`, do not matter.
+
+def drop_parent(rank: str, name: str) -> str:
+    """A name without the parent that `part_homonyms` adds: what two genomes that may be of one taxon have alike.
+
+    A species called by its epithet alone, as `g__Blautia;s__faecis`, keeps it: many genera have one of that name.
     """
-    return re.sub(r"[\s_]+", " ", re.sub(r" \([^()]*\)$", "", name)).strip().casefold()
+    bare = _PARENT.sub("", name)
+    return bare if rank != "species" or _NAMES_GENUS.match(bare) else name
 
 
 def _parent(lineage: dict[str, str], rank: str) -> tuple[str, str]:

@@ -65,8 +65,10 @@ def test_bin_0_that_is_left_out_is_told(tmp_path, caplog):
 
 @pytest.mark.parametrize(
     "none",
-    ["lowDepth", "TOOSHORT", "unclassified", "s.unbinned.2", "Unbinned_1", "unbinned-1", "maxbin.noclass", "-", "."]
-    + ["NoBin", "no_bin", "not_binned", "Unassigned", "null", ""],
+    [
+        *("lowDepth", "TOOSHORT", "unclassified", "s.unbinned.2", "Unbinned_1", "unbinned-1", "maxbin.noclass", "-"),
+        *(".", "NoBin", "no_bin", "not_binned", "Unassigned", "null", ""),
+    ],
 )
 def test_leftovers_are_no_bins_in_tables_either(tmp_path, none):
     (tmp_path / "t.tsv").write_text(f"contig\tbin\nx\tb1\ny\t{none}\n")

@@ -9,8 +9,8 @@ from workflow_lib.taxonomy import tell_apart
 logger = logging.getLogger(__name__)
 
 
-def is_copy(genome: str, digest: str, seen: dict[str, str], taxonomy: dict[str, dict[str, str]]) -> bool:
-    """Whether an earlier genome has the same sequences, which is told; else the genome is noted in `seen`.
+def tell_copy(genome: str, digest: str, seen: dict[str, str], taxonomy: dict[str, dict[str, str]]) -> bool:
+    """Tell of a genome that has the sequences of an earlier one, or note it in `seen`; whether it is such a copy.
 
     Parameters
     ----------

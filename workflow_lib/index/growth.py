@@ -13,7 +13,7 @@ import numpy as np
 
 from workflow_lib.errors import InputError
 from workflow_lib.index.base import UNCALIBRATED_NAME, SearchIndex
-from workflow_lib.index.copies import is_copy
+from workflow_lib.index.copies import tell_copy
 from workflow_lib.index.factories import EXACT, SCANN, plan_index
 from workflow_lib.index.shards import (
     Shard,
@@ -98,7 +98,8 @@ def plan_growth(
         for genome, digest in shard.manifest["digests"].items():
             if genome in known:
                 continue
-            (duplicates if is_copy(genome, digest, seen, taxonomy or {}) else new).append(genome)
+            found = duplicates if tell_copy(genome, digest, seen, taxonomy or {}) else new
+            found.append(genome)
         n_windows += _count_kept(shard, new)
         kept.append(new)
     return Growth(not reason, kept, duplicates, n_windows)

@@ -16,7 +16,7 @@ from workflow_lib.embed import Embedder, embed_records
 from workflow_lib.embed.cuts import LONG
 from workflow_lib.embed.shards import Rows
 from workflow_lib.fasta import mostly_n
-from workflow_lib.index.copies import is_copy
+from workflow_lib.index.copies import tell_copy
 from workflow_lib.index.genome_cache import GenomeCache, GenomeWindows, LoadedGenome, load_genome, name_windows
 from workflow_lib.index.windows import format_window, name_genome, parse_window
 from workflow_lib.log import Progress
@@ -96,7 +96,7 @@ def embed_windows(
     progress = Progress(0, f"embed windows with {embedder.name}")
     for found in read_ahead(cache.read(genome) for genome in genomes):
         genome = found if isinstance(found, GenomeWindows) else cache.embed(*found)
-        if genome.n_contigs and is_copy(genome.genome, genome.digest, seen, taxonomy):
+        if genome.n_contigs and tell_copy(genome.genome, genome.digest, seen, taxonomy):
             left_out["duplicates"].append(genome.genome)
         elif not genome.names:
             logger.warning(
@@ -196,7 +196,7 @@ def _distinct_genomes(genomes: Iterable[Genome]) -> Iterator[LoadedGenome]:
     genomes, seen = list(genomes), {}
     taxonomy = _taxonomy(genomes)
     for genome in map(load_genome, genomes):
-        if not genome.contigs or not is_copy(genome.name, genome.digest, seen, taxonomy):
+        if not genome.contigs or not tell_copy(genome.name, genome.digest, seen, taxonomy):
             yield genome
 
 

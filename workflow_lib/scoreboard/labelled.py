@@ -12,10 +12,11 @@ from zlib import crc32
 import numpy as np
 
 from workflow_lib.bin.threshold import read_labelled
-from workflow_lib.errors import InputError
+from workflow_lib.errors import InputError, some_names
 from workflow_lib.fasta import hash_sequences, read_fasta, reverse_complement
 from workflow_lib.files import atomic_gzip
 from workflow_lib.tables import Genome
+from workflow_lib.taxonomy import fold_name
 from workflow_lib.tiling import tile
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,8 @@ def cut_pieces(
 
     Parameters
     ----------
-    genomes : of `load_reference`. A genome without a species in its taxonomy is a species of its own.
+    genomes : of `load_reference`. A genome without a species in its taxonomy is a species of its own; species whose
+        names differ in spelling only (`taxonomy.fold_name`) are one.
     length : bp of a piece; with `sigma` the median.
     sigma : standard deviation of the log of the length, which is then log-normal; 0: all pieces have `length`.
     pieces : of a species, at most.
@@ -110,11 +112,15 @@ def cut_pieces(
         have `MIN_SPECIES_SEQUENCES` pieces.
     """
     sequences, labels, origins = [], [], []
+    spelled: dict[str, str] = {}
     for genome in _without_copies(genomes):
+        label = genome.taxonomy.get("species", genome.name)
+        if "species" in genome.taxonomy:
+            label = spelled.setdefault(fold_name(label), label)
         rng = np.random.default_rng([seed, crc32(genome.name.encode())])
         for piece, origin in _cut_genome(genome, length, sigma, rng):
             sequences.append(piece)
-            labels.append(genome.taxonomy.get("species", genome.name))
+            labels.append(label)
             origins.append(origin)
     return _choose(sequences, labels, origins, pieces, seed)
 
@@ -137,18 +143,21 @@ def _drop_copies(sequences: Sequence[str], labels: Sequence[str], path: str | Pa
 
 def _without_copies(genomes: Sequence[Genome]) -> Iterator[Genome]:
     first: dict[str, Genome] = {}
+    disputed = []
     for genome in genomes:
         other = first.setdefault(hash_sequences(record.sequence for record in read_fasta(genome.fasta)), genome)
+        one, two = (it.taxonomy.get("species", "") for it in (other, genome))
         if other is genome:
             yield genome
-            continue
-        one, two = (it.taxonomy.get("species", it.name) for it in (other, genome))
-        if one != two:
-            raise InputError(
-                f"genome {genome.name} ({two}) has the sequences of {other.name} ({one})",
-                remedy="remove one of the two from the table, or give both one species",
-            )
-        logger.warning("genome %s has the sequences of %s; left out", genome.name, other.name)
+        elif fold_name(one) == fold_name(two):
+            logger.warning("genome %s has the sequences of %s; left out", genome.name, other.name)
+        else:
+            disputed.append(f"{genome.name} ({two or 'no species'}) those of {other.name} ({one or 'no species'})")
+    if disputed:
+        raise InputError(
+            f"{len(disputed)} genomes have the sequences of another one and another species: {some_names(disputed)}",
+            remedy="remove one of the two from the table, or give both one species",
+        )
 
 
 def _cut_genome(genome: Genome, length: int, sigma: float, rng: np.random.Generator) -> Iterator[tuple[bytes, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,10 +12,11 @@ from workflow_lib.embed.windows import split_segments
 from workflow_lib.errors import InputError, some_names
 from workflow_lib.fasta import hash_sequences, read_fasta
 from workflow_lib.tables import Genome
-from workflow_lib.taxonomy import fold_name
+from workflow_lib.taxonomy import drop_parent, fold_name
 
 logger = logging.getLogger(__name__)
 
+_MANY_JOINED = 0.1  # share of the genomes
 _MIN_PIECES = 4  # lengths that the only stretch of a genome must have: then two pieces fit, wherever the first lies
 
 
@@ -25,8 +27,9 @@ class TrainingGenome:
     Attributes
     ----------
     name : of the reference table.
-    species : its species, or its own name where none is given: an unnamed species is like no other.
-    genus : unit of the split: its genus, else its species, else its own name.
+    species : `species` and its name, or `genome` and its own name where none is given: an unnamed species is like no
+        other. Names that differ in spelling only (`taxonomy.fold_name`) are spelled as that of the first genome.
+    genus : unit of the split: `genus` and its name, else as its species.
     segments : stretches between gaps, upper case, each at least as long as the shortest piece.
     """
 
@@ -60,15 +63,19 @@ def load_genomes(genomes: Iterable[Genome], *, min_length: int) -> list[Training
         different, and one may be held out while the other is learned.
     """
     loaded, empty, too_short = [], [], []
+    spelled: dict[str, str] = {}
     for genome in sorted(genomes, key=lambda genome: genome.name):
         n_bp, segments = _read_segments(genome.fasta, min_length)
         if len(segments) < 2 and sum(map(len, segments)) < _MIN_PIECES * min_length:
             (too_short if n_bp else empty).append(genome.name)
             continue
         # Prefixes keep a species, a genus and a genome of the same name apart.
-        own = f"genome {genome.name}"
-        species = f"species {genome.taxonomy['species']}" if "species" in genome.taxonomy else own
-        genus = f"genus {genome.taxonomy['genus']}" if "genus" in genome.taxonomy else species
+        species = genus = f"genome {genome.name}"
+        for rank in ("species", "genus"):
+            if rank in genome.taxonomy:
+                taxon = f"{rank} {genome.taxonomy[rank]}"
+                genus = spelled.setdefault(fold_name(taxon), taxon)
+                species = genus if rank == "species" else species
         loaded.append(TrainingGenome(genome.name, species, genus, segments))
     for names, reason in ((empty, "have no sequence"), (too_short, "are too short for two pieces")):
         if names:
@@ -114,7 +121,8 @@ def split_by_genus(
 ) -> tuple[list[TrainingGenome], list[TrainingGenome]]:
     """Hold out a share of the genera, with all their genomes, drawn by a hash of seed and name.
 
-    A species whose genomes name different genera, or some none, stays in one part: its genera count as one.
+    A species whose genomes name different genera, or some none, stays in one part: its genera count as one, and so do
+    taxa that may be one (`alias`). A warning tells where a tenth of the genomes or more is in genera so joined.
 
     Parameters
     ----------
@@ -132,6 +140,7 @@ def split_by_genus(
     """
     genomes = sorted(genomes, key=lambda genome: genome.name)
     unit_of = _join_units(genomes)
+    _warn_of_joined(genomes, unit_of)
 
     def draw(unit: str) -> bytes:
         return hashlib.sha256(f"{seed}\t{unit}".encode()).digest()
@@ -157,16 +166,37 @@ def split_by_genus(
 
 
 def _join_units(genomes: list[TrainingGenome]) -> dict[str, str]:
-    """Genus -> unit of the split: genera that share a species are one, and those of one name but for their parents."""
+    """Genus -> unit of the split: genera that share a species are one, and those that may be one by their names."""
     unit_of = {genome.genus: genome.genus for genome in genomes}
     seen: dict[str, str] = {}
     for genome in genomes:
         for name in (genome.species, genome.genus):
-            one, other = unit_of[seen.setdefault(fold_name(name), genome.genus)], unit_of[genome.genus]
+            one, other = unit_of[seen.setdefault(alias(name), genome.genus)], unit_of[genome.genus]
             if one != other:
                 first, second = sorted((one, other))
                 unit_of = {genus: first if unit == second else unit for genus, unit in unit_of.items()}
     return unit_of
+
+
+def _warn_of_joined(genomes: list[TrainingGenome], unit_of: dict[str, str]) -> None:
+    """Tell of the largest unit of several genera, where it has many of the genomes: they are in one part together."""
+    n_genomes = Counter(unit_of[genome.genus] for genome in genomes)
+    n_genera = Counter(unit_of.values())
+    joined = [unit for unit in sorted(n_genera) if n_genera[unit] > 1]
+    largest = max(joined, key=n_genomes.__getitem__, default=None)
+    if largest is not None and n_genomes[largest] >= _MANY_JOINED * len(genomes):
+        logger.warning(
+            "%d of %d genomes are of %d genera that count as one, as species of one name link them: %s; check these "
+            "names if the genera are different ones",
+            n_genomes[largest], len(genomes), n_genera[largest],
+            some_names(sorted(genus for genus, unit in unit_of.items() if unit == largest)),
+        )  # fmt: skip
+
+
+def alias(taxon: str) -> str:
+    """A species or genus of a `TrainingGenome` without what tells taxa of one name apart: those alike may be one."""
+    rank, _, name = taxon.partition(" ")
+    return f"{rank} {drop_parent(rank, name)}"
 
 
 def hash_genomes(genomes: Iterable[TrainingGenome]) -> str:

@@ -56,6 +56,8 @@ class ContrastiveOptions:
             raise InputError(
                 f"found temperature {self.temperature} and mix_alpha {self.mix_alpha}, expected both above 0"
             )
+        if self.validation_pieces < 2:
+            raise InputError(f"found {self.validation_pieces} pieces of a genome for validation, expected at least 2")
 
     @property
     def first_mixed_step(self) -> int:

@@ -15,9 +15,8 @@ import numpy as np
 from workflow_lib.embed.windows import MIN_SEGMENT
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import reverse_complement
-from workflow_lib.taxonomy import fold_name
 from workflow_lib.tiling import tile
-from workflow_lib.train.genomes import TrainingGenome
+from workflow_lib.train.genomes import TrainingGenome, alias
 
 STRATEGIES = ("same_genome", "mutate", "dropout", "double_strand")
 _BASES = np.frombuffer(b"ACGT", dtype=np.uint8)
@@ -82,8 +81,8 @@ class Pairs(NamedTuple):
 class PairSampler:
     """Batches of pairs, each of another species, so that no two rows that are called different are alike.
 
-    Species are drawn evenly, whatever their number of genomes; then one of their genomes. Of two species of one name
-    below different genera (`taxonomy.part_homonyms`) a batch has one.
+    Species are drawn evenly, whatever their number of genomes; then one of their genomes. Of two species that
+    may be one (`genomes.alias`) a batch has one.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ class PairSampler:
         self.options = options
         by_species: dict[str, list[TrainingGenome]] = {}
         for genome in sorted(genomes, key=lambda genome: genome.name):
-            by_species.setdefault(fold_name(genome.species), []).append(genome)
+            by_species.setdefault(alias(genome.species), []).append(genome)
         self._species = [by_species[name] for name in sorted(by_species)]
         self.n_species = len(self._species)
         if self.n_species < 2:
@@ -170,28 +169,25 @@ class _Place(NamedTuple):
 
 
 def _draw_piece(segments: Sequence[bytes], length: int, rng: np.random.Generator, least: int) -> _Place:
-    """Any place where a piece of `length` fits, all alike; where it fits nowhere, a whole segment by its length.
+    """A piece of a segment that is drawn by its length: any place in it, or all of it where it is no longer.
 
-    Of segments shorter than `least` bp only the longest is ever drawn whole, where there is no other.
+    Of segments shorter than `least` bp only the longest is ever drawn, where there is no other. If one that is long
+    enough were preferred, most pieces of a genome in fragments would be of its longest ones.
     """
     sizes = np.array([len(segment) for segment in segments])
-    places = np.maximum(0, sizes - length + 1)
-    if not places.any():
-        weights = np.where(sizes >= min(least, sizes.max()), sizes, 0)
-        index = int(np.searchsorted(np.cumsum(weights), rng.integers(weights.sum()), side="right"))
-        return _Place(segments, index, 0, len(segments[index]))
-    edges = np.cumsum(places)
-    place = rng.integers(edges[-1])
-    index = int(np.searchsorted(edges, place, side="right"))
-    return _Place(segments, index, int(place - edges[index] + places[index]), length)
+    edges = np.cumsum(np.where(sizes >= min(least, sizes.max()), sizes, 0))
+    index = int(np.searchsorted(edges, rng.integers(edges[-1]), side="right"))
+    size = len(segments[index])
+    length = min(length, size)
+    return _Place(segments, index, int(rng.integers(size - length + 1)), length)
 
 
 def draw_apart(
     segments: Sequence[bytes], lengths: tuple[int, int], rng: np.random.Generator, *, least: int
 ) -> tuple[bytes, bytes]:
-    """Two pieces that share no base. Shorter than asked for where a genome has no room; the first has half at most.
+    """Two pieces that share no base, shorter than asked for where a segment is; the first has half the genome at most.
 
-    Where a length fits into no segment, one of at least `least` bp (or the longest) is taken whole.
+    They are of segments, or what is left of them, of at least `least` bp, or of the longest.
     """
     first = _draw_piece(segments, min(lengths[0], sum(map(len, segments)) // 2), rng, least)
     return first.cut(), _draw_piece(first.rest(), lengths[1], rng, least).cut()

@@ -56,8 +56,19 @@ def test_a_genome_again_is_left_out_and_refused_under_another_species(genomes, t
     found = cut_pieces([*genomes, again], length=500, sigma=0.4, pieces=1000)
     assert found == cut_pieces(genomes, length=500, sigma=0.4, pieces=1000)
     assert "genome again has the sequences of g1; left out" in caplog.text
-    with pytest.raises(InputError, match=r"genome again \(again\) has the sequences of g1 \(A a\)"):
-        cut_pieces([*genomes, Genome("again", again.fasta, {})], length=500)
+    with pytest.raises(InputError, match=r"2 genomes .*: again \(no species\) those of g1 \(A a\), more \(X"):
+        extra = [Genome("again", again.fasta, {}), Genome("more", again.fasta, {"species": "X x"})]
+        cut_pieces([*genomes, *extra], length=500)
+
+
+def test_copies_without_a_species_are_left_out_and_spellings_are_one_species(genomes):
+    first = genomes[0]
+    nameless = [Genome(name, first.fasta, {}) for name in ("x", "y")]
+    labels = set(cut_pieces([*genomes[1:], *nameless], length=500).labels)
+    assert "x" in labels and "y" not in labels
+    spelled = [Genome(one.name, one.fasta, {"species": "a_A"}) if "species" in one.taxonomy else one for one in genomes]
+    found = cut_pieces([first, *spelled[1:]], length=500, pieces=1000)
+    assert set(found.labels) == set(cut_pieces(genomes, length=500, pieces=1000).labels)
 
 
 def test_rows_again_are_left_out_and_disputed_ones_told(tmp_path, caplog):

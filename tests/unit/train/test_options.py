@@ -10,7 +10,7 @@ from workflow_lib.errors import InputError
 from workflow_lib.train.mlm_options import PretrainOptions, read_pretraining
 from workflow_lib.train.options import ContrastiveOptions, LoopSettings, read_training
 from workflow_lib.train.pairs import PairOptions
-from workflow_lib.train.sources import untrained_target
+from workflow_lib.train.sources import check_views, untrained_target
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,19 @@ def test_every_key_is_read(config):
         ({"model": "dnabert-2", "strategy": "dropout", "dropout": 0}, "a dropout of 0"),
         ({"min_length": 5000, "length_median": 3000}, "correct train.min_length"),
         ({"simclr_share": 2}, "share of 2"),
+        ({"validation_pieces": 1}, "found 1 pieces"),
         ({"model": "nothing"}, "nothing to train by the name"),
     ],
 )
 def test_wrong_settings(config, changes, message):
     with pytest.raises(InputError, match=message):
         read_training({**config["train"], "model": "compact", **changes}, "trained")
+
+
+def test_other_models_may_learn_from_both_strands():
+    check_views("dnabert-2", "double_strand", 0.0)
+    check_views("dnabert-2", "dropout", 0.1)
+    check_views("compact", "same_genome", 0.0)
 
 
 def test_it_takes_no_torch():

@@ -96,9 +96,20 @@ def test_small_genomes_of_random_bases_are_not_told_apart(caplog):
 def test_every_place_is_drawn_alike():
     rng = np.random.default_rng(2)
     segments = (b"ACGTA", b"C", b"TTGCA")
-    counts = Counter(draw_apart(segments, (4, 1), rng, least=1)[0] for _ in range(4000))
+    counts = Counter(draw_apart(segments, (4, 1), rng, least=2)[0] for _ in range(4000))
     assert set(counts) == {b"ACGT", b"CGTA", b"TTGC", b"TGCA"}
     assert min(counts.values()) > 850  # 1000 +- 27
+
+
+@pytest.mark.parametrize("lengths", [(1190, 1190), (1190, 300), (300, 1190)])
+def test_the_one_contig_that_is_long_enough_is_not_preferred(lengths):
+    rng = np.random.default_rng(5)
+    segments = (*[b"A" * 500] * 40, b"C" * 1200)  # which has 0.057 of the bases
+    pairs = [draw_apart(segments, lengths, rng, least=100) for _ in range(2000)]
+    for pieces, length in zip(zip(*pairs, strict=True), lengths, strict=True):
+        assert 0.04 < np.mean([piece[:1] == b"C" for piece in pieces]) < 0.075  # three standard errors
+        assert Counter(map(len, pieces)).keys() <= {min(length, 500), length, *range(100, 901)}
+    assert max(len(first) for first, _ in pairs) == lengths[0]
 
 
 def test_where_nothing_fits_whole_segments_are_drawn_by_their_length():
@@ -245,6 +256,15 @@ def test_the_split_is_by_genus_and_independent_of_order(seed):
     assert 4 <= len({genome.genus for genome in held_out}) <= 6  # of 15, or 16 if the joined ones are among them
 
 
+def load_lineages(folder, lineages):
+    """Genomes g0, g1, ... of these lineages, read from a table."""
+    for i in range(len(lineages)):
+        (folder / f"{i}.fa").write_text(f">c\n{random_sequence(np.random.default_rng(i), 9000)}\n")
+    rows = [f"g{i}\t{folder / f'{i}.fa'}\t{lineage}\n" for i, lineage in enumerate(lineages)]
+    (folder / "genomes.tsv").write_text("genome_id\tfasta\ttaxonomy\n" + "".join(rows))
+    return load_genomes(load_reference(folder / "genomes.tsv").values(), min_length=100)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -257,18 +277,41 @@ def test_the_split_is_by_genus_and_independent_of_order(seed):
 )
 def test_what_may_be_one_taxon_is_on_one_side_and_never_unlike(tmp_path, one, other):
     """Names of two parents are parted when the table is read."""
-    lineages = [one, other, *(f"g__G{i}" for i in range(8))]
-    for i in range(len(lineages)):
-        (tmp_path / f"{i}.fa").write_text(f">c\n{random_sequence(np.random.default_rng(i), 9000)}\n")
-    rows = [f"g{i}\t{tmp_path / f'{i}.fa'}\t{lineage}\n" for i, lineage in enumerate(lineages)]
-    (tmp_path / "genomes.tsv").write_text("genome_id\tfasta\ttaxonomy\n" + "".join(rows))
-    genomes = load_genomes(load_reference(tmp_path / "genomes.tsv").values(), min_length=100)
+    genomes = load_lineages(tmp_path, [one, other, *(f"g__G{i}" for i in range(8))])
     for seed in range(12):
         sides = [{genome.name for genome in side} for side in split_by_genus(genomes, held_out=0.4, seed=seed)]
         assert any({"g0", "g1"} <= side for side in sides)
     if "s__" in one:
         sampler = PairSampler(genomes, PairOptions(batch_size=10, **SHORT))
         assert sampler.n_rows == 9
+
+
+def test_epithets_alone_link_no_genera(tmp_path, caplog):
+    epithets = ["faecis", "sp001", "sp. 7", "genomosp. 1", "cf. oralis"]
+    genomes = load_lineages(tmp_path, [f"g__G{i};s__{epithets[i % 5]}" for i in range(20)])
+    assert PairSampler(genomes, PairOptions(batch_size=48, **SHORT)).n_rows == 20
+    caplog.clear()
+    held_out = split_by_genus(genomes, held_out=0.5, seed=1)[1]
+    assert len({genome.genus for genome in held_out}) == 10
+    assert not caplog.messages
+
+
+def test_many_genomes_that_names_join_are_told(tmp_path, caplog):
+    lineages = [f"g__{genus};s__X y" for genus in "AB"] + [f"g__G{i}" for i in range(18)]
+    genomes = load_lineages(tmp_path, lineages)
+    split_by_genus(genomes, held_out=0.2, seed=1)
+    assert "2 of 20 genomes are of 2 genera that count as one" in caplog.text
+    assert "genus A, genus B" in caplog.text
+    caplog.clear()
+    split_by_genus(genomes[1:], held_out=0.2, seed=1)
+    assert not caplog.messages
+
+
+def test_spellings_are_one_species(tmp_path):
+    names = ["g__Bacillus;s__Bacillus subtilis", "g__bacillus;s__Bacillus_subtilis", "g__Bacillus;s__Bacillus cereus"]
+    one, other, another = load_lineages(tmp_path, names)
+    assert (one.species, one.genus) == (other.species, other.genus) == ("species Bacillus subtilis", "genus Bacillus")
+    assert another.species == "species Bacillus cereus"
 
 
 def test_seeds_split_differently():
