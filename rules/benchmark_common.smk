@@ -92,10 +92,10 @@ def get_binner_options(wildcards, input):
         }
         return {
             "embed": embed,
-            "bin": {"threshold": config["bin"]["threshold"], **get_binning_options()},
+            "bin": {"threshold": get_section("bin", "threshold"), **get_binning_options()},
             "relatives": relatives,
             **{key: config["embed"][key] for key in ("shard_mbp", "pieces")},
-            "markers": config["markers"],
+            "markers": get_section("markers"),
         }
     if wildcards.binner == "semibin2":
         return {"environment": benchmark["semibin_environment"], "epochs": benchmark["semibin_epochs"]}

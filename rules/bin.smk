@@ -63,7 +63,7 @@ rule bin_contigs:
         gpu=max(count_gpus(config["bin"]["device"]), get_gpus() if needs_labelled_sequences() else 0),
     params:
         version=stage_version("bin"),
-        threshold=config["bin"]["threshold"],
+        threshold=get_section("bin", "threshold"),
         binning=get_binning_options(),
         # Of the labelled sequences that a percentile threshold needs.
         embedder=get_embed_params(),

@@ -264,9 +264,17 @@ def get_index_options():
     }
 
 
+def get_section(*names):
+    """A section of the configuration as a parameter of a rule: in which order a file has its keys is no change of it."""
+    section = config
+    for name in names:
+        section = section[name]
+    return dict(sorted(section.items()))
+
+
 def get_binning_options():
     """How contigs are binned, but for the threshold and what is an input."""
-    return {key: value for key, value in config["bin"].items() if key not in ("threshold", "relatives")}
+    return {key: value for key, value in get_section("bin").items() if key not in ("threshold", "relatives")}
 
 
 def get_novelty_settings():

@@ -34,6 +34,6 @@ rule pretrain_model:
         gpu=count_gpus(config["pretrain"]["device"]),
     params:
         version=stage_version("train"),
-        options=config["pretrain"],
+        options=get_section("pretrain"),
     script:
         "../scripts/pretrain_model.py"

@@ -49,6 +49,6 @@ rule simulate_community:
         runtime=get_runtime(20, 60),
     params:
         version=stage_version("simulate"),
-        options=config["simulate"],
+        options=get_section("simulate"),
     script:
         "../scripts/simulate_community.py"

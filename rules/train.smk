@@ -33,6 +33,6 @@ rule train_embedder:
     params:
         version=stage_version("train"),
         model_state=model_state(config["train"]["model"]),
-        options=config["train"],
+        options=get_section("train"),
     script:
         "../scripts/train_embedder.py"

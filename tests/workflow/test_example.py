@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from running import link_example, run_snakemake
 
 from workflow_lib.contig2bin import read_contig2bin
@@ -95,6 +96,17 @@ def test_report_opens_offline(example):
 
 def test_second_run_has_nothing_to_do(example, root):
     assert "Nothing to be done" in run_snakemake(example, root).stdout
+
+
+def test_the_order_of_keys_in_the_configuration_is_no_change(example, root, tmp_path):
+    def turn(section):
+        return {key: turn(section[key]) for key in reversed(section)} if isinstance(section, dict) else section
+
+    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    (tmp_path / "turned.yaml").write_text(yaml.safe_dump(turn(config), sort_keys=False))
+    plan = run_snakemake(example, root, "--dry-run", "--configfile", str(tmp_path / "turned.yaml")).stdout
+    # The report shows the settings in the order of the file.
+    assert set(re.findall(r"rule (\w+):", plan)) <= {"all", "write_report"}
 
 
 def test_changed_library_code_reruns_its_stage_only(example, root, tmp_path):

@@ -123,7 +123,9 @@ def _read_rows(
         if len(fields) < n_fields:
             raise InputError(f"{len(fields)} fields, expected {n_fields}", path=path, line=line)
         if first != line:
-            raise InputError(f"contig {name} has a row already, line {first}", path=path, line=line)
+            message = f"contig {name} has a row already, line {first}"
+            remedy = "keep one row a contig; of records of one name novabin bins the first"
+            raise InputError(message, path=path, line=line, remedy=remedy)
         yield name, fields, line
 
 
@@ -163,7 +165,12 @@ def _parse_number(text: str, column: str, path: str | Path, line: int) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise InputError(f"found {text!r} in column {column}, expected a number of at least 0", path=path, line=line)
+        raise InputError(
+            f"found {text!r} in column {column}, expected a number of at least 0",
+            path=path,
+            line=line,
+            remedy="write 0 where no read covers a contig, or measure its depth again",
+        )
     return value
 
 
