@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 _LEAST_DOUBLED = 0.06  # share of the families, in a bin that is looked at: genes cut at contig ends double some, too
 _LEAST_GAIN = 0.05  # in the score, by which the better part has to beat the whole
+# Of the families that the parts of a cut would share if each were of a genome of its own: as many as chance gives. One
+# genome that has some families twice by nature falls into parts that share these, and few others.
+_LEAST_SHARED = 0.7
 _CLEARLY_BETTER = 1.25  # times the score of the first binning
 _MAX_STARTS = 10  # pairs of contigs with the same family that a split is begun from
 
@@ -25,7 +28,8 @@ def split_by_markers(labels: np.ndarray, vectors: np.ndarray, lengths: np.ndarra
 
     A bin in which 6% of the families are doubled is cut in two (`parts.two_parts`), from its principal axis and
     from up to ten pairs of contigs that have the same family: those are of two genomes. The cut with the best part is
-    taken, by `bin_score`, if that part beats the whole by 0.05. Both parts are looked at again.
+    taken, by `bin_score`, if that part beats the whole by 0.05, of those whose parts share 0.7 of the families or more
+    that two genomes would. Both parts are looked at again.
 
     Parameters
     ----------
@@ -62,11 +66,17 @@ def _best_cut(vectors: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> n
     best, best_score = None, bin_score(counts) + _LEAST_GAIN
     for start in _starts(vectors, lengths, counts):
         second, _ = two_parts(vectors, lengths, start)
-        if second.any():
+        if second.any() and _may_be_two_genomes(counts[second], counts[~second]):
             score = max(bin_score(counts[part]) for part in (second, ~second))
             if score > best_score:
                 best, best_score = second, score
     return best
+
+
+def _may_be_two_genomes(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether parts of a bin share as many families as two genomes would, of which each has any family or not."""
+    has_one, has_other = (part.any(axis=0) for part in (one, other))
+    return bool((has_one & has_other).mean() >= _LEAST_SHARED * has_one.mean() * has_other.mean())
 
 
 def _starts(vectors: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray | None]:

@@ -56,6 +56,22 @@ def test_a_family_that_is_not_single_copy_splits_nothing(genomes):
     assert np.array_equal(found, labels)
 
 
+@pytest.mark.parametrize(("n_common", "is_cut"), [(0, False), (5, False), (20, True), (40, True)])
+def test_halves_of_one_genome_stay_together_where_some_families_are_doubled_by_nature(n_common, is_cut):
+    """Two genomes share as many families as chance gives; parts of one only those that are doubled."""
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1], N_CONTIGS)
+    vectors = unit(np.eye(2, DIM)[labels] + 0.08 * rng.standard_normal((len(labels), DIM)))
+    counts = np.zeros((len(labels), N_FAMILIES), dtype=np.uint8)
+    for family, half in enumerate(rng.permutation(N_FAMILIES) % 2):
+        halves = (0, 1) if family < n_common else (half,)
+        for first in halves:
+            counts[first * N_CONTIGS + rng.integers(N_CONTIGS), family] = 1
+    markers = MarkerCounts([f"m{i}" for i in range(N_FAMILIES)], counts)
+    found = split_by_markers(np.zeros_like(labels), vectors, np.full(len(labels), 9000), markers)
+    assert partition(found) == (partition(labels) if is_cut else partition(np.zeros_like(labels)))
+
+
 def test_the_larger_part_keeps_the_number(genomes):
     vectors, truth, lengths, markers = genomes
     two = np.where(truth == 1, 0, truth)
