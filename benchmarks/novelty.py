@@ -45,6 +45,7 @@ REPEATS = 20
 MMSEQS_REPEATS = 3
 CONTAMINATED, FOREIGN = "contaminated", 3  # bins of which so many contigs are of the next genome's bin
 LONG = "long bin"
+ALL_LENGTHS = "2000-20000"  # contigs, log-uniform; the others of a length are each called alone
 BINS = {"bin": 30, CONTAMINATED: 30, LONG: 6}  # kind -> contigs of a bin
 SETTINGS = Settings(alpha=0.1, min_length=2000, min_calibration=20)
 
@@ -290,7 +291,7 @@ def main() -> None:
         print("kind\trank\tlevel\trealised\terror\tp<=level\tpower")
         found = {}
         cuts = cut_queries(queries, rng)
-        cuts[CONTAMINATED] = cuts["bin"]
+        cuts[CONTAMINATED], cuts[ALL_LENGTHS] = cuts["bin"], cuts["bin"][:: BINS["bin"]]
         for kind, sequences in cuts.items():
             found[kind] = list(call(kind, sequences, len(kinds), embedder, built, folder, settings))
             report(kind, kinds, found[kind])

@@ -136,7 +136,7 @@ def embed_pieces(
     ----------
     window : as of `embed_windows`.
     strata : bounds in bp; each stratum [bound, next bound) gets `pieces` pieces a genome where its contigs are long
-        enough, their lengths drawn log-uniformly, their places uniformly.
+        enough, their lengths spread evenly on a log scale, their places drawn uniformly.
     seed : of the pieces; a genome's pieces depend on the seed and its name only.
     """
     names, vectors = embed_records(
@@ -212,14 +212,17 @@ def _pieces(genome: LoadedGenome, strata: tuple[int, ...], count: int, seed: int
         seen: set[str] = set()
         # A genome cut into pieces shorter than the stratum's top still calibrates its lower part.
         longest = min(high - 1, int(lengths.max()))
-        for _ in range(count * _N_TRIES if longest >= low else 0):
-            length = int(np.clip(np.exp(generator.uniform(np.log(low), np.log(longest + 1))), low, longest))
-            places = np.maximum(lengths - length + 1, 0)
-            contig, sequence = genome.contigs[generator.choice(len(lengths), p=places / places.sum())]
-            start = int(generator.integers(len(sequence) - length + 1))
-            name, piece = format_window(genome.name, contig, start, start + length), sequence[start : start + length]
-            if name not in seen and not mostly_n(piece):
-                seen.add(name)
-                yield name, piece
-            if len(seen) == count:
-                break
+        # Each length from a part of its own, so that queries of any length find some; bins are made of the first ones.
+        ends = np.linspace(np.log(low), np.log(longest + 1), count + 1)
+        for part in generator.permutation(count) if longest >= low else ():
+            for _ in range(_N_TRIES):
+                length = int(np.clip(np.exp(generator.uniform(*ends[part : part + 2])), low, longest))
+                places = np.maximum(lengths - length + 1, 0)
+                contig, sequence = genome.contigs[generator.choice(len(lengths), p=places / places.sum())]
+                start = int(generator.integers(len(sequence) - length + 1))
+                piece = sequence[start : start + length]
+                name = format_window(genome.name, contig, start, start + length)
+                if name not in seen and not mostly_n(piece):
+                    seen.add(name)
+                    yield name, piece
+                    break

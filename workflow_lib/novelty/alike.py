@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_lib.novelty.identity import KNOWN_SHARE, SPECIES_IDENTITY, Matches, pair_identities
+from workflow_lib.novelty.identity import KNOWN_SHARE, SPECIES_IDENTITY, K, Matches, pair_identities
 from workflow_lib.taxonomy import tell_apart
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ class Alike:
     genome, other : int64 (E,), positions in the index; `genome` ascends.
     identity : float64 (E,). share : float64 (E,), of the genome's pieces, of what matches the other.
     sizes : int64 (G,), bp of each genome of the index.
+    held, holder : int64 (H,), pairs of a calibrating genome and another one that has a part of it, however small.
     """
 
     genome: np.ndarray
@@ -35,6 +36,8 @@ class Alike:
     identity: np.ndarray
     share: np.ndarray
     sizes: np.ndarray
+    held: np.ndarray
+    holder: np.ndarray
 
     def of(self, genome: int) -> slice:
         """Where the pairs of a genome are."""
@@ -67,7 +70,8 @@ class Alike:
 def find_alike(matches: Matches, genomes: np.ndarray, calibrating: np.ndarray, sizes: np.ndarray) -> Alike:
     """The pairs of calibrating genomes with others that are of their species by the identity of what they share.
 
-    A tenth of the pieces is enough (`identity.FULL_SHARE`): of many reference genomes only a part is known.
+    A tenth of the pieces is enough (`identity.FULL_SHARE`): of many reference genomes only a part is known. A genome
+    that has the identity in one segment holds a part.
 
     Parameters
     ----------
@@ -77,7 +81,10 @@ def find_alike(matches: Matches, genomes: np.ndarray, calibrating: np.ndarray, s
     """
     group, other, identity, share = pair_identities(matches, genomes, len(sizes))
     alike = (identity >= SPECIES_IDENTITY) & (calibrating[group] != other)
-    return Alike(calibrating[group[alike]], other[alike], identity[alike], share[alike], sizes)
+    held = calibrating[genomes[matches.owner[matches.segment]]]
+    is_held = (matches.shared >= SPECIES_IDENTITY**K * matches.size[matches.segment]) & (held != matches.genome)
+    holders = np.divmod(np.unique(held[is_held] * len(sizes) + matches.genome[is_held]), len(sizes))
+    return Alike(calibrating[group[alike]], other[alike], identity[alike], share[alike], sizes, *holders)
 
 
 def warn_of_names(

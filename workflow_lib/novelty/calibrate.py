@@ -185,7 +185,7 @@ class _Work:
         self.foreign = _choose_foreign(
             *([own[code] for code in calibrating] for own in (table.lineages, table.genomes))
         )
-        self.bounds, self.levels, self.genomes = bounds, levels, genomes
+        self.bounds, self.levels, self.genomes, self.lengths = bounds, levels, genomes, lengths
         n_genomes, n_strata = len(calibrating), len(bounds) - 1
         self.strata = find_stratum(lengths, bounds)
         self.s1, self.s2 = (np.full((len(CALIBRATED), len(genomes)), np.nan) for _ in range(2))
@@ -320,7 +320,7 @@ class _Work:
             calibrating=self.calibrating,
             units=self.units,
             piece_genome=self.genomes,
-            piece_stratum=self.strata,
+            piece_length=self.lengths,
             piece_scores=scores,
             piece_distances=self.distance,
             piece_nearest=nearest,

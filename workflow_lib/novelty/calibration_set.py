@@ -18,12 +18,13 @@ from workflow_lib.novelty.conformal import Calibration
 from workflow_lib.novelty.design import CALIBRATED, REFERENCE
 from workflow_lib.novelty.identity import MIN_PLACED, Matches, Pairs, best_identities, keep_placed, pair_identities
 from workflow_lib.novelty.scores import combine_scores, nearest_means
-from workflow_lib.novelty.strata import Composition
+from workflow_lib.novelty.strata import Composition, class_range, find_stratum
 
 CALIBRATION_NAME = "calibration.npz"
 # Of what the arrays mean. 2: pieces for which nothing is found are infinitely far, and have a nearest genome.
 # 3: genomes of the species of the one that calibrates are left out whatever their names.
-_VERSION = 3
+# 4: so are those that hold a part of what is left out; lengths of pieces.
+_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class CalibrationSet:
     levels : int64 (L,), numbers of pieces of simulated bins.
     calibrating : int64 (B,), positions of these genomes among the G.
     units : int64 (T, B), see `Design`.
-    piece_genome : int64 (P,), position among the B. piece_stratum : int64 (P,).
+    piece_genome : int64 (P,), position among the B. piece_length : int64 (P,), bp.
     piece_scores : float64 (T, P), NaN where a piece does not calibrate a test, inf where an approximate search found
         fewer than k genomes.
     piece_distances : float32 (T, P), to the nearest genome that a test does not leave out; NaN as the scores, inf where
@@ -63,7 +64,7 @@ class CalibrationSet:
     calibrating: np.ndarray
     units: np.ndarray
     piece_genome: np.ndarray
-    piece_stratum: np.ndarray
+    piece_length: np.ndarray
     piece_scores: np.ndarray
     piece_distances: np.ndarray
     piece_nearest: np.ndarray
@@ -96,13 +97,46 @@ class CalibrationSet:
             digest.update(f"{field.name}{array.dtype.str}{array.shape}".encode() + array.tobytes())
         return digest.hexdigest()[:12]
 
-    def pieces(self, stratum: int, test: str, near: np.ndarray | None = None) -> Calibration:
-        """The calibration of a test for contigs of a stratum; with `near`, bool (G,), of those near such genomes."""
-        row, pieces = CALIBRATED.index(test), self.piece_stratum == stratum
+    @cached_property
+    def piece_stratum(self) -> np.ndarray:
+        """int64 (P,), the length stratum of each piece."""
+        return find_stratum(self.piece_length, self.bounds)
+
+    def pieces(
+        self, stratum: int, test: str, near: np.ndarray | None = None, *, length_class: int | None = None
+    ) -> Calibration:
+        """The calibration of a test for contigs of a stratum, or of a length class in it.
+
+        Noise falls with length: contigs of a stratum's lower end, held against all of its pieces, look novel too often.
+
+        Parameters
+        ----------
+        near : bool (G,), only pieces near such genomes count. length_class : of `strata.find_class`.
+        """
+        row, pieces = CALIBRATED.index(test), self._rows(stratum, length_class)
         units = self.units[row][self.piece_genome[pieces]]
         if near is not None:
             units = np.where(near[self.piece_nearest[row][pieces]], units, -1)
         return Calibration(self.piece_scores[row][pieces], units)
+
+    def _rows(self, stratum: int, length_class: int | None) -> np.ndarray:
+        """Positions, int64, of the pieces of a stratum; of a length class those in its range, or what a genome of the
+        stratum has instead: shorter ones, and if there are none either, all."""
+        if (stratum, length_class) not in self._rows_of:
+            own = kept = self.piece_stratum == stratum
+            if length_class is not None:
+                low, high = class_range(length_class, int(self.bounds[0]))
+                kept = (self.piece_length >= low) & (self.piece_length < high)
+                for others in (own & (self.piece_length < low), own):
+                    is_there = np.zeros(len(self.calibrating), dtype=bool)
+                    is_there[self.piece_genome[kept]] = True
+                    kept = kept | (others & ~is_there[self.piece_genome])
+            self._rows_of[stratum, length_class] = np.flatnonzero(kept)
+        return self._rows_of[stratum, length_class]
+
+    @cached_property
+    def _rows_of(self) -> dict[tuple[int, int | None], np.ndarray]:
+        return {}
 
     def bins(self, composition: Composition, test: str, near: np.ndarray | None = None) -> Calibration:
         """The same for bins of a composition."""

@@ -15,7 +15,7 @@ from workflow_lib.novelty.alike import ONE_SPECIES, Alike
 from workflow_lib.taxonomy import RANKS
 
 TEST_RANKS = tuple(reversed(RANKS))[:-1]  # species ... phylum; everything is known at the rank of domain
-_SPECIES = TEST_RANKS[0]
+_SPECIES, _GENUS = TEST_RANKS[:2]
 REFERENCE, KNOWN = "reference", "known"
 TESTS = (REFERENCE, *TEST_RANKS, KNOWN)
 # No test: the highest taxon in use is left out, as of a query that is novel at every rank. For measuring power.
@@ -99,10 +99,22 @@ class Design:
         if test == KNOWN:
             alike = alike[(self._codes[_SPECIES][alike] < 0) | (self._alike.identity[own] >= ONE_SPECIES)]
         excluded[alike] = True
+        if test != KNOWN:
+            self._exclude_holders(excluded)
         rank = self._above_species if test == KNOWN else test
         above = self._codes.get(rank, np.zeros(len(excluded)))  # at no rank: any genome
         if excluded[above == above[genome]].all():  # no new species of a genus that is there, and so on
             excluded[:] = True
+
+    def _exclude_holders(self, excluded: np.ndarray) -> None:
+        """Leave out genomes of other genera that have a part of what is left out: contaminated ones, for the most.
+
+        A novel taxon has no windows in the index. Left in, these would make it look near to what is not of it.
+        """
+        genus = self._codes[_GENUS]
+        held, holder = self._alike.held, self._alike.holder
+        is_congener = (genus[held] >= 0) & (genus[held] == genus[holder])
+        excluded[holder[excluded[held] & ~is_congener]] = True
 
 
 def make_design(lineages: list[dict[str, str]], means: np.ndarray | None = None) -> Design:

@@ -2,7 +2,7 @@
 
 Nothing here enters a call. Clades of the reference are split in halves many times; one half calibrates, the genomes of
 the other are queries whose novelty is known, as what they were searched without is known. The calls are made as those
-of a sample are, but for strata of taxa.
+of a sample are, but for strata of taxa and classes of length: of both halves a stratum's pieces are spread alike.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from workflow_lib.novelty.scores import (
     summarise_each,
 )
 from workflow_lib.novelty.stand_ins import StandIns, find_stand_ins
-from workflow_lib.novelty.strata import Composition, compose_bin, format_stratum
+from workflow_lib.novelty.strata import Composition, class_range, compose_bin, find_class, format_stratum
 from workflow_lib.novelty.tested import RankTests, Settings
 
 logger = logging.getLogger(__name__)
@@ -108,9 +108,10 @@ def call_contigs(
     complete = ~searched | np.isfinite(neighbours.score)  # an approximate index may find fewer than k genomes
     stratum = np.where(searched & complete, stand_ins.stratum[at], -1)
     longer, tested = stand_ins.longer[at] & (stratum >= 0), RankTests(len(names), index.table.lineages, settings)
-    for own in np.unique(stratum[stratum >= 0]):
-        rows = np.flatnonzero(stratum == own)
-        pieces = partial(calibration.pieces, int(own))
+    own_class = _length_classes(stand_ins.known[at], stratum, calibration.bounds)
+    for own, length_class in np.unique(np.column_stack([stratum, own_class])[stratum >= 0], axis=0).tolist():
+        rows = np.flatnonzero((stratum == own) & (own_class == length_class))
+        pieces = partial(calibration.pieces, own, length_class=length_class)
         own_scores = neighbours.score[rows], neighbours.genome[rows], longer[rows]
         tested.add(rows, pieces, *own_scores, known_scores=known_by.score[rows])
     calls = tested.decide(_group_contigs(neighbours.genome, bins or {}))
@@ -118,7 +119,9 @@ def call_contigs(
         names=names,
         lengths=lengths,
         n_windows=n_vectors,
-        strata=tested.name_strata([format_stratum(own, calibration.bounds) for own in stratum]),
+        strata=tested.name_strata(
+            [_format_class(*own, calibration.bounds) for own in zip(stratum, own_class, strict=True)]
+        ),
         reasons=[
             _reason(call, bool(is_enough), bool(has_vector), "" if is_complete else INCOMPLETE)
             for call, is_enough, has_vector, is_complete in zip(calls.call, enough, searched, complete, strict=True)
@@ -256,6 +259,19 @@ def _best_of_each(
     large = keep_large(pairs)
     each = pairs, large, keep_one_genus(large, genera)
     return [best_identities(own, n_groups, calibration.name_order) for own in each]
+
+
+def _length_classes(known: np.ndarray, stratum: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """int64 (m,), of `find_class`; a query that is longer than its stratum is taken for one of the stratum's end."""
+    return find_class(np.minimum(known, bounds[stratum + 1]), int(bounds[0]))
+
+
+def _format_class(stratum: int, length_class: int, bounds: np.ndarray) -> str:
+    """Lengths of the pieces that a class is held against, e.g. `4204-8408` (bp); nothing without a stratum."""
+    if stratum < 0:
+        return ""
+    low, high = class_range(int(length_class), int(bounds[0]))
+    return f"{low}-{min(high, int(bounds[-1])) - 1}"
 
 
 def _known_by(calls: Calls, neighbours: Neighbours, known_by: Neighbours) -> Neighbours:

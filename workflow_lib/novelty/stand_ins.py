@@ -25,6 +25,7 @@ class StandIns:
     bp : float64 (n + p,), that each stands for; the cuts of a contig share its length.
     has_vector : bool (n + p,), whether it has a direction.
     long_enough : bool (n + p,), no shorter than the shortest query.
+    known : int64 (n + p,), bp that are A, C, G or T.
     stratum : int64 (n + p,), -1: too short, no direction, no calibrated stratum.
     longer : bool (n + p,), longer than the pieces of its stratum.
     replaced : bool (n,), contigs for which their cuts stand.
@@ -35,6 +36,7 @@ class StandIns:
     bp: np.ndarray
     has_vector: np.ndarray
     long_enough: np.ndarray
+    known: np.ndarray
     stratum: np.ndarray
     longer: np.ndarray
     replaced: np.ndarray
@@ -96,5 +98,5 @@ def find_stand_ins(
     cut_names = [f"{names[row]}|{start}" for row, start in zip(cuts.rows.tolist(), cuts.starts.tolist(), strict=True)]
     contig = np.concatenate([np.arange(n), cuts.rows])
     replaced = longer[:n] & (n_cuts > 0)
-    told = has_vector, long_enough, stratum, longer, replaced
+    told = has_vector, long_enough, known, stratum, longer, replaced
     return StandIns([*names, *cut_names], contig, bp, *told, vectors, cuts)

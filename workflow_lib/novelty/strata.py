@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_CLASSES = 4  # of query lengths, an octave: noise differs by 4% from a class's middle to its end
+
 
 def find_stratum(lengths: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """int64 (m,): the stratum [bounds[s], bounds[s + 1]) of each length; -1 below, the number of strata above them."""
@@ -30,6 +32,21 @@ def usable_stratum(natural: np.ndarray, calibrated: np.ndarray) -> np.ndarray:
         own = stratum < len(calibrated) and calibrated[stratum]
         best[stratum] = stratum if own else best[stratum - 1] if stratum else -1
     return best[natural]
+
+
+def find_class(lengths: np.ndarray, shortest: int) -> np.ndarray:
+    """int64 (m,): classes of lengths, a quarter of an octave each; 0 is around the shortest query."""
+    return np.rint(_CLASSES * np.log2(np.maximum(lengths, shortest) / shortest)).astype(np.int64)
+
+
+def class_range(number: int, shortest: int) -> tuple[int, int]:
+    """Lengths [low, high) of the pieces that queries of a class are held against.
+
+    They reach half an octave to both sides; less where there are no shorter pieces, so that pieces are not longer than
+    the queries on average.
+    """
+    centre, reach = shortest * 2 ** (number / _CLASSES), min(max(number, 0.5) / _CLASSES, 0.5)
+    return max(round(centre / 2**reach), shortest), round(centre * 2**reach)
 
 
 def format_stratum(stratum: int, bounds: np.ndarray) -> str:

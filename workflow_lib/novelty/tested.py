@@ -124,7 +124,7 @@ class RankTests:
         return decide(self.p, self._n_units, alpha=self._settings.alpha, classes=classes, groups=groups)
 
     def name_strata(self, strata: list[str]) -> list[str]:
-        """Strata with taxa and the tests that they are strata of, e.g. `5000-9999|Bacillota:genus|Bacteria:phylum`."""
+        """Strata with taxa and the tests that they are strata of, e.g. `4204-8408|Bacillota:genus|Bacteria:phylum`."""
         named = []
         for stratum, own in zip(strata, self._own, strict=True):
             taxa = {taxon: ",".join(test for test in own if own[test] == taxon) for taxon in own.values()}

@@ -105,6 +105,33 @@ def test_alike_is_from_a_tenth_of_the_pieces_on_and_never_the_genome_itself():
     assert alike.of(3) == slice(0, 0)
 
 
+def test_genomes_that_hold_a_part_of_what_is_left_out_are_left_out_of_novelty_tests():
+    """Contaminated ones, of other genera: with the part the taxon that calibrates would still be in the index."""
+    texts = ["p1 g1 s1", "p1 g1 s2", "p1 g2 s3", "p1 g2 s4", "p2 g3 s5", "p2", "p1 g1 s1"]
+    plain = make_design([lineage(text) for text in texts])
+    design = plain.with_alike(make_alike((0, 6), held=[(0, 1), (0, 4), (0, 5), (1, 3)]))
+    assert left_out(plain, "genus", 0) == [0, 6]
+    assert left_out(design, "genus", 0) == left_out(design, "genus", 6) == [0, 4, 5, 6]  # 1 is of the genus
+    assert left_out(design, "genus", 1) == [1, 3]
+    assert left_out(design, "phylum", 0) == [0, 1, 3, 4, 5, 6]
+    assert left_out(design, KNOWN, 0) == left_out(plain, KNOWN, 0) == [0, 6]  # its safe side is the other one
+    assert left_out(design, REFERENCE, 0) == [0]
+    nameless = make_design([lineage(text) for text in [*texts, "p1 s7", "p3 s9"]])
+    assert left_out(nameless, "phylum", 0) == [0, 1, 6, 7]
+    design = nameless.with_alike(make_alike((0, 6), held=[(7, 8)]))
+    assert left_out(design, "phylum", 0) == [0, 1, 6, 7, 8]
+    # Where they are all that is left of the taxon, the genome does not calibrate.
+    design = plain.with_alike(make_alike((0, 6), held=[(0, 2), (1, 3)]))
+    assert design.excluded("phylum", 0).all()
+
+
+def test_a_part_is_held_where_one_segment_has_the_identity_of_a_species():
+    hits = np.array([[0, 7, 100], [0, 2, 35], [0, 3, 33], [1, 4, 300]])  # segment, genome, hashes shared
+    matches = Matches(np.array([0, 1]), np.array([100, 900]), *hits.T)
+    alike = find_alike(matches, np.array([1, 1]), np.array([5, 7]), np.full(9, 1000))
+    assert (alike.held.tolist(), alike.holder.tolist()) == ([7], [2])  # neither itself nor 0.33 < 0.95^21
+
+
 def test_pairs_of_other_names_are_told(caplog):
     lineages = [lineage(text) for text in ["p1 g1 s1", "p1 g2 s2", "p1 g1 s1", "p1 g1", "p1 g1 s3"]]
     ranks = [encode_names([one.get(rank) for one in lineages]) for rank in TEST_RANKS]

@@ -157,7 +157,7 @@ def test_a_calibration_of_another_index_is_refused(built, build, make_world):
     with np.load(calibration) as arrays:
         np.savez(calibration, **{name: arrays[name] for name in arrays if name != "version"})
     write_manifest(folder, manifest, checksums=list(manifest["checksums"]), sealed=True)
-    with pytest.raises(InputError, match="a calibration of version 1, expected 3"):
+    with pytest.raises(InputError, match="a calibration of version 1, expected 4"):
         read_calibration(folder, load_index(folder))
     index.save(folder)
     with pytest.raises(InputError, match="the index has no calibration"):
@@ -174,7 +174,7 @@ def test_contigs_of_all_lengths_and_zero_vectors(built):
     )
     assert results.reasons == ["too_short", "", "", "", "no_vector"]
     assert [call == "abstain" for call in results.calls.call] == [True, False, False, False, True]
-    assert results.strata == ["", "2500-4999", "5000-9999", "5000-9999", ""]
+    assert results.strata == ["", "2500-2725", "5000-9999", "7071-9999", ""]
     assert results.flags[3] == {"longer_than_calibrated"}
     assert np.isnan(results.calls.p[3, TESTS.index(KNOWN)])
     assert np.isfinite(results.calls.p[2, TESTS.index(KNOWN)])

@@ -24,11 +24,11 @@ def lineage(text):
     return {ranks[part[0]]: part for part in text.split()}
 
 
-def make_alike(*pairs, sizes=(1,) * 9):
-    """Pairs of genomes, ascending; of (genome, other[, identity[, share]]); bp of the genomes."""
+def make_alike(*pairs, sizes=(1,) * 9, held=()):
+    """Pairs of genomes, ascending; of (genome, other[, identity[, share]]); bp of the genomes; pairs (held, holder)."""
     filled = [pair + (0.99, 1.0)[len(pair) - 2 :] for pair in pairs]
     columns = [np.array(values) for values in zip(*filled, strict=True)]
-    return Alike(*columns, sizes=np.array(sizes))
+    return Alike(*columns, np.array(sizes), *np.array(held, dtype=int).reshape(-1, 2).T)
 
 
 def units(design, test):

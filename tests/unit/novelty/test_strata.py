@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from workflow_lib.novelty.strata import compose_bin, count_levels, find_stratum, format_stratum, usable_stratum
+from workflow_lib.novelty.strata import (
+    class_range,
+    compose_bin,
+    count_levels,
+    find_class,
+    find_stratum,
+    format_stratum,
+    usable_stratum,
+)
 
 BOUNDS = np.array([2500, 5000, 10_000, 20_000])
 
@@ -26,6 +34,20 @@ def test_finding_a_stratum():
 )
 def test_a_query_is_held_against_its_own_or_shorter_pieces(calibrated, expected):
     assert usable_stratum(np.array([-1, 0, 1, 2, 3]), np.array(calibrated)).tolist() == expected
+
+
+def test_classes_of_lengths_reach_as_far_down_as_up():
+    lengths = np.array([2500, 2600, 2973, 5000, 10_000, 80_000])
+    assert find_class(lengths, 2500).tolist() == [0, 0, 1, 4, 8, 20]
+    assert find_class(np.array([100]), 2500).tolist() == [0]
+    ranges = [class_range(number, 2500) for number in range(21)]
+    assert ranges[:3] == [(2500, 2726), (2500, 3536), (2500, 5000)]
+    assert ranges[4] == (3536, 7071)
+    for number, (low, high) in enumerate(ranges):
+        centre = 2500 * 2 ** (number / 4)
+        assert low * high == pytest.approx(centre**2, rel=0.1)
+        assert low <= centre * 2**-0.125 or number == 0
+        assert high >= centre * 2**0.124
 
 
 def test_levels():
