@@ -256,12 +256,9 @@ def get_index_file():
 def get_index_options():
     """What the index is asked to be."""
     index = config["index"]
-    parameters = {key: index[key] for key in ("nprobe", "ef_search", "k_factor")}
-    return {
-        "factory": index["factory"],
-        "parameters": parameters,
-        "taxonomy_release": index["taxonomy_release"],
-    }
+    options = {key: index[key] for key in ("factory", "taxonomy_release")}
+    options["parameters"] = {key: index[key] for key in ("nprobe", "ef_search", "k_factor")}
+    return options
 
 
 def get_section(*names):

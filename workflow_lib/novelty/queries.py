@@ -119,9 +119,7 @@ def call_contigs(
         names=names,
         lengths=lengths,
         n_windows=n_vectors,
-        strata=tested.name_strata(
-            [_format_class(*own, calibration.bounds) for own in zip(stratum, own_class, strict=True)]
-        ),
+        strata=tested.name_strata(_format_classes(stratum, own_class, calibration.bounds)),
         reasons=[
             _reason(call, bool(is_enough), bool(has_vector), "" if is_complete else INCOMPLETE)
             for call, is_enough, has_vector, is_complete in zip(calls.call, enough, searched, complete, strict=True)
@@ -266,12 +264,11 @@ def _length_classes(known: np.ndarray, stratum: np.ndarray, bounds: np.ndarray) 
     return find_class(np.minimum(known, bounds[stratum + 1]), int(bounds[0]))
 
 
-def _format_class(stratum: int, length_class: int, bounds: np.ndarray) -> str:
-    """Lengths of the pieces that a class is held against, e.g. `4204-8408` (bp); nothing without a stratum."""
-    if stratum < 0:
-        return ""
-    low, high = class_range(int(length_class), int(bounds[0]))
-    return f"{low}-{min(high, int(bounds[-1])) - 1}"
+def _format_classes(stratum: np.ndarray, length_class: np.ndarray, bounds: np.ndarray) -> list[str]:
+    """Lengths of the pieces that queries are held against, e.g. `4204-8408` (bp); nothing without a stratum."""
+    ranges = [class_range(number, int(bounds[0])) for number in range(int(length_class.max(initial=0)) + 1)]
+    texts = [f"{low}-{min(high, int(bounds[-1])) - 1}" for low, high in ranges]
+    return [texts[own] if is_tested else "" for own, is_tested in zip(length_class, stratum >= 0, strict=True)]
 
 
 def _known_by(calls: Calls, neighbours: Neighbours, known_by: Neighbours) -> Neighbours:

@@ -69,7 +69,6 @@ def test_every_genome_of_the_stratum_counts():
 
 
 def test_lengths_of_pieces_are_spread_evenly_in_no_order(tmp_path):
-
     sequence = np.random.default_rng(1).choice(list(b"ACGT"), 60_000).astype(np.uint8).tobytes()
     write_fasta(tmp_path / "a.fa", [("c", sequence)])
     genome = load_genome(Genome("a", str(tmp_path / "a.fa"), {}))
