@@ -11,6 +11,7 @@ from workflow_lib.bin.groups import rows_of_bins
 from workflow_lib.bin.parts import two_parts
 from workflow_lib.blocks import one_blas_thread
 from workflow_lib.markers.counts import MarkerCounts
+from workflow_lib.markers.domains import is_archaeal
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def split_by_markers(labels: np.ndarray, vectors: np.ndarray, lengths: np.ndarra
     A bin in which 6% of the families are doubled is cut in two (`parts.two_parts`), from its principal axis and
     from up to ten pairs of contigs that have the same family: those are of two genomes. The cut with the best part is
     taken, by `bin_score`, if that part beats the whole by 0.05, of those whose parts share 0.7 of the families or more
-    that two genomes would. Both parts are looked at again.
+    that two genomes would (of those of archaea in a bin that has only these). Both parts are looked at again.
 
     Parameters
     ----------
@@ -50,7 +51,9 @@ def split_by_markers(labels: np.ndarray, vectors: np.ndarray, lengths: np.ndarra
     with one_blas_thread():
         while pending and markers.families:
             label, rows = pending.pop()
-            second = _best_cut(vectors[rows], lengths[rows], markers.counts[rows]) if len(rows) > 1 else None
+            second = None
+            if len(rows) > 1:
+                second = _best_cut(vectors[rows], lengths[rows], markers.counts[rows], markers.archaeal)
             if second is not None:
                 labels[rows[second]] = fresh
                 pending += [(label, rows[~second]), (fresh, rows[second])]
@@ -59,14 +62,18 @@ def split_by_markers(labels: np.ndarray, vectors: np.ndarray, lengths: np.ndarra
     return labels
 
 
-def _best_cut(vectors: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
+def _best_cut(
+    vectors: np.ndarray, lengths: np.ndarray, counts: np.ndarray, archaeal: np.ndarray | None
+) -> np.ndarray | None:
     """The second part of the best cut, bool (n,); None where the bin is better whole."""
     if np.mean(counts.sum(axis=0, dtype=np.int64) > 1) < _LEAST_DOUBLED:
         return None
     best, best_score = None, bin_score(counts) + _LEAST_GAIN
+    found = counts.any(axis=0)
+    own = archaeal if archaeal is not None and is_archaeal(found, archaeal) else np.ones(len(found), dtype=bool)
     for start in _starts(vectors, lengths, counts):
         second, _ = two_parts(vectors, lengths, start)
-        if second.any() and _may_be_two_genomes(counts[second], counts[~second]):
+        if second.any() and _may_be_two_genomes(counts[second][:, own], counts[~second][:, own]):
             score = max(bin_score(counts[part]) for part in (second, ~second))
             if score > best_score:
                 best, best_score = second, score

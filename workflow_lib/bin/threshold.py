@@ -152,7 +152,9 @@ def label_free(vectors: np.ndarray, pieces: Pieces, *, seed: int = 1) -> Thresho
     while S falls. The threshold is the t that makes (S/D)^4 S largest, where S is between 95% and 20%.
 
     Halves are half as long as the contigs and so less alike, but neighbours in the genome and so more alike: the two
-    about cancel. In a sample of one genome S/D falls from the start, and the loosest threshold is taken.
+    about cancel. In a sample of one genome S/D falls from the start, and the loosest threshold is taken. Of long
+    contigs halves are more alike than any two contigs: where a genome has few, S/D rises even when only pairs of one
+    genome are left to lose. So D counts each contig's pair with itself (1/n of n contigs), which passes always.
 
     Parameters
     ----------
@@ -176,23 +178,28 @@ def label_free(vectors: np.ndarray, pieces: Pieces, *, seed: int = 1) -> Thresho
         return Threshold("label_free", _HIGHEST, note)
     same = np.einsum("ij,ij->i", pieces.vectors[:, 0], pieces.vectors[:, 1]).astype(np.float64)
     different = pair_similarity(vectors, *random_pairs(rows, np.random.default_rng(seed)))
-    value, _ = separate(same, different)
+    n_embedded = np.count_nonzero(vectors.any(axis=1))
+    value, _ = separate(same, different, with_itself=1 / n_embedded)
     return Threshold("label_free", min(value, _HIGHEST), note, _histograms(same, different))
 
 
-def separate(same: np.ndarray, different: np.ndarray) -> tuple[float, float]:
+def separate(same: np.ndarray, different: np.ndarray, *, with_itself: float | None = None) -> tuple[float, float]:
     """The threshold t that makes (S/D)^4 S largest, where S is between 95% and 20%, and how large that is.
 
     Parameters
     ----------
     same, different : float64, similarities of halves of a contig, and of different contigs. S and D are the shares of
         them that are at least t.
+    with_itself : added to D: the share of its pairs that a contig is with itself, 1 / n of n contigs. None: as little
+        as keeps D above 0.
     """
+    if with_itself is None:
+        with_itself = 1 / len(different)
     same, different = np.sort(same), np.sort(different)
     candidates = np.quantile(same, np.linspace(_LOOSEST, _STRICTEST, 201))
     passing_same = 1 - np.searchsorted(same, candidates) / len(same)
     passing_different = 1 - np.searchsorted(different, candidates) / len(different)
-    merit = (passing_same / (passing_different + 1 / len(different))) ** _PURITY_EXPONENT * passing_same
+    merit = (passing_same / (passing_different + with_itself)) ** _PURITY_EXPONENT * passing_same
     return float(candidates[np.argmax(merit)]), float(merit.max())
 
 

@@ -56,7 +56,7 @@ def test_a_family_that_is_not_single_copy_splits_nothing(genomes):
     assert np.array_equal(found, labels)
 
 
-@pytest.mark.parametrize(("n_common", "is_cut"), [(0, False), (5, False), (20, True), (40, True)])
+@pytest.mark.parametrize(("n_common", "is_cut"), [(0, False), (5, False), (6, False), (20, True), (40, True)])
 def test_halves_of_one_genome_stay_together_where_some_families_are_doubled_by_nature(n_common, is_cut):
     """Two genomes share as many families as chance gives; parts of one only those that are doubled."""
     rng = np.random.default_rng(2)
@@ -68,6 +68,22 @@ def test_halves_of_one_genome_stay_together_where_some_families_are_doubled_by_n
         for first in halves:
             counts[first * N_CONTIGS + rng.integers(N_CONTIGS), family] = 1
     markers = MarkerCounts([f"m{i}" for i in range(N_FAMILIES)], counts)
+    found = split_by_markers(np.zeros_like(labels), vectors, np.full(len(labels), 9000), markers)
+    assert partition(found) == (partition(labels) if is_cut else partition(np.zeros_like(labels)))
+
+
+@pytest.mark.parametrize(("n_common", "is_cut"), [(5, False), (20, True)])
+def test_halves_of_one_archaeon_stay_together(n_common, is_cut):
+    """An archaeon lacks families: chance gives two archaea more in common than two genomes that may have any family."""
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1], N_CONTIGS)
+    vectors = unit(np.eye(2, DIM)[labels] + 0.08 * rng.standard_normal((len(labels), DIM)))
+    archaeal = np.arange(N_FAMILIES) < N_FAMILIES // 2
+    counts = np.zeros((len(labels), N_FAMILIES), dtype=np.uint8)
+    for family in np.flatnonzero(archaeal):
+        for first in (0, 1) if family < n_common else (family % 2,):
+            counts[first * N_CONTIGS + rng.integers(N_CONTIGS), family] = 1
+    markers = MarkerCounts([f"m{i}" for i in range(N_FAMILIES)], counts, archaeal)
     found = split_by_markers(np.zeros_like(labels), vectors, np.full(len(labels), 9000), markers)
     assert partition(found) == (partition(labels) if is_cut else partition(np.zeros_like(labels)))
 

@@ -153,6 +153,23 @@ def test_label_free_keeps_one_genome_together():
     assert np.mean(same >= threshold.value) > 0.85
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_label_free_keeps_genomes_of_few_long_contigs_together(seed):
+    """Halves of a long contig are more alike than two contigs of its genome: only pairs of one genome stay to lose."""
+    rng = np.random.default_rng(seed)
+    genome = np.repeat(np.arange(40), 2)
+    centres = unit_rows(rng.standard_normal((40, 60)))
+    noise = rng.uniform(0.01, 0.06, (80, 1))
+    vectors = unit_rows(centres[genome] + noise * rng.standard_normal((80, 60)))
+    halves = [unit_rows(vectors + 0.8 * noise * rng.standard_normal((80, 60))) for _ in range(2)]
+    pieces = Pieces(np.arange(80), np.full(80, 400_000), np.stack(halves, axis=1).astype(np.float32))
+    threshold = label_free(vectors.astype(np.float32), pieces)
+    similarity = vectors @ vectors.T.copy()
+    same = (genome[:, None] == genome) & ~np.eye(80, dtype=bool)
+    assert np.mean(similarity[same] >= threshold.value) > 0.4
+    assert not (similarity[genome[:, None] != genome] >= threshold.value).any()
+
+
 def test_label_free_is_seeded():
     vectors, _, pieces = genomes_and_halves(4)
     assert label_free(vectors, pieces, seed=1) == label_free(vectors, pieces, seed=1)

@@ -12,10 +12,10 @@ from workflow_lib.index import build_index, load_index
 from workflow_lib.manifest import SEAL, write_manifest
 from workflow_lib.novelty.calibrate import calibrate
 from workflow_lib.novelty.calibration_set import read_calibration, write_calibration
-from workflow_lib.novelty.design import CALIBRATED, KNOWN, TESTS, limit_genomes, make_design
+from workflow_lib.novelty.design import CALIBRATED, KNOWN, REFERENCE, TESTS, limit_genomes, make_design
 from workflow_lib.novelty.honesty import _distance_rows
 from workflow_lib.novelty.queries import _group_contigs, call_bins, call_contigs
-from workflow_lib.novelty.strata import compose_bin
+from workflow_lib.novelty.strata import compose_bin, find_class
 from workflow_lib.novelty.tested import Settings
 from workflow_lib.store import EmbeddingStore
 
@@ -278,3 +278,21 @@ def test_pieces_that_find_no_genome_are_infinitely_far_and_told(built, caplog):
 def test_contigs_of_a_bin_or_with_one_nearest_genome_are_a_group():
     bins = {"a": np.array([0, 5]), "b": np.array([1])}
     assert _group_contigs(np.array([0, 1, 1, 0, 1, 3, -1]), bins).tolist() == [0, 1, 4, 3, 4, 0, 2]
+
+
+def test_contigs_are_held_against_pieces_of_their_class(built):
+    world, index, calibration, _ = built
+    low, high = (calibration.bounds[calibration.piece_stratum + i] for i in (0, 1))  # the world's have one length each
+    share = np.random.default_rng(3).random(len(low))
+    calibration = replace(calibration, piece_length=(low * (high / low) ** share).astype(int))
+    lengths = np.repeat([5000, 9900], 20)
+    found = call_contigs(
+        *(index, calibration, pieces_of(world, LINEAGES[:20], 2), [str(i) for i in range(40)], lengths),
+        Settings(alpha=0.3, min_length=2500, min_calibration=10),
+    )
+    scores = found.neighbours.score
+    own = [calibration.pieces(1, REFERENCE, length_class=int(number)) for number in find_class(lengths, 2500)]
+    expected = [pieces.p_large(scores[i : i + 1])[0] for i, pieces in enumerate(own)]
+    assert found.calls.p[:, TESTS.index(REFERENCE)].tolist() == expected
+    if calibration.k == 1:  # with two neighbours every p is 1 here
+        assert expected != calibration.pieces(1, REFERENCE).p_large(scores).tolist()

@@ -85,6 +85,12 @@ def test_a_nameless_genome_of_the_species_is_left_out_of_known():
     assert plain.with_alike(make_alike((3, 4))).excluded(KNOWN, 3).all()
 
 
+def test_what_holds_a_part_of_a_copy_is_left_out_too():
+    design = make_design([lineage(text) for text in ["p1 g1 s1", "p1 g1 s2", "p1 g2 s3", "p2 g3 s4"]])
+    design = design.with_alike(make_alike((0, 2), held=[(2, 3)]))
+    assert np.flatnonzero(design.excluded("genus", 0)).tolist() == [0, 2, 3]
+
+
 def test_a_genome_whose_name_below_is_missing_does_not_calibrate():
     design = make_design([lineage(text) for text in ["f1 g1", "f1", "f1 g2"]])
     assert units(design, "family") == [0, -1, 1]

@@ -11,6 +11,7 @@ from workflow_lib.index.reference import _pieces
 from workflow_lib.index.windows import parse_window
 from workflow_lib.novelty.calibration_set import CalibrationSet
 from workflow_lib.novelty.design import CALIBRATED, REFERENCE
+from workflow_lib.novelty.queries import _length_classes
 from workflow_lib.novelty.strata import find_class
 from workflow_lib.tables import Genome
 
@@ -68,6 +69,20 @@ def test_every_genome_of_the_stratum_counts():
     assert few._rows(1, None).tolist() == [0, 1, 2, 3, 4]
 
 
+def test_a_contig_held_against_a_shorter_stratum_is_as_long_as_its_longest_pieces():
+    found = _length_classes(np.array([40_000, 40_000]), np.array([0, 2]), BOUNDS)
+    assert found.tolist() == find_class(np.array([5000, 20_000]), 2500).tolist()
+
+
+def test_strata_share_a_class_but_no_rows():
+    number = int(find_class(np.array([5000]), 2500)[0])
+    one = make_calibration(np.array([4000, 9000, 7500]), np.array([0, 0, 1]), np.arange(3.0))
+    assert one._rows(0, number).tolist() == [0]
+    assert one._rows(1, number).tolist() == [0, 2]
+    open_end = make_calibration(np.array([7070, 7071]), np.array([0, 0]), np.arange(2.0))
+    assert open_end._rows(1, number).tolist() == [0]
+
+
 def test_lengths_of_pieces_are_spread_evenly_in_no_order(tmp_path):
     sequence = np.random.default_rng(1).choice(list(b"ACGT"), 60_000).astype(np.uint8).tobytes()
     write_fasta(tmp_path / "a.fa", [("c", sequence)])
@@ -77,3 +92,36 @@ def test_lengths_of_pieces_are_spread_evenly_in_no_order(tmp_path):
     for low, own in ((2500, lengths[:8]), (5000, lengths[8:])):
         assert np.sort(np.log2(own / low) * 8).astype(int).tolist() == list(range(8))
         assert own.tolist() != sorted(own)
+
+
+def random_bases(generator, n):
+    return generator.choice(list(b"ACGT"), n).astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def cut_pieces(tmp_path):
+    """Names of the pieces that are cut from these contigs."""
+
+    def cut(contigs, bounds):
+        write_fasta(tmp_path / "a.fa", [(f"c{i}", contig) for i, contig in enumerate(contigs)])
+        return [name for name, _ in _pieces(load_genome(Genome("a", str(tmp_path / "a.fa"), {})), bounds, 8, seed=3)]
+
+    return cut
+
+
+def test_pieces_of_fragments_are_spread_up_to_the_longest(cut_pieces):
+    generator = np.random.default_rng(1)
+    names = cut_pieces([random_bases(generator, 6000) for _ in range(9)], (5000, 10_000))
+    lengths = np.diff([parse_window(name)[-2:] for name in names])[:, 0]
+    assert np.sort(np.log(lengths / 5000) / np.log(6001 / 5000) * 8).astype(int).tolist() == list(range(8))
+
+
+def test_pieces_are_tried_again_where_there_is_n(cut_pieces):
+    generator = np.random.default_rng(1)
+    contig = b"".join(random_bases(generator, 20_000) + b"N" * 10_000 for _ in range(9))
+    assert len(cut_pieces([contig], (2500, 5000, 10_000))) == 16
+
+
+def test_no_piece_is_cut_twice(cut_pieces):
+    names = cut_pieces([random_bases(np.random.default_rng(1), 2502)], (2500, 5000))
+    assert len(names) == len(set(names)) > 1
