@@ -101,11 +101,13 @@ class FaissIndex(SearchIndex):
             faiss.omp_set_num_threads(threads)
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
-    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        return nearest_of_genomes(self._search, vectors, self.table.codes, wanted)
+    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[slice, np.ndarray]]:
+        return nearest_of_genomes(self._search, vectors, self.table.codes, wanted, k)
 
-    def _genome_distances_for_each(self, vectors: np.ndarray, wanted: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        return nearest_for_each(self._search, vectors, self.table.codes, wanted, len(self.table.genomes))
+    def _genome_distances_for_each(
+        self, vectors: np.ndarray, wanted: Sequence[np.ndarray], k: int
+    ) -> Iterator[np.ndarray]:
+        return nearest_for_each(self._search, vectors, self.table.codes, wanted, len(self.table.genomes), k)
 
 
 def sort_ties(distances: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -86,8 +86,9 @@ class SearchIndex(ABC):
         """Search checked, non-zero unit rows with k <= n."""
 
     @abstractmethod
-    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Blocks of distances of checked, non-zero unit rows to every genome, bool (G,) `wanted` above all."""
+    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of distances of checked, non-zero unit rows to every genome, the k nearest of bool (G,) `wanted` above
+        all."""
 
     @property
     def factory(self) -> str:
@@ -134,7 +135,7 @@ class SearchIndex(ABC):
         return distances, rows
 
     def genome_distances(
-        self, vectors: np.ndarray, *, without: np.ndarray | None = None
+        self, vectors: np.ndarray, *, without: np.ndarray | None = None, k: int = 1
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Distance of every query to the nearest window of every genome, in blocks of bounded memory.
 
@@ -143,12 +144,13 @@ class SearchIndex(ABC):
         vectors : float32 (m, d), unit rows, none of zeros.
         without : bool (G,), genomes that are passed over: their distances are inf, and an approximate index looks
             further until it has found enough of the others.
+        k : nearest genomes that matter to the caller.
 
         Yields
         ------
         rows : the slice of queries; the slices follow each other and cover all m.
         distances : float32 (b, G); inf where an approximate index found no window of a genome. It looks further until
-            it has found 64 genomes, all of them, or all that its lists hold.
+            it has found k + 15 genomes, all of them, or all that its lists hold.
 
         Raises
         ------
@@ -158,11 +160,13 @@ class SearchIndex(ABC):
         if not check_vectors(vectors, self.dim, what="query vectors").all():
             raise InputError(_ZERO_QUERY)
         wanted = np.ones(len(self.table.genomes), dtype=bool) if without is None else ~without
-        for rows, distances in self._genome_distances(np.ascontiguousarray(vectors), wanted):
+        for rows, distances in self._genome_distances(np.ascontiguousarray(vectors), wanted, k):
             distances[:, ~wanted] = np.inf
             yield rows, distances
 
-    def genome_distances_for_each(self, vectors: np.ndarray, without: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    def genome_distances_for_each(
+        self, vectors: np.ndarray, without: Sequence[np.ndarray], *, k: int = 1
+    ) -> Iterator[np.ndarray]:
         """Yield what `genome_distances` gives, float32 (m, G), for one choice of genomes passed over after the other.
 
         What an approximate index has searched for the last choice it does not search again: several cost little more
@@ -170,15 +174,17 @@ class SearchIndex(ABC):
         """
         if not check_vectors(vectors, self.dim, what="query vectors").all():
             raise InputError(_ZERO_QUERY)
-        found = self._genome_distances_for_each(np.ascontiguousarray(vectors), [~one for one in without])
+        found = self._genome_distances_for_each(np.ascontiguousarray(vectors), [~one for one in without], k)
         for one, distances in zip(without, found, strict=True):
             distances[:, one] = np.inf
             yield distances
 
-    def _genome_distances_for_each(self, vectors: np.ndarray, wanted: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    def _genome_distances_for_each(
+        self, vectors: np.ndarray, wanted: Sequence[np.ndarray], k: int
+    ) -> Iterator[np.ndarray]:
         """Distances of all of checked, non-zero unit rows, for one bool (G,) `wanted` after the other."""
         for one in wanted:
-            yield np.concatenate([block for _, block in self._genome_distances(vectors, one)])
+            yield np.concatenate([block for _, block in self._genome_distances(vectors, one, k)])
 
     def check_embedder(self, manifest: dict, *, path: str | Path | None = None) -> None:
         """Refuse queries of another embedder than the index's, told by `manifest` of the query store at `path`."""

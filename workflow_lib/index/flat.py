@@ -81,7 +81,7 @@ class FlatIndex(SearchIndex):
         best, rows = sort_nearest(best, rows)
         return to_chord(best), rows
 
-    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[slice, np.ndarray]]:
         windows, chunks = self.vectors, list(_chunks(self.table))
         with block_pool() as map_blocks:
             for start in range(0, len(vectors), _QUERIES):

@@ -7,29 +7,29 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 _QUERIES = 256  # a block
-_FIRST_NEIGHBOURS, _GROWTH = 256, 8
-_MIN_GENOMES = 64  # distinct genomes to find near a query, where the index can
+_FIRST_WINDOWS, _GROWTH = 128, 8
+FURTHER_GENOMES = 15  # found besides the nearest, for the distance to the nearest one of another species
 
 Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
 def nearest_of_genomes(
-    search: Search, vectors: np.ndarray, codes: np.ndarray, wanted: np.ndarray
+    search: Search, vectors: np.ndarray, codes: np.ndarray, wanted: np.ndarray, k: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (queries, float32 (b, G) distances to the nearest window of each genome that was found, else inf).
 
     Parameters
     ----------
     search : of unit rows and k, as `SearchIndex.search`.
-    codes : int64 (n,), genome of each row. wanted : bool (G,), genomes of which enough are to be found.
+    codes : int64 (n,), genome of each row. wanted : bool (G,), genomes of which k + `FURTHER_GENOMES` are to be found.
     """
     for start in range(0, len(vectors), _QUERIES):
         block = slice(start, min(start + _QUERIES, len(vectors)))
-        yield block, _Block(search, vectors[block], codes, len(wanted)).distances(wanted)
+        yield block, _Block(search, vectors[block], codes, len(wanted)).distances(wanted, k)
 
 
 def nearest_for_each(
-    search: Search, vectors: np.ndarray, codes: np.ndarray, wanted: Sequence[np.ndarray], n_genomes: int
+    search: Search, vectors: np.ndarray, codes: np.ndarray, wanted: Sequence[np.ndarray], n_genomes: int, k: int
 ) -> Iterator[np.ndarray]:
     """Yield what `nearest_of_genomes` gives, float32 (m, G), for one `wanted` after the other.
 
@@ -39,7 +39,9 @@ def nearest_for_each(
     starts = range(0, len(vectors), _QUERIES)
     blocks = [_Block(search, vectors[start : start + _QUERIES], codes, n_genomes, keep=True) for start in starts]
     for one in wanted:
-        yield np.concatenate([np.empty((0, n_genomes), dtype=np.float32), *(block.distances(one) for block in blocks)])
+        yield np.concatenate(
+            [np.empty((0, n_genomes), dtype=np.float32), *(block.distances(one, k) for block in blocks)]
+        )
 
 
 class _Block:
@@ -51,20 +53,20 @@ class _Block:
         self.search, self.vectors, self.codes, self.n_genomes = search, vectors, codes, n_genomes
         self.keep, self.found = keep, {}
 
-    def distances(self, wanted: np.ndarray) -> np.ndarray:
+    def distances(self, wanted: np.ndarray, k: int) -> np.ndarray:
         """float32 (b, G), searched deeper and deeper until enough of the wanted genomes are found."""
         nearest = np.full((len(self.vectors), self.n_genomes), np.inf, dtype=np.float32)
-        pending, k = np.arange(len(self.vectors)), min(_FIRST_NEIGHBOURS, len(self.codes))
-        enough = min(int(wanted.sum()), _MIN_GENOMES)
+        pending, n_windows = np.arange(len(self.vectors)), min(_FIRST_WINDOWS, len(self.codes))
+        enough = min(int(wanted.sum()), k + FURTHER_GENOMES)
         while len(pending):
-            found, is_full = self._find(pending, k)
+            found, is_full = self._find(pending, n_windows)
             nearest[pending] = np.minimum(nearest[pending], found)
             n_genomes = np.isfinite(nearest[pending][:, wanted]).sum(axis=1)
             # A list that is not full is all there is to find.
             pending = pending[(n_genomes < enough) & is_full]
-            if k == len(self.codes):
+            if n_windows == len(self.codes):
                 break
-            k = min(k * _GROWTH, len(self.codes))
+            n_windows = min(n_windows * _GROWTH, len(self.codes))
         return nearest
 
     def _find(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

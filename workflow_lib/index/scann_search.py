@@ -106,11 +106,13 @@ class ScannIndex(SearchIndex):
             found[query, : real.sum()] = np.asarray(own)[real]
         return distances, found
 
-    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        return nearest_of_genomes(self._search, vectors, self.table.codes, wanted)
+    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[slice, np.ndarray]]:
+        return nearest_of_genomes(self._search, vectors, self.table.codes, wanted, k)
 
-    def _genome_distances_for_each(self, vectors: np.ndarray, wanted: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        return nearest_for_each(self._search, vectors, self.table.codes, wanted, len(self.table.genomes))
+    def _genome_distances_for_each(
+        self, vectors: np.ndarray, wanted: Sequence[np.ndarray], k: int
+    ) -> Iterator[np.ndarray]:
+        return nearest_for_each(self._search, vectors, self.table.codes, wanted, len(self.table.genomes), k)
 
 
 def _without_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:

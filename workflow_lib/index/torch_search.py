@@ -156,7 +156,7 @@ class TorchIndex(SearchIndex):
         ]
         return torch.cat(parts)
 
-    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[slice, np.ndarray]]:
         codes = torch.from_numpy(self.table.codes).to(self.device, torch.int64)
         for start in range(0, len(vectors), _QUERIES):
             block = slice(start, min(start + _QUERIES, len(vectors)))

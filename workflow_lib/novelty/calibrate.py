@@ -236,7 +236,7 @@ class _Work:
             self._add_tests(rows, genome, vectors, distances, bins @ self.means.T)
 
     def _distances(self, vectors: np.ndarray) -> np.ndarray:
-        return np.concatenate([block for _, block in self.index.genome_distances(vectors)])
+        return np.concatenate([block for _, block in self.index.genome_distances(vectors, k=self.k)])
 
     def _add_tests(
         self, rows: np.ndarray, genome: int, vectors: np.ndarray, distances: np.ndarray, products: np.ndarray
@@ -258,7 +258,9 @@ class _Work:
                     self.units[position, genome] = -1
         # An approximate index looks past what is left out.
         searched = {number for number, (_, out) in enumerate(tests) if has_gaps and np.isinf(distances[:, ~out]).any()}
-        further = self.index.genome_distances_for_each(vectors, [tests[number][1] for number in sorted(searched)])
+        further = self.index.genome_distances_for_each(
+            vectors, [tests[number][1] for number in sorted(searched)], k=self.k
+        )
         for number, (position, excluded) in enumerate(tests):
             near = next(further) if number in searched else np.where(excluded, np.float32(np.inf), distances)
             found = nearest_means(near, self.spread, self.k, self.name_order)

@@ -170,7 +170,7 @@ def find_neighbours(
     """
     found = [
         summarise_each(distances, measure, [(identity[rows], matched[rows]) for identity, matched in identities])
-        for rows, distances in index.genome_distances(vectors)
+        for rows, distances in index.genome_distances(vectors, k=measure.k)
     ]
     return [join_neighbours([part[i] for part in found]) for i in range(len(identities))]
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from workflow_lib.index.approximate import sort_ties
 from workflow_lib.index.genome_search import nearest_for_each, nearest_of_genomes
@@ -20,17 +21,37 @@ def test_several_choices_of_genomes_share_their_searches():
 
     wanted = [rng.random(N_GENOMES) < share for share in (1, 0.9, 0.5)] * 2
     wanted[3:] = [wanted[2]] * 3
-    alone = [np.concatenate([block for _, block in nearest_of_genomes(search, queries, codes, one)]) for one in wanted]
+    alone = [
+        np.concatenate([block for _, block in nearest_of_genomes(search, queries, codes, one, 49)]) for one in wanted
+    ]
     apart, asked[:] = list(asked), []
-    together = list(nearest_for_each(search, queries, codes, wanted, N_GENOMES))
+    together = list(nearest_for_each(search, queries, codes, wanted, N_GENOMES, 49))
     assert [found.tobytes() for found in together] == [found.tobytes() for found in alone]
-    assert asked.count((256, 256)) == asked.count((44, 256)) == 1  # the first look is one for all
+    assert asked.count((256, 128)) == asked.count((44, 128)) == 1  # the first look is one for all
     assert len(asked) < 0.6 * len(apart)
+
+
+@pytest.mark.parametrize("k", [1, 30])
+def test_it_looks_until_the_nearest_genomes_and_fifteen_more_are_found(k):
+    """Windows lie in order of their rows, so those of a genome together; the first ten genomes are left out."""
+    codes = np.repeat(np.arange(N_GENOMES), WINDOWS)
+    asked = []
+
+    def search(vectors, n_windows):
+        asked.append(n_windows)
+        rows = np.tile(np.arange(n_windows), (len(vectors), 1))
+        return (rows / 1e4).astype(np.float32), rows
+
+    wanted = np.arange(N_GENOMES) >= 10
+    ((_, distances),) = nearest_of_genomes(search, np.zeros((2, 8), np.float32), codes, wanted, k)
+    assert np.isfinite(distances[:, wanted]).sum(axis=1).min() >= k + 15
+    assert asked == [128, 1024] if k == 1 else asked == [128, 1024, 3600]
+    assert np.array_equal(distances[0, :16], (np.arange(16) * WINDOWS / 1e4).astype(np.float32))
 
 
 def test_no_queries_have_distances_of_no_rows():
     codes, wanted = np.zeros(3, dtype=np.int32), [np.ones(1, dtype=bool)]
-    (found,) = nearest_for_each(lambda vectors, k: None, np.zeros((0, 8), dtype=np.float32), codes, wanted, 1)
+    (found,) = nearest_for_each(lambda vectors, k: None, np.zeros((0, 8), dtype=np.float32), codes, wanted, 1, 1)
     assert found.shape == (0, 1)
 
 

@@ -129,6 +129,7 @@ def make_measures(**changes):
             "nprobe": [np.nan, 1, 4, np.nan],
             "true_distances": [True, True, True, False],
             "search_s": [10.0, 1.0, 3.0, 0.5],
+            "calls_s": [20.0, 2.0, 6.0, 1.0],
             "false_novel": [0.05, 0.2, 0.055, 0.05],
             **{f"recall_1_{group}": [1, 0.7, 0.995, 1.0] for group in ("known", "genus", "phylum")},
         }
@@ -139,14 +140,19 @@ def make_measures(**changes):
 def test_the_fastest_kind_that_is_right_is_recommended():
     chosen = recommend(make_measures(), recall=0.99)
     assert chosen["index"] == {"factory": "IVF8,Flat", "nprobe": 4, "ef_search": None, "k_factor": None}
-    assert "3.3 times as fast" in chosen["reason"]
+    assert "calls 3.3 times as fast" in chosen["reason"]
+
+
+def test_what_only_searches_fast_is_not_recommended():
+    measures = make_measures(recall_1_phylum=[1, 0.995, 0.995, 1.0], false_novel=0.05, calls_s=[20.0, 21.0, 6.0, 1.0])
+    assert recommend(measures, recall=0.99)["index"]["nprobe"] == 4
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"recall_1_phylum": [1, 0.7, 0.9, 1.0]},
-        {"search_s": [4.0, 1.0, 3.0, 0.5]},
+        {"calls_s": [8.0, 2.0, 6.0, 1.0]},
         {"false_novel": [0.05, 0.2, 0.07, 0.05]},
     ],
 )
@@ -165,6 +171,8 @@ def test_page_and_plots(data, tmp_path):
     write_sweep(tmp_path, measures, data, recall=0.99, title="A sweep")
     page = (tmp_path / "sweep.md").read_text()
     assert "| IVF8,Flat | nprobe 1 |" in page
+    assert "| search s | calls s |" in page
+    assert (measures["calls_s"].dropna() > 0).sum() == 1 + measures["nprobe"].notna().sum()
     assert "| IVF4096,Flat | not built: 288 windows cannot train" in page
     assert set(yaml.safe_load((tmp_path / "recommendation.yaml").read_text())["index"]) >= {"factory", "nprobe"}
     assert len(pd.read_csv(tmp_path / "sweep.tsv", sep="\t")) == len(measures)
