@@ -110,7 +110,7 @@ def thin_reference(rows: list[dict], full: Path | None, n_twice: int) -> list[di
     return [row for name, own in species.items() for row in own[: 2 if name in twice else 1]]
 
 
-def build(rows: list[dict], embedder, folder: Path):
+def build(rows: list[dict], embedder, folder: Path, *, factory: str):
     """Index the reference with its calibration and sketch, through the files."""
     genomes = {row["genome_id"]: Genome(row["genome_id"], row["fasta"], row["taxonomy"]) for row in rows}
     windows, pieces = embed_reference(
@@ -127,7 +127,7 @@ def build(rows: list[dict], embedder, folder: Path):
     taxonomy = {name: genome.taxonomy for name, genome in genomes.items()}
     build_calibrated_index(
         *(windows, pieces, taxonomy, folder),
-        factory="Flat",
+        factory=factory,
         neighbours=1,
         n_pieces=8,
         contamination=0.1,
@@ -266,6 +266,7 @@ def main() -> None:
     )
     parser.add_argument("--two-genomes", type=int, metavar="N", help="keep one genome a species, two of N species")
     parser.add_argument("--embedder", default="compact", help="name or folder")
+    parser.add_argument("--factory", default="Flat", help="kind of index")
     parser.add_argument("--fdr", default="adaptive", help="or benjamini_hochberg")
     parser.add_argument(
         "--mmseqs", action="store_true", help="best hits of MMseqs2 beside the scores (must be on PATH)"
@@ -287,7 +288,7 @@ def main() -> None:
     embedder = load_embedder(arguments.embedder, threads=arguments.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        built = build(reference, embedder, folder)
+        built = build(reference, embedder, folder, factory=arguments.factory)
         print("kind\trank\tlevel\trealised\terror\tp<=level\tpower")
         found = {}
         cuts = cut_queries(queries, rng)

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 # Bounds of length strata in bp: within one, a vector's noise differs by a factor of about sqrt(2).
 _STANDARD_BOUNDS = (1_000, 2_500, 5_000, 10_000, 20_000, LONG)
-_N_TRIES = 5  # places tried for a piece before it is given up as N-rich
+_N_TRIES = 40  # places tried for a piece before it is given up as N-rich
 
 
 def length_strata(min_length: int) -> tuple[int, ...]:

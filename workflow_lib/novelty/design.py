@@ -68,6 +68,10 @@ class Design:
             unit = self._lower.get(test) or test
             if unit in joined:
                 own[own >= 0] = joined[unit][own >= 0]
+        # Genomes of a genus share a rRNA operon each: as holders they would leave nothing of it.
+        genus = self._codes[_GENUS]
+        kept = (genus[alike.held] < 0) | (genus[alike.held] != genus[alike.holder])
+        alike = replace(alike, held=alike.held[kept], holder=alike.holder[kept])
         return replace(self, units=units, _alike=alike, _joined=joined)
 
     def name_codes(self) -> list[np.ndarray]:
@@ -111,10 +115,7 @@ class Design:
 
         A novel taxon has no windows in the index. Left in, these would make it look near to what is not of it.
         """
-        genus = self._codes[_GENUS]
-        held, holder = self._alike.held, self._alike.holder
-        is_congener = (genus[held] >= 0) & (genus[held] == genus[holder])
-        excluded[holder[excluded[held] & ~is_congener]] = True
+        excluded[self._alike.holder[excluded[self._alike.held]]] = True
 
 
 def make_design(lineages: list[dict[str, str]], means: np.ndarray | None = None) -> Design:

@@ -55,6 +55,13 @@ def test_pieces_lie_in_their_strata_and_are_distinct(embed):
     assert len(set(pieces.names)) == len(pieces.names) == 8
 
 
+def test_a_genome_rich_in_n_gives_all_its_pieces(embed):
+    """Of contigs of which three in four have no letters a place in four has some."""
+    genome = [(f"c{i}", random_sequence(i, 3000) if i % 4 == 0 else b"N" * 3000) for i in range(40)]
+    _, pieces = embed({"a": genome})
+    assert len(pieces.names) == 8
+
+
 def test_a_genome_of_short_contigs_gives_no_long_pieces(embed):
     _, pieces = embed({"a": [(f"c{i}", random_sequence(i, 800)) for i in range(5)]})
     assert {end - start < 1000 for *_, start, end in map(parse_window, pieces.names)} == {True}
