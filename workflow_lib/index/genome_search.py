@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 _QUERIES = 256  # a block
-_FIRST_WINDOWS, _GROWTH = 128, 8
+_FIRST_WINDOWS, _GROWTH = 128, 4
 FURTHER_GENOMES = 15  # found besides the nearest, for the distance to the nearest one of another species
 
 Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
