@@ -134,6 +134,6 @@ def _import_scann():
     except ImportError as error:
         raise InputError(
             "the kind ScaNN needs the package scann, which is not installed",
-            remedy="pip install scann==1.4.2 (Linux, x86-64 or ARM64), or set index.factory to another kind",
+            remedy="pip install scann==1.4.2 protobuf (Linux, x86-64 or ARM64), or set index.factory to another kind",
         ) from error
     return scann_ops_pybind
