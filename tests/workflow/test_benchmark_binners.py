@@ -42,19 +42,19 @@ def tiny(name: str, **changes) -> dict:
 
 
 def test_novabin_alone_on_drawn_depth(root, folder):
-    target = settings(folder, sets=[tiny("one"), tiny("strains", genomes=5, strains=1, libraries=2)], seeds=[1, 2])
+    target = settings(folder, sets=[tiny("one"), tiny("NA", genomes=5, strains=1, libraries=2)], seeds=[1, 2])
     run_snakemake(folder, root, *target)
     results = folder / "results/benchmark_binners"
     rows = read_rows(results / "binning.tsv")
     assert [(row["set"], row["seed"], row["binner"]) for row in rows] == [
-        (name, seed, "novabin") for name in ("one", "strains") for seed in "12"
+        (name, seed, "novabin") for name in ("one", "NA") for seed in "12"
     ]
     assert {row["recoverable"] for row in rows} == {"4", "5"} and float(rows[0]["assigned"]) > 0.5
     assert all(float(row["seconds"]) > 0 and float(row["peak_mb"]) > 50 for row in rows)
     page = (results / "binning.md").read_text()
     assert "metabat2 was not run: benchmark.binners names no command" in page and "Medians over seeds 1, 2" in page
     assert "5 genomes, 1 of them strains with 97% to 99% identity" in page
-    twins = [row for row in read_rows(results / "strains/seed_1/facts.tsv") if row["strain"] == "True"]
+    twins = [row for row in read_rows(results / "NA/seed_1/facts.tsv") if row["strain"] == "True"]
     assert len(twins) == 2 and all(float(row["ani"]) > 0.96 for row in twins)
     assert (results / "binning.svg").read_text().startswith("<?xml")
     assert "Nothing to be done" in run_snakemake(folder, root, *target).stdout

@@ -58,7 +58,7 @@ def describe_genomes(contigs: str | Path, depth: str | Path, truth: Truth) -> pd
 
 def _genome_depths(path: str | Path, truth: Truth) -> dict[str, np.ndarray]:
     """Depth of each genome in each library, at least `_LEAST_DEPTH`: the mean of its contigs weighted by length."""
-    table = pd.read_csv(path, sep="\t", dtype={"contig": str}).fillna(0.0)
+    table = pd.read_csv(path, sep="\t", dtype={"contig": str}, keep_default_na=False, na_values="").fillna(0.0)
     values = table.iloc[:, 2::2].to_numpy(dtype=np.float64)
     weights = table["length"].to_numpy(dtype=np.float64)
     codes, names = pd.factorize(table["contig"].map(truth.genomes))

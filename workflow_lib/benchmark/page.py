@@ -87,7 +87,8 @@ def write_comparison(
 
 def _read_all(paths: Iterable[str | Path]) -> pd.DataFrame:
     text = dict.fromkeys(("set", "genome", "bin", "mixed_with", "nearest", "version", "command", "machine"), str)
-    tables = [pd.read_csv(path, sep="\t", dtype=text) for path in paths]
+    # Only an empty field is missing: "NA" may be a name.
+    tables = [pd.read_csv(path, sep="\t", dtype=text, keep_default_na=False, na_values="") for path in paths]
     table = pd.concat(tables, ignore_index=True)
     named = [column for column in text if column in table]
     return table.assign(**table[named].fillna(""))

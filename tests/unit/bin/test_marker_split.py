@@ -88,6 +88,22 @@ def test_halves_of_one_archaeon_stay_together(n_common, is_cut):
     assert partition(found) == (partition(labels) if is_cut else partition(np.zeros_like(labels)))
 
 
+@pytest.mark.parametrize("is_known", [False, True])
+def test_of_a_bacterium_all_families_count(is_known):
+    """Five of 40 families in common, fewer than of two genomes with half of them; of the archaeal ones five of ten."""
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1], N_CONTIGS)
+    vectors = unit(np.eye(2, DIM)[labels] + 0.08 * rng.standard_normal((len(labels), DIM)))
+    archaeal = np.arange(N_FAMILIES) < 10
+    counts = np.zeros((len(labels), N_FAMILIES), dtype=np.uint8)
+    for family in range(N_FAMILIES):
+        for half in (0, 1) if family < 5 else (family % 2,):
+            counts[half * N_CONTIGS + rng.integers(N_CONTIGS), family] = 1
+    markers = MarkerCounts([f"m{i}" for i in range(N_FAMILIES)], counts, archaeal if is_known else None)
+    whole = np.zeros_like(labels)
+    assert np.array_equal(split_by_markers(whole, vectors, np.full(len(labels), 9000), markers), whole)
+
+
 def test_the_larger_part_keeps_the_number(genomes):
     vectors, truth, lengths, markers = genomes
     two = np.where(truth == 1, 0, truth)

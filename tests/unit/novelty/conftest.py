@@ -73,9 +73,9 @@ def make_stores(world, lineages, *, windows=6, pieces=4):
 def build(tmp_path_factory):
     """build(world, lineages, taxonomy=True, k=1, ...) -> (index, calibration, folder), through the files."""
 
-    def run(world, lineages, *, taxonomy=True, k=1, pieces=4, n_genomes=2000, factory="Flat"):
+    def run(world, lineages, *, taxonomy=True, k=1, windows=6, pieces=4, n_genomes=2000, factory="Flat"):
         folder = tmp_path_factory.mktemp("index")
-        stores = make_stores(world, lineages, pieces=pieces)
+        stores = make_stores(world, lineages, windows=windows, pieces=pieces)
         lineage_of = {name_genome(lineage): taxonomy_of(lineage) for lineage in lineages} if taxonomy else {}
         build_calibrated_index(
             *stores, lineage_of, folder, factory=factory, neighbours=k, n_pieces=pieces, n_genomes=n_genomes

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from workflow_lib.errors import InputError
 from workflow_lib.index import build_index, load_index
+from workflow_lib.index.genome_search import FURTHER_GENOMES
 from workflow_lib.manifest import SEAL, write_manifest
 from workflow_lib.novelty.calibrate import calibrate
 from workflow_lib.novelty.calibration_set import read_calibration, write_calibration
@@ -236,6 +237,31 @@ def test_scores_through_an_approximate_index(built, nprobe):
     assert np.array_equal(~np.isnan(found.piece_scores), tested)
     if nprobe == 8:
         assert found.piece_scores[tested] == pytest.approx(wanted.piece_scores[tested], abs=1e-3)
+
+
+def test_an_approximate_index_looks_for_as_many_genomes_as_a_score_means(build, make_world):
+    """More genomes than are found besides the nearest, of more windows than the first search has."""
+    world = make_world(5)
+    lineages = [(p, g, s, t) for p in range(3) for g in range(3) for s in range(3) for t in range(2)]
+    exact, calibration, _ = build(world, lineages, k=FURTHER_GENOMES + 5, windows=60, pieces=1)
+    lists = build_index(exact.vectors, exact.table, exact.manifest, factory="IVF2,Flat", parameters={"nprobe": 2})
+    queries = pieces_of(world, lineages, 1)
+    pieces = EmbeddingStore(
+        queries, [f"{genome}|c|0|3000" for genome in exact.table.genomes], exact.manifest | {"strata": [2500, 5000]}
+    )
+    given = (calibration.means, calibration.spread, pieces)
+    found, wanted = (calibrate(index, *given, k=int(calibration.k), n_pieces=1) for index in (lists, exact))
+    tested = np.isfinite(wanted.piece_scores)
+    assert tested.any()
+    assert found.piece_scores[tested] == pytest.approx(wanted.piece_scores[tested], abs=1e-3)
+    called = [
+        call_contigs(
+            *(index, calibration, queries, exact.table.genomes, np.full(len(queries), 6000)),
+            Settings(alpha=0.1, min_length=2500, min_calibration=10),
+        )
+        for index in (lists, exact)
+    ]
+    assert called[0].neighbours.s1 == pytest.approx(called[1].neighbours.s1, abs=1e-3)
 
 
 def test_pieces_that_find_no_genome_are_infinitely_far_and_told(built, caplog):

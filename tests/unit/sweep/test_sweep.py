@@ -121,6 +121,9 @@ def test_a_kind_that_cannot_be_built_is_a_row_with_its_reason(data):
     assert "cannot train IVF4096,Flat" in row["error"]
 
 
+ALL_RIGHT = {f"recall_1_{group}": [1, 0.995, 0.995, 1.0] for group in ("known", "genus", "phylum")}
+
+
 def make_measures(**changes):
     rows = pd.DataFrame(
         {
@@ -143,8 +146,15 @@ def test_the_fastest_kind_that_is_right_is_recommended():
     assert "calls 3.3 times as fast" in chosen["reason"]
 
 
+def test_of_two_that_are_right_the_one_that_calls_faster_is_recommended():
+    measures = make_measures(**ALL_RIGHT, false_novel=0.05, calls_s=[20.0, 6.0, 2.5, 1.0])
+    chosen = recommend(measures, recall=0.99)
+    assert chosen["index"]["nprobe"] == 4
+    assert "calls 8.0 times as fast" in chosen["reason"]
+
+
 def test_what_only_searches_fast_is_not_recommended():
-    measures = make_measures(recall_1_phylum=[1, 0.995, 0.995, 1.0], false_novel=0.05, calls_s=[20.0, 21.0, 6.0, 1.0])
+    measures = make_measures(**ALL_RIGHT, false_novel=0.05, calls_s=[20.0, 21.0, 6.0, 1.0])
     assert recommend(measures, recall=0.99)["index"]["nprobe"] == 4
 
 
