@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,8 @@ import numpy as np
 from workflow_lib.blocks import block_pool, cut_blocks, one_blas_thread
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_open
-from workflow_lib.index.base import SearchIndex
+from workflow_lib.index.base import ApproximateIndex
 from workflow_lib.index.factories import PARAMETERS, Plan
-from workflow_lib.index.genome_search import nearest_for_each, nearest_of_genomes
 from workflow_lib.index.read_ahead import expect_scans
 from workflow_lib.index.windows import WindowTable
 
@@ -28,7 +27,7 @@ _OPQ_ROUNDS, _OPQ_ROWS = 10, 10_000
 _GPU_NEIGHBOURS = 2048  # of a query, the most that FAISS finds on a GPU; more are sought on the CPU
 
 
-class FaissIndex(SearchIndex):
+class FaissIndex(ApproximateIndex):
     """A FAISS index of squared Euclidean distance over unit rows: before any PCA, rows are unit and the metric is L2.
 
     Distances are the roots of what FAISS reports. Where the manifest's `true_distances` is false they are those of
@@ -100,14 +99,6 @@ class FaissIndex(SearchIndex):
         finally:
             faiss.omp_set_num_threads(threads)
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-
-    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[slice, np.ndarray]]:
-        return nearest_of_genomes(self._search, vectors, self.table.codes, wanted, k)
-
-    def _genome_distances_for_each(
-        self, vectors: np.ndarray, wanted: Sequence[np.ndarray], k: int
-    ) -> Iterator[np.ndarray]:
-        return nearest_for_each(self._search, vectors, self.table.codes, wanted, len(self.table.genomes), k)
 
 
 def sort_ties(distances: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

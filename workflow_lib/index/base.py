@@ -14,6 +14,7 @@ from workflow_lib import __version__
 from workflow_lib.errors import InputError
 from workflow_lib.files import sha256_lines
 from workflow_lib.index.factories import Plan
+from workflow_lib.index.genome_search import nearest_for_each, nearest_of_genomes
 from workflow_lib.index.windows import WindowTable, write_ids
 from workflow_lib.manifest import MANIFEST_NAME, write_manifest
 
@@ -292,6 +293,18 @@ class SearchIndex(ABC):
                     path=path,
                     remedy="this machine's search library differs from the builder's; build the index here",
                 )
+
+
+class ApproximateIndex(SearchIndex):
+    """A kind whose search may miss windows: windows are searched until enough genomes are found."""
+
+    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[slice, np.ndarray]]:
+        return nearest_of_genomes(self._search, vectors, self.table.codes, wanted, k)
+
+    def _genome_distances_for_each(
+        self, vectors: np.ndarray, wanted: Sequence[np.ndarray], k: int
+    ) -> Iterator[np.ndarray]:
+        return nearest_for_each(self._search, vectors, self.table.codes, wanted, len(self.table.genomes), k)
 
 
 def check_vectors(vectors: np.ndarray, dim: int, *, what: str) -> np.ndarray:

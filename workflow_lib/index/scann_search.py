@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +10,8 @@ import numpy as np
 
 from workflow_lib.errors import InputError
 from workflow_lib.files import atomic_path, scratch_folder
-from workflow_lib.index.base import SearchIndex, to_chord
+from workflow_lib.index.base import ApproximateIndex, to_chord
 from workflow_lib.index.factories import Plan, count_lists
-from workflow_lib.index.genome_search import nearest_for_each, nearest_of_genomes
 from workflow_lib.index.windows import WindowTable
 
 _COLUMNS_A_CODE = 2  # ScaNN's own recommendation, as are the threshold and the 16 centroids of its codes
@@ -23,7 +21,7 @@ _BRUTE_FORCE = 100 * 39  # rows below which it recommends neither
 _TRAINING_ROWS = 250_000
 
 
-class ScannIndex(SearchIndex):
+class ScannIndex(ApproximateIndex):
     """A ScaNN searcher of inner products; the candidates are measured again, so that distances are chords.
 
     Search parameters: nprobe (partitions), k_factor (candidates measured, times k).
@@ -105,14 +103,6 @@ class ScannIndex(SearchIndex):
             distances[query, : real.sum()] = to_chord(np.asarray(values)[real])
             found[query, : real.sum()] = np.asarray(own)[real]
         return distances, found
-
-    def _genome_distances(self, vectors: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[slice, np.ndarray]]:
-        return nearest_of_genomes(self._search, vectors, self.table.codes, wanted, k)
-
-    def _genome_distances_for_each(
-        self, vectors: np.ndarray, wanted: Sequence[np.ndarray], k: int
-    ) -> Iterator[np.ndarray]:
-        return nearest_for_each(self._search, vectors, self.table.codes, wanted, len(self.table.genomes), k)
 
 
 def _without_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
