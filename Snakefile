@@ -48,3 +48,9 @@ localrules:
 rule all:
     input:
         get_final_output,
+
+
+onerror:
+    from workflow_lib.failures import describe_failures
+
+    print(*map(describe_failures, log), file=sys.stderr)

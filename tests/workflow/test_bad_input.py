@@ -116,6 +116,19 @@ def test_truncated_gzip(tmp_path, root):
     assert "s.fa: the gzip data end early" in text
 
 
+def test_the_end_of_a_run_tells_what_failed(tmp_path, root):
+    arguments = write_samples(tmp_path, {"good": fasta({"a": dna(1, 4000)}), "bad": fasta({"a": "MKL" * 2000})})
+    done = run_snakemake(tmp_path, root, "--keep-going", *arguments, check=False)
+    assert done.returncode
+    told = done.stdout[done.stdout.index("1 job failed:") :]
+    assert told.splitlines()[1] == "filter_contigs: logs/filter_contigs/bad.log"
+    assert "bad.fa" in told.splitlines()[2] and "take the samples out of their table" in told
+    assert (tmp_path / "results/bins/good/bins.tsv").exists()
+    (tmp_path / "samples.tsv").write_text("sample\tcontigs\ngood\tgood.fa\n")
+    done = run_snakemake(tmp_path, root, *arguments)
+    assert (tmp_path / "results/report/report.html").exists() and "failed" not in done.stdout
+
+
 def test_faults_of_the_tables_stop_the_run_before_any_job(tmp_path, root):
     (tmp_path / "samples.tsv").write_text("sample\tcontigs\na\tnone.fa\na\tnone.fa\n")
     text = fails(tmp_path, root, *configure())
