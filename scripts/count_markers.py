@@ -6,13 +6,13 @@ from workflow_lib.log import run_script
 
 
 def main(snakemake) -> None:
-    from workflow_lib.contig2bin import read_contig2bin
+    from workflow_lib.contig2bin import read_bins
     from workflow_lib.markers.counts import read_counts, write_marker_quality
 
     files = snakemake.input
     contigs = Path(files.names).read_text(encoding="utf-8").split("\n")[:-1]
     markers = read_counts(files.genes, files.families, contigs)
-    write_marker_quality(snakemake.output.bins, markers, contigs, read_contig2bin(files.contig2bin))
+    write_marker_quality(snakemake.output.bins, markers, contigs, read_bins(files.contig2bin))
 
 
 if "snakemake" in globals():

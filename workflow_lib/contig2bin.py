@@ -12,6 +12,7 @@ from workflow_lib.files import atomic_open
 from workflow_lib.tables import LENGTH_HEADER
 
 BIOBOXES_VERSION = "0.9.1"
+_HEADER_LINE = "contig\tbin\n"
 # Of contigs: "contig", "Contig ID", "scaffold_id", "contigs", "SequenceID", "seqname".
 _HEADER = re.compile(r"(contig|scaffold|sequence|seq)s?[ _.-]?(id|name)?s?", re.IGNORECASE)
 _FIRST_HEADER = ("name", "id")  # too, but only of a first column
@@ -41,8 +42,8 @@ def read_contig2bin(
     of contigs and one of bins and, where `contigs` are given, some of them stand there. Tables that have the bin
     first, as VAMB's, are told by their header (its second field alone names contigs) or, where `contigs` are given,
     by names: none in the first column, some in the second. Where a header names a column of contigs and one of
-    bins, these are read, wherever they stand. Blanks and quotation marks around fields are stripped and contig
-    names cut at the first blank, as everywhere in novabin.
+    bins, these are read, wherever they stand. Blanks and quotation marks around fields are stripped, unless they are
+    a contig's, and contig names cut at the first blank, as everywhere in novabin.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def read_contig2bin(
     rows: list[tuple[int, list[str]]] = []
     bioboxes, commented = None, None  # columns of contig and bin that a header of bioboxes or a comment has told
     for number, line in enumerate(_LINE_END.split(read_text(path)), start=1):
-        fields = [_strip(field) for field in line.split("\t")]
+        fields = _split(line, contigs)
         if line.startswith("@@"):
             found = _bioboxes_columns(fields, path, number)
             if bioboxes and found != bioboxes:
@@ -70,13 +71,29 @@ def read_contig2bin(
             bioboxes = found
         elif line.startswith("#") and _is_comment(fields, contigs, is_above=not rows):
             if not rows:
-                commented = _named_columns([_strip(fields[0].lstrip("#")), *fields[1:]]) or commented
+                commented = _named_columns(_split(line.lstrip("#"), contigs)) or commented
         elif line.strip() and not (line.startswith("@") and _name(fields[0]) not in contigs):
             rows.append((number, fields))
     columns = bioboxes
     if rows and not bioboxes:
         rows, columns = _find_columns(rows, commented, contigs, path)
     return _assign(rows, columns or (0, 1), path, is_none)
+
+
+def read_bins(path: str | Path) -> dict[str, str]:
+    """Contig -> bin, to the letter where `write_contig2bin` wrote the table; of any other as `read_contig2bin`.
+
+    A contig may be called `"c1"`, `@c1` or `contig`: in a table of novabin that is its name.
+    """
+    header, *lines = read_text(path).split("\n")
+    rows = [line.split("\t") for line in lines if line]
+    if f"{header}\n" == _HEADER_LINE and all(map(_may_be_written, rows)) and len({row[0] for row in rows}) == len(rows):
+        return dict(rows)
+    return read_contig2bin(path)
+
+
+def _may_be_written(fields: list[str]) -> bool:
+    return len(fields) == 2 and all(field and field == _name(field) for field in fields) and not _is_quoted(fields[1])
 
 
 def _find_columns(
@@ -122,10 +139,20 @@ def _is_comment(fields: list[str], contigs: frozenset[str], *, is_above: bool) -
     return is_above or len(fields) < 2
 
 
-def _strip(field: str) -> str:
-    """Without blanks and without the quotation marks in which some programs put texts."""
-    field = field.strip()
-    return field[1:-1].strip() if len(field) > 1 and field[0] == field[-1] == '"' else field
+def _split(line: str, contigs: frozenset[str]) -> list[str]:
+    """The fields, without blanks around them and without the quotation marks in which some programs put texts.
+
+    A contig may be called `"c1"`: where contigs are not known, marks are taken off all fields that are no numbers or
+    off none.
+    """
+    fields = [field.strip() for field in line.split("\t")]
+    if not contigs and not all(_is_quoted(field) or not field or _NUMBER.fullmatch(field) for field in fields):
+        return fields
+    return [field[1:-1].strip() if _is_quoted(field) and field not in contigs else field for field in fields]
+
+
+def _is_quoted(field: str) -> bool:
+    return len(field) > 1 and field[0] == field[-1] == '"'
 
 
 def _read_header(fields: list[str], path: str | Path, line: int) -> tuple[int, int] | None:
@@ -233,7 +260,7 @@ def _bioboxes_columns(fields: list[str], path: str | Path, line: int) -> tuple[i
 def write_contig2bin(path: str | Path, assignments: dict[str, str]) -> None:
     """Write contig -> bin as a TSV with the header `contig bin`, in the order given."""
     with atomic_open(path) as handle:
-        handle.write("contig\tbin\n")
+        handle.write(_HEADER_LINE)
         handle.writelines(f"{contig}\t{name}\n" for contig, name in assignments.items())
 
 

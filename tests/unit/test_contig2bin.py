@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from workflow_lib.contig2bin import read_contig2bin, write_bioboxes, write_contig2bin
+from workflow_lib.contig2bin import read_bins, read_contig2bin, write_bioboxes, write_contig2bin
 from workflow_lib.errors import InputError
 
 EXPECTED = {"c1": "bin.1", "c2": "bin.2"}
@@ -228,3 +228,41 @@ def test_a_published_maxbin_table(shared):
     assignments = read_contig2bin(path)
     assert len(assignments) == len(path.read_text().splitlines())
     assert not [word for pair in assignments.items() for word in pair if word != word.strip()]
+
+
+@pytest.mark.parametrize("name", ['"c1"', "@c1", "#c1", "contig", "sequence", "1", "NA", "c'1"])
+def test_a_table_of_novabin_is_read_to_the_letter(tmp_path, name):
+    assignments = {name: "bin.1", "c2": "bin.1", "c3": "bin.2"}
+    write_contig2bin(tmp_path / "table", assignments)
+    assert read_bins(tmp_path / "table") == assignments
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "contig\tbin\nc1 of x\tbin.1\nc2\tbin.2\n",
+        "contig\tbin\tlength\nc1\tbin.1\t9\nc2\tbin.2\t8\n",
+        'contig\tbin\n"c1"\t"bin.1"\n"c2"\t"bin.2"\n',
+        "contig\tbin\r\nc1\tbin.1\r\nc2\tbin.2\r\n",
+        "c1\tbin.1\nc2\tbin.2\n",
+    ],
+)
+def test_other_tables_are_read_as_ever(tmp_path, text):
+    (tmp_path / "table").write_bytes(text.encode())
+    assert read_bins(tmp_path / "table") == read_contig2bin(tmp_path / "table") == EXPECTED
+
+
+def test_faults_of_a_table_with_the_header_of_novabin(tmp_path):
+    (tmp_path / "table").write_text("contig\tbin\nc1\tbin.1\nc1\tbin.2\n")
+    with pytest.raises(InputError, match=r"table, line 3: contig 'c1' stands in 'bin.2' and in 'bin.1'"):
+        read_bins(tmp_path / "table")
+
+
+def test_quotation_marks_of_a_name(tmp_path):
+    """Kept where the name is known, or other texts of the line have none."""
+    path = tmp_path / "table"
+    path.write_text('"c1"\tbin.1\nc2\t"bin.2"\n')
+    assert read_contig2bin(path) == {'"c1"': "bin.1", "c2": '"bin.2"'}
+    assert read_contig2bin(path, {'"c1"', "c2"}) == {'"c1"': "bin.1", "c2": "bin.2"}
+    path.write_text('"c1"\t"bin.1"\t12\n"c2"\t"bin.2"\t7\n')
+    assert read_contig2bin(path) == EXPECTED

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from workflow_lib.contig2bin import read_contig2bin
+from workflow_lib.contig2bin import read_bins
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import read_fasta, write_fasta
 from workflow_lib.files import atomic_path
@@ -26,7 +26,7 @@ def write_bin_fasta(folder: str | Path, contigs: str | Path, contig2bin: str | P
     InputError
         when a contig of `contig2bin` is not in `contigs`.
     """
-    assignments = read_contig2bin(contig2bin)
+    assignments = read_bins(contig2bin)
     total: dict[str, int] = dict.fromkeys(assignments.values(), 0)
     missing = set(assignments)
     for record in read_fasta(contigs):

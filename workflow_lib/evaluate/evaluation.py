@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from workflow_lib.contig2bin import read_contig2bin
+from workflow_lib.contig2bin import read_bins, read_contig2bin
 from workflow_lib.errors import InputError
 from workflow_lib.evaluate.contingency import UNBINNED, Contingency, add_up, count_pairs
 from workflow_lib.evaluate.measures import (
@@ -120,7 +120,7 @@ def evaluate_files(*, contig2bin: str | Path, truth: str | Path, status: str | P
     lengths = dict(zip(table["contig"], table["length"].tolist(), strict=True))
     kept = set(table.loc[table["kept"], "contig"])
     return evaluate_binning(
-        read_contig2bin(contig2bin), read_contig2bin(truth), lengths, kept=kept, truth_path=truth, bins_path=contig2bin
+        read_bins(contig2bin), read_contig2bin(truth), lengths, kept=kept, truth_path=truth, bins_path=contig2bin
     )
 
 

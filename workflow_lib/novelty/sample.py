@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_lib.contig2bin import read_contig2bin
+from workflow_lib.contig2bin import read_bins
 from workflow_lib.embed.cuts import CUTS_NAME, Cuts, cut_contigs, read_cuts
 from workflow_lib.errors import InputError
 from workflow_lib.fasta import count_bases, read_fasta
@@ -77,7 +77,7 @@ def call_sample(
     store.check_names(names, str(status))
     lengths = np.array(kept_lengths, dtype=np.int64)
     rows = {name: row for row, name in enumerate(store.names)}
-    bins = group_bins(read_contig2bin(contig2bin), rows, path=contig2bin)
+    bins = group_bins(read_bins(contig2bin), rows, path=contig2bin)
     # A store that is not of the workflow may have none: long contigs are then held against shorter pieces and flagged.
     cuts = read_cuts(store_folder) if CUTS_NAME in store.manifest["checksums"] else None
     matches, known = None, None

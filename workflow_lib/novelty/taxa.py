@@ -16,7 +16,7 @@ import numpy as np
 
 from workflow_lib.archives import ARCHIVE_SKETCHES, ARCHIVE_TABLE, check_archives, damaged_remedy
 from workflow_lib.blocks import one_blas_thread
-from workflow_lib.contig2bin import read_contig2bin
+from workflow_lib.contig2bin import read_bins
 from workflow_lib.fasta import read_fasta
 from workflow_lib.files import atomic_open, atomic_path
 from workflow_lib.index import SearchIndex, load_index
@@ -114,14 +114,18 @@ def propose_taxa(
     logger.info("%d novel bins of %d samples: %d species", len(bins), len(samples), len(set(species)))
 
 
+def _read_rows(path: str | Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8") as handle:
+        return list(csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
 def _read_novel(sample: str, files: SampleFiles) -> list[_Bin]:
-    with open(files.novelty, encoding="utf-8") as handle:
-        rows = {row["query"]: row for row in csv.DictReader(handle, delimiter="\t") if row["call"].startswith(NOVEL)}
+    rows = {row["query"]: row for row in _read_rows(files.novelty) if row["call"].startswith(NOVEL)}
     if not rows:
         return []
     store = read_store(files.embeddings, mmap=True)
     members: dict[str, list[int]] = {name: [] for name in rows}
-    assignments = read_contig2bin(files.contig2bin)
+    assignments = read_bins(files.contig2bin)
     for row, contig in enumerate(store.names):
         if (name := assignments.get(contig)) in members:
             members[name].append(row)
@@ -246,8 +250,7 @@ def _seen_before(bins: list[_Bin], archives: dict[str, str]) -> list[str]:
     for run, folder in archives.items():
         read_manifest(folder, sealed=True, remedy=damaged_remedy(run))
         sketches, table = Path(folder) / ARCHIVE_SKETCHES, Path(folder) / ARCHIVE_TABLE
-        with open(table, encoding="utf-8") as handle:
-            names = {row["number"]: f"{row['sample']}/{row['bin']}" for row in csv.DictReader(handle, delimiter="\t")}
+        names = {row["number"]: f"{row['sample']}/{row['bin']}" for row in _read_rows(table)}
         if not names:
             continue  # that run had no novel bin
         database = Database.load(sketches)
